@@ -1,0 +1,1 @@
+"""CMFL detection of synthetic faces as one ONNX file."""

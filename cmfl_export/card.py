@@ -1,0 +1,74 @@
+"""ModelCard: what an exported file says about itself, stored as JSON in the ONNX metadata."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from .errors import CmflError
+
+METADATA_KEY = "cmfl"
+SCHEMA_VERSION = 1
+
+INPUT_CONTRACT = "image: uint8 [batch, 224, 224, 3], RGB, one aligned face crop an image; batch is dynamic"
+LABEL_CONVENTION = "scores are P(real): 1 = real (bona fide), 0 = synthetic (attack); real when p_real >= threshold"
+INTENDED_USE = (
+    "Evidence on whether an aligned face photograph is synthetic, for research and for review by a person. "
+    "A score is evidence and not proof; it says nothing of generators unlike those in the training data."
+)
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """The one description of an exported model.
+
+    `aligned` is the geometry that the model was trained for (see `cmfl_export.images`); `outputs` names the
+    graph outputs in order; `training` is the training configuration; `parity` the figures of the check that
+    the export ran; `versions` the libraries that made the file.
+    """
+
+    name: str
+    architecture: str
+    spectra: str
+    aligned: bool
+    outputs: tuple[str, ...]
+    threshold: float = 0.5
+    threshold_source: str = "default 0.5, not calibrated"
+    training: dict[str, Any] = field(default_factory=dict)
+    data: str = ""
+    metrics: dict[str, Any] = field(default_factory=dict)
+    precision: str = "fp32"
+    parity: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    weights_sha256: str = ""
+    licence: str = "not stated"
+    intended_use: str = INTENDED_USE
+    input: str = INPUT_CONTRACT
+    labels: str = LABEL_CONVENTION
+    schema: int = SCHEMA_VERSION
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelCard:
+        """Reads a card back.
+
+        Raises:
+            CmflError: not a card, or one of a newer schema than this version knows.
+        """
+        try:
+            data = json.loads(text)
+            schema = int(data["schema"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise CmflError("the model card in the file cannot be read; export the model again") from error
+        if schema > SCHEMA_VERSION:
+            raise CmflError(f"the model card has schema {schema}, newer than this version reads; upgrade cmfl-export")
+        known = {f.name for f in fields(cls)}
+        try:
+            card = cls(**{key: value for key, value in data.items() if key in known})
+        except TypeError as error:
+            raise CmflError(f"the model card in the file is incomplete ({error}); export the model again") from error
+        object.__setattr__(card, "outputs", tuple(card.outputs))
+        return card

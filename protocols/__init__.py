@@ -1,0 +1,1 @@
+"""Who is in train, dev and eval: protocol files, read and checked."""

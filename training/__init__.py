@@ -1,0 +1,1 @@
+"""The PyTorch side: the network, its loss, its training."""

@@ -1,0 +1,86 @@
+"""Are the files of a protocol there? Asked before the first training step, not in the middle of an epoch."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from pathlib import Path
+
+from cmfl_export.errors import CmflError
+
+from .schema import Sample
+
+Missing = tuple[Sample, str]
+
+_NAMED = 5
+_STAT_THREADS = 16
+_CHUNK = 256
+
+
+def missing_files(
+    samples: Sequence[Sample], data_root: str | os.PathLike[str], *, decode: bool = False
+) -> list[Missing]:
+    """The samples that cannot be used, in order, each with the reason.
+
+    Args:
+        samples: rows of a split.
+        data_root: the folder that their file names are relative to.
+        decode: also decode every image, which takes as long as an epoch's decoding but finds damaged files.
+
+    Returns:
+        Pairs of sample and reason: `not found`, `not a file`, `empty`, `permission denied`, or what
+        the system or the decoder says. Empty when all is well.
+
+    Raises:
+        CmflError: `data_root` is not a folder.
+    """
+    root = Path(data_root)
+    if not root.is_dir():
+        raise CmflError(
+            f"the data root {root} is not a folder; give the folder that the file names are relative to"
+        )
+    check = _decode_problem if decode else _file_problem
+    paths = [root / sample.filename for sample in samples]
+    chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
+    # Threads hide the latency of network file systems, and a decoder releases the interpreter lock.
+    with ThreadPoolExecutor(os.cpu_count() if decode else _STAT_THREADS) as pool:
+        problems = chain.from_iterable(pool.map(lambda chunk: [check(path) for path in chunk], chunks))
+        return [(sample, problem) for sample, problem in zip(samples, problems, strict=True) if problem]
+
+
+def describe_missing(missing: Sequence[Missing], total: int, data_root: str | os.PathLike[str]) -> str:
+    """One line for an error: how many of `total` files cannot be used, and the first few by name."""
+    named = ", ".join(f"{sample.filename!r} ({reason})" for sample, reason in missing[:_NAMED])
+    rest = len(missing) - _NAMED
+    more = f" and {rest} more" if rest > 0 else ""
+    return f"{len(missing)} of {total} files cannot be used in {data_root}: {named}{more}"
+
+
+def _file_problem(path: Path) -> str:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return "not found"
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+    if not stat.S_ISREG(status.st_mode):
+        return "not a file"
+    if status.st_size == 0:
+        return "empty"
+    return "" if os.access(path, os.R_OK) else "permission denied"
+
+
+def _decode_problem(path: Path) -> str:
+    from cmfl_export.images import ImageError, open_rgb
+
+    problem = _file_problem(path)
+    if problem:
+        return problem
+    try:
+        open_rgb(path)
+    except ImageError as error:
+        return error.message
+    return ""

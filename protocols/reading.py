@@ -1,0 +1,206 @@
+"""Protocol files from disk and to disk. What cannot be right is refused, with the file and the line.
+
+The format is a CSV in UTF-8 with the columns `subject,filename,attack_type` in any order. A byte order mark,
+CRLF line ends and empty lines are accepted. White space around a subject or an attack type is dropped (a lone
+blank must not turn a real image into a synthetic one); a file name is taken as it is written.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import posixpath
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from cmfl_export.errors import CmflError
+
+from .schema import COLUMNS, Protocol, Sample
+
+_ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:[/\\]")
+_SEPARATOR = re.compile(r"[/\\]")
+
+
+class _Row(NamedTuple):
+    """A sample and the line (from 1) that its row begins on."""
+
+    line: int
+    sample: Sample
+
+
+class _Split(NamedTuple):
+    path: Path
+    rows: list[_Row]
+
+    @property
+    def samples(self) -> list[Sample]:
+        return [row.sample for row in self.rows]
+
+
+def read_split(path: str | os.PathLike[str], *, allow_one_class: bool = False) -> list[Sample]:
+    """Reads one split, in file order.
+
+    Args:
+        path: the CSV file.
+        allow_one_class: accept a split of real images alone or of synthetic ones alone.
+
+    Raises:
+        CmflError: the file cannot be read, is empty or not UTF-8; its header is not the three columns; a row
+            is short, long or wrongly quoted; a subject or file name is empty; a file name is absolute or
+            holds `..`; a file is listed twice; a class is empty.
+    """
+    return _read(Path(path), allow_one_class).samples
+
+
+def read_protocol(folder: str | os.PathLike[str], *, allow_one_class_eval: bool = False) -> Protocol:
+    """Reads `train.csv`, `dev.csv` and, where it exists, `eval.csv`; the folder's name is the protocol's.
+
+    Raises:
+        CmflError: what `read_split` raises; a missing folder, train.csv or dev.csv; a subject or a file that
+            is in two splits.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise CmflError(f"{folder} is not a folder; a protocol is a folder with train.csv and dev.csv")
+    splits = [_read(folder / "train.csv", False), _read(folder / "dev.csv", False)]
+    eval_path = folder / "eval.csv"
+    if eval_path.exists():
+        splits.append(_read(eval_path, allow_one_class_eval))
+    _refuse_overlap(splits)
+    return Protocol(folder.resolve().name, *(split.samples for split in splits))
+
+
+def write_split(samples: Iterable[Sample], path: str | os.PathLike[str]) -> None:
+    """Writes a split that `read_split` reads back as the same samples; the file appears whole or not at all.
+
+    Raises:
+        CmflError: the samples would not read back (for example a file listed twice), or the file cannot be
+            written. A split of one class is written.
+    """
+    path = Path(path)
+    samples = list(samples)
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows((sample.subject, sample.filename, sample.attack_type) for sample in samples)
+    text = buffer.getvalue()
+    if [row.sample for row in _parse(text, path, allow_one_class=True)] != samples:
+        raise CmflError(f"{path}: a subject or attack type has white space around it; remove it")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(text.encode("utf-8"))
+        part.replace(path)
+    except UnicodeEncodeError as error:
+        raise CmflError(
+            f"{path}: a file name is not valid Unicode and cannot be listed; rename it"
+        ) from error
+    except OSError as error:
+        raise CmflError(f"{path}: cannot be written ({error.strerror})") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _read(path: Path, allow_one_class: bool) -> _Split:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError as error:
+        raise CmflError(f"{path}: not found; a protocol needs train.csv and dev.csv") from error
+    except OSError as error:
+        raise CmflError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise CmflError(f"{path}, line {line}: not UTF-8; save the file as UTF-8") from error
+    return _Split(path, _parse(text, path, allow_one_class))
+
+
+def _parse(text: str, path: Path, allow_one_class: bool) -> list[_Row]:
+    records = _records(text, path)
+    line, header = next(records, (1, []))
+    if not header:
+        raise CmflError(f"{path}: empty; it needs the header {','.join(COLUMNS)} and rows")
+    if sorted(header) != sorted(COLUMNS):
+        raise CmflError(
+            f"{path}, line {line}: the header is {','.join(header)!r}; it must be {','.join(COLUMNS)!r}"
+        )
+    subject_at, filename_at, attack_at = (header.index(column) for column in COLUMNS)
+
+    rows: list[_Row] = []
+    seen: dict[str, int] = {}
+    for line, record in records:
+        if len(record) != len(COLUMNS):
+            raise CmflError(f"{path}, line {line}: {len(record)} values instead of {len(COLUMNS)}")
+        sample = Sample(record[subject_at].strip(), record[filename_at], record[attack_at].strip())
+        fault = _fault(sample)
+        if fault:
+            raise CmflError(f"{path}, line {line}: {fault}")
+        first = seen.setdefault(_file_key(sample), line)
+        if first != line:
+            raise CmflError(
+                f"{path}, line {line}: {sample.filename!r} is already on line {first}; remove one of them"
+            )
+        rows.append(_Row(line, sample))
+
+    if not rows:
+        raise CmflError(f"{path}: a header without rows")
+    if not allow_one_class:
+        real = sum(row.sample.is_real for row in rows)
+        if real == 0:
+            raise CmflError(f"{path}: no real image; an empty attack_type marks the real ones")
+        if real == len(rows):
+            raise CmflError(f"{path}: no synthetic image; a non-empty attack_type marks the synthetic ones")
+    return rows
+
+
+def _records(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The non-empty CSV records with the line each begins on (a quoted name may contain line ends)."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    line = 1
+    try:
+        for record in reader:
+            if record:
+                yield line, record
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise CmflError(f"{path}, line {line}: not valid CSV ({error})") from error
+
+
+def _fault(sample: Sample) -> str:
+    """What is wrong with the values of a row; empty when nothing is."""
+    name = sample.filename
+    if not sample.subject:
+        return "empty subject; where the person is unknown, give each file a subject of its own"
+    if not name.strip():
+        return "empty filename"
+    if "\0" in name:
+        return f"filename {name!r} holds a null character"
+    if _ABSOLUTE.match(name):
+        return f"filename {name!r} is absolute; it must be relative to the data root"
+    if ".." in _SEPARATOR.split(name):
+        return f"filename {name!r} holds '..'; it must stay inside the data root"
+    return ""
+
+
+def _file_key(sample: Sample) -> str:
+    """One key for the spellings of one path: `./a//b.png` is `a/b.png`."""
+    return posixpath.normpath(sample.filename)
+
+
+def _refuse_overlap(splits: list[_Split]) -> None:
+    """A person or an image that is in two splits makes the scores of the second too good."""
+    subjects: dict[str, tuple[Path, int]] = {}
+    files: dict[str, tuple[Path, int]] = {}
+    for split in splits:
+        for line, sample in split.rows:
+            for what, value, places in (
+                ("subject", sample.subject, subjects),
+                ("file", _file_key(sample), files),
+            ):
+                path, earlier = places.setdefault(value, (split.path, line))
+                if path != split.path:
+                    raise CmflError(
+                        f"{what} {value!r} is in two splits: {path}, line {earlier} and "
+                        f"{split.path}, line {line}; keep it in one of them"
+                    )

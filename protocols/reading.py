@@ -21,6 +21,7 @@ from cmfl_export.errors import CmflError
 from .schema import COLUMNS, Protocol, Sample
 
 _ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:[/\\]")
+_SPECIAL = re.compile(r'[",\r\n]')
 _SEPARATOR = re.compile(r"[/\\]")
 
 
@@ -82,11 +83,8 @@ def write_split(samples: Iterable[Sample], path: str | os.PathLike[str]) -> None
     """
     path = Path(path)
     samples = list(samples)
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows((sample.subject, sample.filename, sample.attack_type) for sample in samples)
-    text = buffer.getvalue()
+    rows = [COLUMNS, *((sample.subject, sample.filename, sample.attack_type) for sample in samples)]
+    text = "".join(",".join(map(_quoted, row)) + "\n" for row in rows)
     if [row.sample for row in _parse(text, path, allow_one_class=True)] != samples:
         raise CmflError(f"{path}: a subject or attack type has white space around it; remove it")
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -101,6 +99,11 @@ def write_split(samples: Iterable[Sample], path: str | os.PathLike[str]) -> None
         raise CmflError(f"{path}: cannot be written ({error.strerror})") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def _quoted(value: str) -> str:
+    """A CSV value. (`csv.writer` leaves a lone carriage return unquoted when lines end in a line feed.)"""
+    return '"' + value.replace('"', '""') + '"' if _SPECIAL.search(value) else value
 
 
 def _read(path: Path, allow_one_class: bool) -> _Split:

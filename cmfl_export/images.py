@@ -1,0 +1,275 @@
+"""The one decoder: a file, bytes, a Pillow image or an array becomes uint8 RGB [224, 224, 3].
+
+Training, verification and prediction all come through here, so that a picture means the same numbers in each.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
+
+from .results import Status
+
+SIZE = 224
+DEFAULT_MAX_PIXELS = 100_000_000
+MAX_FILE_BYTES = 1 << 29
+
+# Where the longer side of a resized picture would pass this many times the shorter one, only the part that the crop
+# keeps is resized: a 1 x 10,000 strip would otherwise become 224 x 2,240,000.
+_EXTREME_RATIO = 8
+
+# Every other Pillow format (PostScript, icons, fonts' cousins, scientific rasters) is attack surface, not a photograph.
+FORMATS = ("JPEG", "PNG", "WEBP", "MPO", "GIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "AVIF")
+# These begin with one or two letters that any text may begin with, so a bad header means "no image at all".
+_WEAK_SIGNATURES = {"BMP", "DIB", "PPM"}
+
+# EXIF orientation -> what turns the stored picture upright.
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+Pixels = npt.NDArray[np.uint8]
+ImageLike = str | os.PathLike[str] | bytes | Image.Image | Pixels
+
+
+class ImageError(Exception):
+    """A picture that cannot be scored. `status` says why in one word, `message` in one short line without the path."""
+
+    def __init__(self, status: Status, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+def decode(source: ImageLike, *, aligned: bool = True, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pixels:
+    """The picture as the model takes it: uint8 [224, 224, 3], RGB, 0..255, contiguous and writable.
+
+    `source` and the errors are those of `open_rgb`; the geometry is that of `fit`. Thread-safe.
+    """
+    return np.array(fit(open_rgb(source, max_pixels=max_pixels), aligned=aligned))
+
+
+def open_rgb(source: ImageLike, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image:
+    """The picture at its full size, mode RGB, upright by its EXIF orientation, first frame of an animation.
+
+    Args:
+        source: a path, the bytes of a file, a Pillow image (left as it is), or a uint8 array [H, W, 3] RGB or
+            [H, W] grey.
+        max_pixels: larger pictures are refused from their header, before anything is decoded.
+
+    Transparent pictures are laid over white, the background that viewers and web pages show them on. 16-bit grey
+    (and Pillow's mode I) is divided by 257 and rounded; 16-bit colour keeps its high byte; floating point is taken
+    as 0..1 when no value is above 1, else as 0..255. A file larger than 512 MiB is refused.
+
+    Raises:
+        ImageError: the picture cannot be scored; nothing else leaves this function for a bad picture.
+        TypeError: `source` is of another type, or an array of another dtype or shape.
+    """
+    if isinstance(source, np.ndarray):
+        return _from_array(source, max_pixels)
+    with _as_image_error():
+        if isinstance(source, Image.Image):
+            return _upright_rgb(source, max_pixels)
+        if isinstance(source, bytes):
+            return _from_stream(io.BytesIO(source), len(source), max_pixels)
+        if isinstance(source, str | os.PathLike):
+            return _from_path(os.fspath(source), max_pixels)
+    raise TypeError(
+        f"a picture is a path, bytes, a Pillow image or a uint8 array, not {type(source).__name__}"
+    )
+
+
+def fit(image: Image.Image, *, aligned: bool) -> Image.Image:
+    """The geometry: shorter side to 224 (aligned) or 256 (not aligned), then the central 224 x 224.
+
+    Pillow's antialiased bilinear filter and torchvision's rounding: the result is that of torchvision's
+    Resize + CenterCrop on a Pillow image, and an aligned picture of 224 x 224 passes untouched. Beyond an aspect
+    ratio of 8 only the part that the crop keeps is resized, so memory stays bounded; a value may then differ by 1.
+    """
+    shorter = SIZE if aligned else 256
+    width, height = image.size
+    if width <= height:
+        new_width, new_height = shorter, int(shorter * height / width)
+    else:
+        new_width, new_height = int(shorter * width / height), shorter
+    left = round((new_width - SIZE) / 2.0)
+    top = round((new_height - SIZE) / 2.0)
+    if max(new_width, new_height) > _EXTREME_RATIO * shorter:
+        across, down = width / new_width, height / new_height
+        box = (left * across, top * down, (left + SIZE) * across, (top + SIZE) * down)
+        return image.resize((SIZE, SIZE), Image.Resampling.BILINEAR, box=box)
+    if (width, height) != (new_width, new_height):
+        image = image.resize((new_width, new_height), Image.Resampling.BILINEAR)
+    if image.size != (SIZE, SIZE):
+        image = image.crop((left, top, left + SIZE, top + SIZE))
+    return image
+
+
+def _from_array(array: Pixels, max_pixels: int) -> Image.Image:
+    if array.dtype != np.uint8 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)):
+        raise TypeError(
+            f"a picture array is uint8 [H, W, 3] or [H, W], not {array.dtype} {list(array.shape)}"
+        )
+    _check_size(array.shape[1], array.shape[0], max_pixels)
+    image = Image.fromarray(np.ascontiguousarray(array))
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _from_path(path: str, max_pixels: int) -> Image.Image:
+    mode = os.stat(path).st_mode
+    if stat.S_ISDIR(mode):
+        if not os.access(path, os.R_OK | os.X_OK):
+            raise ImageError(Status.PERMISSION_DENIED, "the folder may not be read")
+        raise ImageError(Status.NOT_A_FILE, "a folder, not an image file")
+    if not stat.S_ISREG(mode):
+        # A named pipe or a device could block for ever, so it is never opened.
+        raise ImageError(Status.NOT_A_FILE, "not a regular file")
+    with open(path, "rb") as stream:
+        return _from_stream(stream, os.fstat(stream.fileno()).st_size, max_pixels)
+
+
+def _from_stream(stream: BinaryIO, length: int, max_pixels: int) -> Image.Image:
+    if length == 0:
+        raise ImageError(Status.EMPTY, "the file is empty")
+    if length > MAX_FILE_BYTES:
+        raise ImageError(Status.TOO_LARGE, f"{length} bytes, more than the limit of {MAX_FILE_BYTES}")
+    with _identify(stream) as image:
+        return _upright_rgb(image, max_pixels)
+
+
+def _identify(stream: BinaryIO) -> ImageFile:
+    """Reads the header. Pillow's own `Image.open` applies a process-wide pixel limit here; ours is per call."""
+    Image.init()
+    prefix = stream.read(16)
+    broken: Exception | None = None
+    for name in FORMATS:
+        if name not in Image.OPEN:
+            continue
+        factory, accept = Image.OPEN[name]
+        accepted = accept is None or accept(prefix)
+        if isinstance(accepted, str):
+            raise ImageError(Status.UNREADABLE, accepted)
+        if not accepted:
+            continue
+        stream.seek(0)
+        try:
+            return factory(stream, "")
+        except Exception as error:
+            if name not in _WEAK_SIGNATURES:
+                broken = error
+    if broken is not None:
+        raise broken
+    raise ImageError(Status.NOT_AN_IMAGE, "not an image of a known format")
+
+
+def _upright_rgb(image: Image.Image, max_pixels: int) -> Image.Image:
+    _check_size(*image.size, max_pixels)
+    image.load()
+    method = _UPRIGHT.get(_orientation(image))
+    rgb = _to_rgb(image)
+    return rgb if method is None else rgb.transpose(method)
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width == 0 or height == 0:
+        raise ImageError(Status.EMPTY, f"the picture has no pixels ({width} x {height})")
+    if width * height > max_pixels:
+        raise ImageError(Status.TOO_LARGE, f"{width} x {height} pixels, more than the limit of {max_pixels}")
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:
+        # Broken metadata is no reason to refuse sound pixels; viewers show them as stored, too.
+        return 1
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    mode = image.mode
+    if mode.startswith("I"):
+        image = _from_16_bit(image)
+    elif mode == "F":
+        image = _from_float(image)
+    elif image.has_transparency_data:
+        return _over_white(image)
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    if image.mode == "La":
+        image = image.convert("LA")
+    rgba = image.convert("RGBA")
+    result = Image.new("RGB", image.size, "white")
+    result.paste(rgba, mask=rgba.getchannel("A"))
+    return result
+
+
+def _from_16_bit(image: Image.Image) -> Image.Image:
+    values = np.asarray(image).clip(0, 65535).astype(np.uint32)
+    return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+
+
+def _from_float(image: Image.Image) -> Image.Image:
+    values = np.nan_to_num(np.asarray(image), nan=0.0)
+    if values.max() <= 1.0:
+        values = values * 255.0
+    return Image.fromarray(np.rint(values.clip(0.0, 255.0)).astype(np.uint8))
+
+
+@contextmanager
+def _as_image_error() -> Iterator[None]:
+    """Pillow's plugins raise whatever their parsing stumbles over; a caller gets one class and a status."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except Exception as error:
+        status, message = _explain(error)
+        raise ImageError(status, message) from error
+
+
+def _explain(error: Exception) -> tuple[Status, str]:
+    text = " ".join(str(error).split()) or type(error).__name__
+    match error:
+        case FileNotFoundError() if error.filename is not None and Path(error.filename).is_symlink():
+            return Status.NOT_FOUND, "broken symbolic link"
+        case FileNotFoundError() | NotADirectoryError():
+            return Status.NOT_FOUND, "no such file"
+        case PermissionError():
+            return Status.PERMISSION_DENIED, "permission denied"
+        case IsADirectoryError():
+            return Status.NOT_A_FILE, "a folder, not an image file"
+        case OSError(errno=errno.ELOOP):
+            return Status.UNREADABLE, "too many levels of symbolic links"
+        case UnidentifiedImageError():
+            return Status.NOT_AN_IMAGE, "not an image of a known format"
+        case OSError(errno=int() as number):
+            return Status.UNREADABLE, os.strerror(number)
+        case MemoryError():
+            return Status.TOO_LARGE, "not enough memory to decode it"
+        case Image.DecompressionBombError():
+            return Status.TOO_LARGE, "larger than Pillow decodes"
+        case EOFError():
+            return Status.TRUNCATED, "the file ends too early"
+    if "truncated" in text.lower():
+        return Status.TRUNCATED, "the file ends too early"
+    return Status.UNREADABLE, f"damaged image data ({text[:100]})"

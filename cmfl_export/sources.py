@@ -1,0 +1,228 @@
+"""Inputs as written on the command line become an ordered stream of paths."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import PurePath
+from typing import BinaryIO
+
+# What a folder yields; a file named by hand is tried whatever its name.
+EXTENSIONS = (
+    *(
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".mpo",
+        ".png",
+        ".apng",
+        ".webp",
+        ".gif",
+        ".bmp",
+        ".dib",
+        ".tif",
+        ".tiff",
+    ),
+    *(
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
+        ".pfm",
+        ".jp2",
+        ".j2k",
+        ".jpf",
+        ".jpx",
+        ".j2c",
+        ".jpc",
+        ".avif",
+        ".avifs",
+    ),
+)
+
+# A folder as (device, inode): how a folder that contains itself through a symbolic link is noticed.
+_Identity = tuple[int, int]
+
+
+def iter_paths(
+    inputs: Iterable[str],
+    *,
+    recursive: bool = True,
+    null_separated: bool = False,
+    stdin: BinaryIO | None = None,
+) -> Iterator[str]:
+    """Yields one path for each picture, lazily, in the order of `inputs`.
+
+    Each input is one of:
+        - `-`: a list of paths from `stdin` (default: standard input), one a line, or NUL-separated. Each is one path
+          as it stands, whatever it names; blank lines are left out and `\\r` before a newline is no part of a name.
+        - something that exists: a file gives itself. A folder gives the image files in it (by extension, any case), in
+          order of name, its subfolders among them when `recursive`.
+        - a pattern with `*`, `?`, `[...]` or `**`: what it matches, each treated as above, in order of name. As in a
+          shell, `*` and `**` pass over names that start with a dot.
+        - anything else: itself; the decoder then says what is wrong with it.
+
+    What cannot be walked is yielded itself, so that it is reported and not lost: an unreadable folder, a folder whose
+    name ends like an image's (write `name.jpg/` to walk it), a folder that contains itself through a symbolic link.
+    An empty folder yields nothing. Names that are not UTF-8 arrive as `os.fsdecode` gives them.
+    """
+    for text in inputs:
+        if text == "-":
+            yield from _listed(sys.stdin.buffer if stdin is None else stdin, null_separated)
+        elif os.path.lexists(text) or not _is_pattern(text):
+            yield from _named(text, recursive)
+        else:
+            matched = False
+            for path in _matches(text):
+                matched = True
+                yield from _named(path, recursive)
+            if not matched:
+                yield text
+
+
+def count_paths(inputs: Iterable[str], *, recursive: bool = True) -> int | None:
+    """How many paths `iter_paths` will yield; None when a list on standard input is among them."""
+    inputs = list(inputs)
+    if "-" in inputs:
+        return None
+    return sum(1 for _ in iter_paths(inputs, recursive=recursive))
+
+
+def _listed(stream: BinaryIO, null_separated: bool) -> Iterator[str]:
+    for record in _null_separated(stream) if null_separated else _lines(stream):
+        if record:
+            yield os.fsdecode(record)
+
+
+def _lines(stream: BinaryIO) -> Iterator[bytes]:
+    for line in stream:
+        yield line.removesuffix(b"\n").removesuffix(b"\r")
+
+
+def _null_separated(stream: BinaryIO) -> Iterator[bytes]:
+    # read1 hands over what a pipe has now instead of waiting for a whole block.
+    read = getattr(stream, "read1", stream.read)
+    rest = b""
+    while block := read(1 << 16):
+        *records, rest = (rest + block).split(b"\0")
+        yield from records
+    yield rest
+
+
+def _named(path: str, recursive: bool) -> Iterator[str]:
+    """A file is itself; a folder is what is in it, unless its own name is an image's."""
+    if os.path.isdir(path) and not _is_image_name(path):
+        yield from _walk(path, recursive)
+    else:
+        yield path
+
+
+def _walk(root: str, recursive: bool) -> Iterator[str]:
+    # A stack and not recursion: folders may be nested deeper than Python calls may be. Each level holds the names of
+    # one folder, and the folders above it.
+    levels: list[tuple[str, Iterator[tuple[str, bool]], frozenset[_Identity]]] = []
+
+    def enter(folder: str, above: frozenset[_Identity]) -> bool:
+        try:
+            identity = _identity(folder)
+            if identity in above:
+                return False
+            levels.append((folder, iter(_entries(folder)), above | {identity}))
+        except OSError:
+            return False
+        return True
+
+    if not enter(root, frozenset()):
+        yield root
+    while levels:
+        folder, entries, above = levels[-1]
+        for name, is_folder in entries:
+            path = os.path.join(folder, name)
+            if _is_image_name(name):
+                yield path
+            elif is_folder and recursive:
+                if enter(path, above):
+                    break
+                yield path
+        else:
+            levels.pop()
+
+
+def _matches(pattern: str) -> Iterator[str]:
+    """What a pattern matches, in order of name and without `glob`, which follows a link to its own folder 40 deep.
+
+    `**` is any number of folders. It does not look inside a folder that the rest of the pattern matches: that folder is
+    walked whole, so that `**/*` gives every picture once.
+    """
+    parts = list(PurePath(pattern).parts)
+    if pattern.endswith(os.sep):
+        parts.append("")
+    pending: list[tuple[str, list[str], frozenset[_Identity]]] = [("", parts, frozenset())]
+    while pending:
+        folder, parts, above = pending.pop()
+        if not parts:
+            yield folder
+            continue
+        first, rest = parts[0], parts[1:]
+        if first == "**":
+            pending.extend(reversed(_below(folder, parts, above)))
+            pending.append((folder, rest, frozenset()))
+        elif _is_pattern(first):
+            names = [name for name, _ in _visible(folder) if fnmatch.fnmatch(name, first)]
+            pending.extend((os.path.join(folder, name), rest, frozenset()) for name in reversed(names))
+        elif os.path.lexists(os.path.join(folder, first)):
+            pending.append((os.path.join(folder, first), rest, frozenset()))
+
+
+def _below(
+    folder: str, parts: list[str], above: frozenset[_Identity]
+) -> list[tuple[str, list[str], frozenset[_Identity]]]:
+    """The folders that `**` goes on to from one folder."""
+    try:
+        identity = _identity(folder or os.curdir)
+    except OSError:
+        return []
+    rest = parts[1:]
+    if not rest or identity in above:
+        return []
+    return [
+        (os.path.join(folder, name), parts, above | {identity})
+        for name, is_folder in _visible(folder)
+        if is_folder and not (len(rest) == 1 and fnmatch.fnmatch(name, rest[0]))
+    ]
+
+
+def _visible(folder: str) -> list[tuple[str, bool]]:
+    try:
+        return [(name, is_folder) for name, is_folder in _entries(folder or os.curdir) if name[0] != "."]
+    except OSError:
+        return []
+
+
+def _entries(folder: str) -> list[tuple[str, bool]]:
+    """(name, is it a folder) of what is in a folder, in order of name. Raises OSError where it cannot be read."""
+    with os.scandir(folder) as entries:
+        return sorted((entry.name, _is_folder(entry)) for entry in entries)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _identity(folder: str) -> _Identity:
+    info = os.stat(folder)
+    return info.st_dev, info.st_ino
+
+
+def _is_pattern(text: str) -> bool:
+    return any(character in text for character in "*?[")
+
+
+def _is_image_name(name: str) -> bool:
+    return name.lower().endswith(EXTENSIONS)

@@ -1,0 +1,211 @@
+"""ONNX Runtime sessions that say honestly where they run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import providers
+from .card import METADATA_KEY, ModelCard
+from .errors import CmflError
+
+INPUT_NAME = "image"
+INPUT_SHAPE = (224, 224, 3)
+SCORE_OUTPUTS = ("p_real", "p_real_rgb", "p_real_spectrum")
+
+
+class Session:
+    """A model, ready to run. Safe to share between threads.
+
+    Attributes:
+        provider: where it really runs: "cpu", "cuda" or "tensorrt".
+        passed_over: why `auto` did not take the GPU of a machine that has an NVIDIA driver, else "".
+        card: the model card in the file.
+        outputs: the names of the graph's outputs, in its order.
+        threads: the threads that one run uses on the CPU.
+        pads: whether the last batch should be padded to the full batch size. True for accelerators, where
+            cuDNN searches again (and TensorRT builds again) for each new batch shape; False on the CPU,
+            where padding would only cost time.
+    """
+
+    def __init__(self, ort_session: Any, path: str, provider: str, passed_over: str, threads: int) -> None:
+        self._ort_session = ort_session
+        self._path = path
+        self.provider = provider
+        self.passed_over = passed_over
+        self.card = _card_of(ort_session, path)
+        self.outputs: tuple[str, ...] = tuple(output.name for output in ort_session.get_outputs())
+        self.threads = threads
+        self.pads = provider != "cpu"
+        _check_contract(ort_session, path)
+
+    @classmethod
+    def open(
+        cls, path: str | os.PathLike[str], provider: str = "auto", threads: int | None = None
+    ) -> Session:
+        """Opens an exported model.
+
+        Args:
+            path: the ONNX file.
+            provider: "cpu", "cuda", "tensorrt", or "auto": cuda where it really loads, else cpu. TensorRT
+                builds an engine for minutes, so it is used only when asked for.
+            threads: threads within one run on the CPU; by default all that this process may use.
+
+        Raises:
+            CmflError: the file is not an exported model; the provider is unknown, or does not load here
+                (with the cause and what to do).
+        """
+        if provider not in providers.CHOICES:
+            raise CmflError(f"unknown provider {provider!r}; choose one of: {', '.join(providers.CHOICES)}")
+        if threads is not None and threads < 1:
+            raise CmflError(f"threads must be at least 1, not {threads}")
+        text = _existing_file(path)
+        name, passed_over = _choose(provider)
+        count = threads or usable_cores()
+        ort_session = _create(text, name, count, optimise=True)
+        running = ort_session.get_providers()[0]
+        if running != providers.ORT_NAMES[name]:
+            raise CmflError(
+                f"{text}: {name} was asked for but the model loaded on {running}; run: cmfl doctor"
+            )
+        return cls(ort_session, text, name, passed_over, count)
+
+    @property
+    def score_outputs(self) -> tuple[str, ...]:
+        """The outputs that are scores: P(real) of the joint head and, if two-stream, of the branches."""
+        return tuple(name for name in self.outputs if name in SCORE_OUTPUTS)
+
+    def run(
+        self, batch: NDArray[np.uint8], outputs: Sequence[str] | None = None
+    ) -> dict[str, NDArray[np.float32]]:
+        """Runs one batch.
+
+        Args:
+            batch: uint8 [n, 224, 224, 3], RGB, n >= 1.
+            outputs: the outputs to fetch; all by default. ONNX Runtime computes the whole graph in any
+                case, so fewer outputs save their copying, not their computation.
+
+        Returns:
+            The outputs by name, float32, the batch first.
+
+        Raises:
+            ValueError: the batch has another dtype or shape, or an output is not in the model.
+            CmflError: the run failed, for instance for lack of GPU memory. There is no silent second try
+                on the CPU.
+        """
+        if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[1:] != INPUT_SHAPE or not len(batch):
+            raise ValueError(
+                f"a batch is uint8 [n, 224, 224, 3] with n >= 1, not {batch.dtype} {list(batch.shape)}"
+            )
+        names = list(self.outputs if outputs is None else outputs)
+        unknown = [name for name in names if name not in self.outputs]
+        if unknown:
+            raise ValueError(
+                f"{self._path} has no output {', '.join(unknown)}; it has: {', '.join(self.outputs)}"
+            )
+        try:
+            values = self._ort_session.run(names, {INPUT_NAME: batch})
+        except Exception as error:  # ONNX Runtime's exceptions share no base class but Exception
+            raise CmflError(
+                f"{self._path}: the run failed on {self.provider} with {len(batch)} images: "
+                f"{providers.one_line(error)}; a smaller batch needs less memory"
+            ) from error
+        return dict(zip(names, values, strict=True))
+
+
+def read_card(path: str | os.PathLike[str]) -> ModelCard:
+    """Reads the model card of an exported file without preparing the model to run.
+
+    Raises:
+        CmflError: not an exported model.
+    """
+    text = _existing_file(path)
+    return _card_of(_create(text, "cpu", 1, optimise=False), text)
+
+
+def usable_cores() -> int:
+    """The CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _choose(provider: str) -> tuple[str, str]:
+    """The provider to run on, and why a GPU that is there was passed over."""
+    if provider == "cpu":
+        return "cpu", ""
+    wanted = "cuda" if provider == "auto" else provider
+    trouble = providers.trouble(wanted)
+    if trouble is None:
+        return wanted, ""
+    if provider != "auto":
+        raise CmflError(f"{wanted} does not load: {trouble.cause}; to fix it: {trouble.remedy}")
+    return (
+        "cpu",
+        f"cuda does not load: {trouble.cause}; to fix it: {trouble.remedy}"
+        if providers.nvidia_driver()
+        else "",
+    )
+
+
+def _existing_file(path: str | os.PathLike[str]) -> str:
+    text = os.fspath(path)
+    file = Path(text)
+    if file.is_dir():
+        raise CmflError(f"{text} is a folder, not a model; give the .onnx file")
+    if not file.exists():
+        raise CmflError(f"{text}: no such model file")
+    if not os.access(file, os.R_OK):
+        raise CmflError(f"{text}: no permission to read the model file")
+    return text
+
+
+def _create(path: str, provider: str, threads: int, *, optimise: bool) -> Any:
+    ort = providers.load_onnxruntime()
+    providers.prepare(provider)
+    options = providers.silent_options()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1  # the graph is run one node at a time
+    level = ort.GraphOptimizationLevel
+    options.graph_optimization_level = level.ORT_ENABLE_ALL if optimise else level.ORT_DISABLE_ALL
+    try:
+        with providers.quiet():
+            # Fallback is what would turn a lost GPU into a silent CPU run, at creation and at run time.
+            return ort.InferenceSession(
+                path, options, providers=providers.requested(provider), enable_fallback=0
+            )
+    except Exception as error:  # ONNX Runtime's exceptions share no base class but Exception
+        reason = providers.one_line(error)
+        if "protobuf" in reason.lower():
+            raise CmflError(f"{path} is not an ONNX file, or is damaged; export the model again") from error
+        raise CmflError(f"{path}: ONNX Runtime cannot load the model on {provider}: {reason}") from error
+
+
+def _card_of(ort_session: Any, path: str) -> ModelCard:
+    text = ort_session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    if text is None:
+        raise CmflError(f"{path} has no CMFL model card in it; export it with cmfl export")
+    try:
+        return ModelCard.from_json(text)
+    except CmflError as error:
+        raise CmflError(f"{path}: {error}") from error
+
+
+def _check_contract(ort_session: Any, path: str) -> None:
+    """Refuses a model whose input or scores are not what this toolkit feeds and reads."""
+    found = [(node.name, node.type, tuple(node.shape)) for node in ort_session.get_inputs()]
+    name, kind, shape = found[0] if len(found) == 1 else ("", "", ())
+    fits = name == INPUT_NAME and kind == "tensor(uint8)" and shape[1:] == INPUT_SHAPE
+    if not fits or isinstance(shape[0], int):
+        raise CmflError(
+            f"{path}: the input is not {INPUT_NAME}: uint8 [batch, 224, 224, 3] with a dynamic batch "
+            f"but {found}; export the model again"
+        )
+    scores = {node.name: node.type for node in ort_session.get_outputs() if node.name in SCORE_OUTPUTS}
+    if "p_real" not in scores or set(scores.values()) != {"tensor(float)"}:
+        raise CmflError(f"{path}: the model has no float32 output p_real; export the model again")

@@ -1,0 +1,76 @@
+"""The training augmentation: blur, JPEG, crop, flip (METHOD: "Augmentation"; Wang et al., CVPR 2020)."""
+
+from __future__ import annotations
+
+import io
+import math
+
+import numpy as np
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from cmfl_export.images import SIZE, fit
+
+MAX_SIGMA = 2.0
+JPEG_QUALITIES = (60, 70, 80, 90, 100)
+
+
+def augment(
+    image: Image.Image, rng: np.random.Generator, *, aligned: bool, probability: float, train: bool = True
+) -> np.ndarray:
+    """One sample of an RGB image: blur and JPEG by chance, then the crop and, in training, a flip by chance.
+
+    Args:
+        image: RGB of any size.
+        rng: the only source of randomness.
+        aligned: the image is a face crop: no random crop.
+        probability: of the blur, and again of the JPEG compression.
+        train: False for an augmented dev split: the centre crop, and no flip.
+
+    Returns:
+        uint8 [224, 224, 3].
+    """
+    image = degrade(image, rng, probability)
+    image = random_resized_crop(image, rng) if train and not aligned else fit(image, aligned=aligned)
+    if train and rng.random() < 0.5:
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    return np.array(image)
+
+
+def degrade(image: Image.Image, rng: np.random.Generator, probability: float) -> Image.Image:
+    """Gaussian blur with the given probability, then, independently, JPEG compression."""
+    if rng.random() < probability:
+        image = blur(image, rng.uniform(0.0, MAX_SIGMA))
+    if rng.random() < probability:
+        image = jpeg(image, int(rng.choice(JPEG_QUALITIES)))
+    return image
+
+
+def blur(image: Image.Image, sigma: float) -> Image.Image:
+    """Gaussian blur of each channel, as scipy.ndimage.gaussian_filter does it on uint8."""
+    return Image.fromarray(gaussian_filter(np.asarray(image), sigma=(sigma, sigma, 0)))
+
+
+def jpeg(image: Image.Image, quality: int) -> Image.Image:
+    """The image after one round of JPEG compression."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return Image.open(buffer).convert("RGB")
+
+
+def random_resized_crop(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """A region of 8 to 100 % of the area and aspect 3/4 to 4/3, to 224x224, as RandomResizedCrop takes it."""
+    width, height = image.size
+    for _ in range(10):
+        area = width * height * rng.uniform(0.08, 1.0)
+        aspect = math.exp(rng.uniform(math.log(3 / 4), math.log(4 / 3)))
+        w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < w <= width and 0 < h <= height:
+            left, top = int(rng.integers(0, width - w + 1)), int(rng.integers(0, height - h + 1))
+            break
+    else:
+        # No such region in a very long image: the centre, as near to these aspects as there is.
+        w, h = min(width, round(height * 4 / 3)), min(height, round(width * 4 / 3))
+        left, top = (width - w) // 2, (height - h) // 2
+    region = image.crop((left, top, left + w, top + h))
+    return region.resize((SIZE, SIZE), Image.Resampling.BILINEAR)

@@ -1,0 +1,98 @@
+"""RunFiles: what a run leaves behind each epoch, every file written whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+
+from cmfl_export.files import write_whole
+
+from .config import TrainConfig
+from .module import CmflModule
+from .weights import save_weights
+
+BEST, LAST, METRICS, CONFIG = "best.safetensors", "last.ckpt", "metrics.csv", "config.toml"
+
+METRIC_COLUMNS = (
+    "epoch",
+    "train_loss",
+    "dev_loss",
+    "dev_d_eer",
+    "dev_d_eer_rgb",
+    "dev_d_eer_spectrum",
+    "lr",
+    "seconds",
+    "images_per_second",
+)
+
+
+class RunFiles(L.Callback):
+    """After each epoch: a row of `metrics.csv`, `best.safetensors` if it is the best yet, `last.ckpt`."""
+
+    def __init__(self, folder: Path, config: TrainConfig, n_train: int) -> None:
+        self.folder = folder
+        self.config = config
+        self.n_train = n_train
+        self.best: dict[str, float] = {}
+        self.rows: list[dict[str, float]] = []
+        self.started = 0.0
+        self.seconds = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best, self.rows = state_dict["best"], state_dict["rows"]
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.started = time.monotonic()
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        # Dev is evaluated inside the training epoch; the training rate leaves it out.
+        self.seconds = time.monotonic() - self.started
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, CmflModule)
+        figures = {key: float(value) for key, value in trainer.callback_metrics.items()}
+        row = {
+            "epoch": float(trainer.current_epoch),
+            **{k: figures[k] for k in METRIC_COLUMNS if k in figures},
+        }
+        row["lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])
+        row["seconds"] = round(self.seconds, 3)
+        row["images_per_second"] = round(self.n_train / self.seconds, 2)
+        self.rows.append(row)
+        monitor = self.config.monitor
+        better = row.get(monitor, float("inf")) < self.best.get(monitor, float("inf"))
+        if better:
+            self.best = row
+        if trainer.is_global_zero:
+            if better:
+                save_weights(pl_module.net, self.folder / BEST, self.config, metrics=row)
+            every = self.config.save_every
+            if every and (trainer.current_epoch + 1) % every == 0:
+                name = f"epoch_{trainer.current_epoch + 1:03d}.safetensors"
+                save_weights(pl_module.net, self.folder / name, self.config, metrics=row)
+        # The checkpoint comes last, so that a run killed in between repeats the epoch and its files. It holds
+        # the rows of the metrics, which are therefore written from it: none is lost and none comes twice.
+        self._save_checkpoint(trainer)
+        if trainer.is_global_zero:
+            self._write_metrics()
+
+    def _save_checkpoint(self, trainer: L.Trainer) -> None:
+        part = self.folder / f"{LAST}.part"
+        trainer.save_checkpoint(part)
+        if trainer.is_global_zero:
+            part.replace(self.folder / LAST)
+
+    def _write_metrics(self) -> None:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, METRIC_COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({**row, "epoch": int(row["epoch"])} for row in self.rows)
+        write_whole(self.folder / METRICS, text.getvalue().encode())

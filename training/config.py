@@ -1,0 +1,165 @@
+"""TrainConfig: everything that decides how a run comes out, as one frozen dataclass and one TOML file."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from cmfl_export.errors import CmflError
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A training run. The defaults are the paper's method with the precision that the device does best.
+
+    Values and their sources: METHOD "Loss" and "Augmentation" (the official training script); what the
+    official script does not have (schedule, clipping, accumulation, early stopping) is off.
+    """
+
+    protocol: str = ""  # folder with train.csv and dev.csv
+    data_root: str = ""  # what the protocol's filenames are relative to
+
+    architecture: Literal["two_stream", "one_stream"] = "two_stream"
+    spectra: Literal["multi", "rgb", "fft"] = "multi"
+    pretrained: bool = False  # start from ImageNet
+
+    loss: Literal["cmfl", "bce"] = "cmfl"
+    alpha: float = 1.0
+    gamma: float = 3.0
+    multiplier: float = 2.0
+    beta: float = 0.5
+    attack_only: bool = False
+    stop_gradient: bool = False
+
+    aligned: bool = True  # 224x224 face crops; otherwise resize to 256 and crop
+    augment: float = 0.5  # probability of blur, and again of JPEG; 0 turns both off
+    augment_dev: bool = False
+    balance: bool = True  # cut the larger training class to the size of the smaller
+
+    epochs: int = 25
+    batch_size: int = 8
+    accumulate: int = 1  # batches a step
+    optimizer: Literal["adam", "adamw"] = "adam"
+    lr: float = 1e-4
+    weight_decay: float = 1e-5
+    schedule: Literal["constant", "cosine", "one_cycle"] = "constant"
+    clip: float = 0.0  # largest gradient norm; 0 is no limit
+    seed: int = 4
+    monitor: Literal["dev_loss", "dev_d_eer"] = "dev_loss"  # what "best" means; lower is better
+    early_stop: int = 0  # epochs without a better dev figure before stopping; 0 is never
+    save_every: int = 0  # keep the weights of every N-th epoch; 0 keeps best and last only
+
+    precision: Precision = "auto"
+    devices: int = 1
+    nodes: int = 1
+    workers: int = 2  # loader processes a device
+
+    def __post_init__(self) -> None:
+        self._check_types()
+        self._check_values()
+
+    def _check_types(self) -> None:
+        hints = get_type_hints(type(self))
+        for field in fields(self):
+            value, hint = getattr(self, field.name), hints[field.name]
+            if get_origin(hint) is Literal:
+                if value not in get_args(hint):
+                    raise CmflError(f"{field.name} is {value!r}; use one of {', '.join(get_args(hint))}")
+            elif not (isinstance(value, hint) or (hint is float and type(value) is int)) or (
+                hint is not bool and isinstance(value, bool)
+            ):
+                raise CmflError(f"{field.name} is {value!r}; it must be of type {hint.__name__}")
+
+    def _check_values(self) -> None:
+        if (self.spectra == "multi") != (self.architecture == "two_stream"):
+            raise CmflError(
+                f"architecture {self.architecture} does not go with spectra {self.spectra}: "
+                "use two_stream with multi, or one_stream with rgb or fft"
+            )
+        if self.architecture == "one_stream" and self.loss == "cmfl":
+            raise CmflError("CMFL needs two branches: train one_stream with --loss bce")
+        for name in ("epochs", "batch_size", "accumulate", "devices", "nodes"):
+            if getattr(self, name) < 1:
+                raise CmflError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        for name in ("gamma", "clip", "early_stop", "save_every", "workers", "weight_decay", "seed"):
+            if getattr(self, name) < 0:
+                raise CmflError(f"{name} is {getattr(self, name)}; it must not be negative")
+        if self.lr <= 0:
+            raise CmflError(f"lr is {self.lr}; it must be greater than 0")
+        for name in ("augment", "beta"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise CmflError(f"{name} is {getattr(self, name)}; it must lie between 0 and 1")
+
+    def to_toml(self) -> str:
+        # A JSON scalar is a TOML scalar.
+        return "".join(
+            f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in asdict(self).items()
+        )
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], source: str = "the configuration") -> TrainConfig:
+        unknown = sorted(set(values) - {field.name for field in fields(cls)})
+        if unknown:
+            raise CmflError(f"{source} has unknown keys: {', '.join(unknown)}")
+        return cls(**values)
+
+    @classmethod
+    def from_toml(cls, path: Path) -> TrainConfig:
+        """Reads a configuration file.
+
+        Raises:
+            CmflError: no such file, not TOML, an unknown key or a value out of range.
+        """
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise CmflError(f"cannot read the configuration {path}: {error}") from error
+        except tomllib.TOMLDecodeError as error:
+            raise CmflError(f"{path} is not TOML: {error}") from error
+        return cls.from_dict(values, str(path))
+
+
+# The official training script to the letter: its defaults, with the paper's architecture and loss.
+PRESETS = {
+    "paper": TrainConfig(
+        architecture="two_stream",
+        spectra="multi",
+        loss="cmfl",
+        gamma=3.0,
+        epochs=25,
+        batch_size=1,
+        optimizer="adam",
+        lr=1e-4,
+        weight_decay=1e-5,
+        seed=4,
+        augment=0.5,
+        save_every=5,
+        precision="fp32",
+        workers=16,
+    )
+}
+
+
+def make_config(preset: str | None = None, file: Path | None = None, **overrides: Any) -> TrainConfig:
+    """The configuration from a preset or a file, with the given values on top; None means not given.
+
+    `spectra` and `loss` follow an overridden `architecture` where they are not given themselves.
+    """
+    if preset is not None and file is not None:
+        raise CmflError("give --preset or --config, not both")
+    if preset is not None and preset not in PRESETS:
+        raise CmflError(f"no preset {preset!r}; there is: {', '.join(PRESETS)}")
+    base = TrainConfig.from_toml(file) if file else PRESETS[preset] if preset else TrainConfig()
+    given = {key: value for key, value in overrides.items() if value is not None}
+    if given.get("architecture") == "one_stream":
+        given.setdefault("spectra", "rgb" if base.spectra == "multi" else base.spectra)
+        given.setdefault("loss", "bce")
+    elif given.get("spectra") in ("rgb", "fft"):
+        given.setdefault("architecture", "one_stream")
+        given.setdefault("loss", "bce")
+    return replace(base, **given)

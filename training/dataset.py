@@ -1,0 +1,148 @@
+"""Protocol rows to uint8 batches; order and augmentation depend on nothing but the seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import lightning as L
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from cmfl_export.images import decode, open_rgb
+from protocols import Sample
+
+from .augment import augment
+from .config import TrainConfig
+
+Item = tuple[Tensor, float, int]  # uint8 [224, 224, 3], target, position in the split
+
+
+class Draw(NamedTuple):
+    """One visit of a sample: what its random numbers derive from."""
+
+    epoch: int
+    position: int  # in the split
+
+
+class Batch(NamedTuple):
+    images: Tensor  # uint8 [B, 224, 224, 3]
+    targets: Tensor  # float32 [B], 1 = real, 0 = synthetic
+    positions: Tensor  # int64 [B], in the split
+
+
+class ProtocolDataset(Dataset[Item]):
+    """The images of a split.
+
+    The random numbers of a sample come from (seed, epoch, position) alone: neither the number of loader
+    processes nor an interruption changes them.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        data_root: Path,
+        *,
+        aligned: bool,
+        augment: float,
+        seed: int,
+        train: bool,
+    ) -> None:
+        self.samples = samples
+        self.data_root = data_root
+        self.aligned = aligned
+        self.augment = augment
+        self.seed = seed
+        self.train = train
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, draw: Draw) -> Item:
+        sample = self.samples[draw.position]
+        return torch.from_numpy(self._pixels(sample, draw)), float(sample.is_real), draw.position
+
+    def _pixels(self, sample: Sample, draw: Draw) -> np.ndarray:
+        path = self.data_root / sample.filename
+        if not self.train and self.augment == 0:
+            return decode(path, aligned=self.aligned)
+        rng = np.random.default_rng([self.seed, draw.epoch, draw.position, int(self.train)])
+        return augment(open_rgb(path), rng, aligned=self.aligned, probability=self.augment, train=self.train)
+
+
+class EpochSampler(Sampler[Draw]):
+    """Each sample once an epoch, for one process of `world`.
+
+    Training order is a permutation from (seed, epoch); the processes get equally many samples (DDP waits for
+    all), so up to world - 1 are left out of an epoch. Without shuffling nothing is left out.
+    """
+
+    def __init__(self, n: int, *, seed: int, shuffle: bool, rank: int = 0, world: int = 1) -> None:
+        self.n = n
+        self.seed = seed
+        self.shuffle = shuffle
+        self.rank = rank
+        self.world = world
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[Draw]:
+        if self.shuffle:
+            order = np.random.default_rng([self.seed, self.epoch]).permutation(self.n)
+            order = order[: self.n - self.n % self.world]
+        else:
+            order = np.arange(self.n)
+        for position in order[self.rank :: self.world]:
+            yield Draw(self.epoch, int(position))
+
+    def __len__(self) -> int:
+        if self.shuffle:
+            return self.n // self.world
+        return len(range(self.rank, self.n, self.world))
+
+
+def collate(items: list[Item]) -> Batch:
+    images, targets, positions = zip(*items, strict=True)
+    return Batch(torch.stack(images), torch.tensor(targets, dtype=torch.float32), torch.tensor(positions))
+
+
+class ProtocolData(L.LightningDataModule):
+    """The train and dev loaders of a run."""
+
+    def __init__(self, config: TrainConfig, train: Sequence[Sample], dev: Sequence[Sample]) -> None:
+        super().__init__()
+        self.config = config
+        self.samples = {"train": train, "dev": dev}
+
+    def train_dataloader(self) -> DataLoader[Item]:
+        return self._loader("train")
+
+    def val_dataloader(self) -> DataLoader[Item]:
+        return self._loader("dev")
+
+    def _loader(self, split: str) -> DataLoader[Item]:
+        config, training = self.config, split == "train"
+        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        dataset = ProtocolDataset(
+            self.samples[split],
+            Path(config.data_root),
+            aligned=config.aligned,
+            augment=config.augment if training or config.augment_dev else 0.0,
+            seed=config.seed,
+            train=training,
+        )
+        sampler = EpochSampler(len(dataset), seed=config.seed, shuffle=training, rank=rank, world=world)
+        return DataLoader(
+            dataset,
+            batch_size=config.batch_size,
+            sampler=sampler,
+            num_workers=config.workers,
+            collate_fn=collate,
+            pin_memory=torch.cuda.is_available(),
+            persistent_workers=config.workers > 0,
+        )

@@ -1,0 +1,211 @@
+"""train(config) -> run folder."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, TQDMProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy, Strategy
+
+from cmfl_export.errors import CmflError
+from cmfl_export.files import write_whole
+from protocols import Sample, balance, describe_missing, missing_files, read_protocol
+
+from .callbacks import BEST, CONFIG, LAST, RunFiles
+from .config import Precision, TrainConfig
+from .dataset import ProtocolData
+from .module import CmflModule
+
+# What may differ when a run goes on: it does not change the epochs that are done.
+FREE_ON_RESUME = ("epochs", "early_stop", "workers")
+
+log = logging.getLogger("cmfl.train")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training: the folder, its best weights, and the figures of their epoch."""
+
+    folder: Path
+    best: Path
+    figures: dict[str, float]
+    rows: list[dict[str, float]]  # one an epoch, as in metrics.csv
+
+
+def train(
+    config: TrainConfig,
+    out: Path,
+    *,
+    resume: bool = False,
+    skip_missing: bool = False,
+    check_images: bool = True,
+    progress: bool = True,
+) -> Run:
+    """Trains by `config` and writes a run folder (METHOD; files as in `training.callbacks`).
+
+    Args:
+        config: the whole configuration.
+        out: run folder; made if missing. Must not hold a run, unless `resume`.
+        resume: continue the run in `out` after its last whole epoch, as if never interrupted.
+        skip_missing: train without the files that are missing or unreadable, saying how many.
+        check_images: decode every image of train and dev before the first step; otherwise only look
+            whether the files are there.
+        progress: show a progress bar.
+
+    Raises:
+        CmflError: unusable protocol, data, configuration or run folder.
+    """
+    protocol = read_protocol(config.protocol)
+    train_samples = usable(protocol.train, config.data_root, "train", skip_missing, check_images)
+    dev_samples = usable(protocol.dev, config.data_root, "dev", skip_missing, check_images)
+    if config.balance:
+        train_samples = balance(train_samples, config.seed)
+    L.seed_everything(config.seed, workers=True, verbose=False)
+    run_files = RunFiles(out, config, len(train_samples))
+    trainer = make_trainer(config, out, run_files, progress)
+    checkpoint = prepare_folder(config, out, resume) if trainer.is_global_zero else resume_point(out, resume)
+    module = CmflModule(config)
+    if progress and trainer.is_global_zero:
+        log.warning(
+            "training %s (%s) on %d images, dev %d, %s, %d epochs",
+            config.architecture,
+            config.spectra,
+            len(train_samples),
+            len(dev_samples),
+            trainer.precision,
+            config.epochs,
+        )
+    trainer.fit(
+        module, ProtocolData(config, train_samples, dev_samples), ckpt_path=checkpoint, weights_only=True
+    )
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    if not run_files.best:
+        raise CmflError(
+            f"no epoch of {out} had a finite {config.monitor}; lower --lr or use --precision fp32"
+        )
+    return Run(out, out / BEST, run_files.best, run_files.rows)
+
+
+def usable(
+    samples: Sequence[Sample], data_root: str, split: str, skip_missing: bool, check_images: bool
+) -> list[Sample]:
+    """The samples whose files can be read: all of them, or an error that names the others."""
+    missing = missing_files(samples, data_root, decode=check_images)
+    if not missing:
+        return list(samples)
+    text = f"{split}: {describe_missing(missing, len(samples), data_root)}"
+    if not skip_missing:
+        raise CmflError(f"{text}; repair them, or give --skip-missing to train without them")
+    log.warning("%s; going on without them", text)
+    gone = {sample for sample, _ in missing}
+    kept = [sample for sample in samples if sample not in gone]
+    if len({sample.is_real for sample in kept}) < 2:
+        gone_class = "synthetic" if kept and kept[0].is_real else "real"
+        raise CmflError(f"{split}: no {gone_class} images are left in {data_root}")
+    return kept
+
+
+def prepare_folder(config: TrainConfig, out: Path, resume: bool) -> Path | None:
+    """Makes or checks the run folder; the checkpoint to go on from, if any."""
+    if resume:
+        check_same(TrainConfig.from_toml(out / CONFIG), config, out)
+    elif (out / LAST).exists():
+        raise CmflError(f"{out} already holds a run; continue it with --resume or choose another folder")
+    write_whole(out / CONFIG, config.to_toml().encode())
+    return resume_point(out, resume)
+
+
+def resume_point(out: Path, resume: bool) -> Path | None:
+    return out / LAST if resume and (out / LAST).exists() else None
+
+
+def check_same(stored: TrainConfig, given: TrainConfig, out: Path) -> None:
+    """A run goes on as it began, or it would not be one run."""
+    changed = [
+        f"{field.name} {getattr(stored, field.name)!r} -> {getattr(given, field.name)!r}"
+        for field in fields(TrainConfig)
+        if field.name not in FREE_ON_RESUME and getattr(stored, field.name) != getattr(given, field.name)
+    ]
+    if changed:
+        raise CmflError(f"{out} was started with other values ({'; '.join(changed)}); resume without them")
+
+
+def make_trainer(config: TrainConfig, out: Path, run_files: RunFiles, progress: bool) -> L.Trainer:
+    """A Lightning trainer that does as the configuration says and says little itself."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    # Both are Lightning's advice, on settings that are the configuration's to choose.
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings(
+        "ignore", message=".*number of training batches.*smaller than the logging interval.*"
+    )
+    accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    callbacks: list[Callback] = [TQDMProgressBar()] if progress else []
+    if config.early_stop:
+        callbacks.append(
+            EarlyStopping(config.monitor, patience=config.early_stop, check_on_train_epoch_end=True)
+        )
+    callbacks.append(run_files)  # last: its checkpoint holds the others' state
+    return L.Trainer(
+        accelerator=accelerator,
+        devices=config.devices,
+        num_nodes=config.nodes,
+        strategy=choose_strategy(config),
+        precision=choose_precision(config.precision, accelerator),
+        max_epochs=config.epochs,
+        accumulate_grad_batches=config.accumulate,
+        gradient_clip_val=config.clip or None,
+        callbacks=callbacks,
+        logger=TensorBoardLogger(out, name="", version="tensorboard"),
+        enable_checkpointing=False,  # RunFiles writes them, whole
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,  # EpochSampler knows its rank
+    )
+
+
+def choose_strategy(config: TrainConfig) -> Strategy | str:
+    if config.devices * config.nodes == 1:
+        return "auto"
+    # With plain BCE the heads of the branches get no gradient, which DDP must be told.
+    return DDPStrategy(find_unused_parameters=config.loss == "bce" and config.architecture == "two_stream")
+
+
+def choose_precision(precision: Precision, accelerator: str) -> Literal["32-true", "bf16-mixed", "16-mixed"]:
+    """Lightning's name for a precision; `auto` is the fastest that the device has units for.
+
+    Raises:
+        CmflError: fp16 on a CPU.
+    """
+    if precision == "auto":
+        if accelerator == "cuda":
+            precision = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+        else:
+            precision = "bf16" if cpu_has_bf16() else "fp32"
+    if precision == "fp16" and accelerator == "cpu":
+        raise CmflError("fp16 training needs a GPU; use --precision bf16 or fp32 on the CPU")
+    names: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
+        "fp32": "32-true",
+        "bf16": "bf16-mixed",
+        "fp16": "16-mixed",
+    }
+    return names[precision]
+
+
+def cpu_has_bf16() -> bool:
+    """Does the processor multiply bfloat16 itself (AVX-512 BF16, AMX)? Emulated it is slower than float32."""
+    capabilities: dict[str, bool] = getattr(
+        torch.cpu, "get_capabilities", dict
+    )()  # newer than the oldest torch we take
+    return any(
+        capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "amx_tile", "arm_bf16", "bf16")
+    )

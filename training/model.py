@@ -1,0 +1,131 @@
+"""CmflNet: trunks on an image and on its spectrum, a head on each and one on both (METHOD: "Network")."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import DenseNet161_Weights, densenet161
+
+from .spectrum import LogSpectrum
+
+Architecture = Literal["two_stream", "one_stream"]
+Spectra = Literal["multi", "rgb", "fft"]
+
+WIDTH = 384  # channels of a trunk's last map, and so the size of an embedding
+TRUNK_CHILDREN = 8  # DenseNet-161 features up to and including transition2
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Logits(NamedTuple):
+    """One logit of P(real) an image and head, float [B]; a one-stream network has `joint` alone."""
+
+    joint: Tensor
+    rgb: Tensor | None = None
+    spectrum: Tensor | None = None
+
+
+class Branch(NamedTuple):
+    """What a trunk makes of its input."""
+
+    maps: Tensor  # [B, 384, 14, 14]
+    embedding: Tensor  # [B, 384], sigmoid of the maps' mean
+
+
+class CmflNet(nn.Module):
+    """The detector, from decoded pixels to logits.
+
+    Input everywhere: uint8 [B, 224, 224, 3] RGB, as `cmfl_export.images.decode` makes it; scaling, ImageNet
+    normalisation and the spectrum are part of the network, so training and production cannot disagree.
+
+    Args:
+        architecture: `two_stream`, or `one_stream` (the paper's baselines: one trunk, one head).
+        spectra: `multi` with two_stream; `rgb` or `fft` with one_stream.
+        pretrained: start the trunks from torchvision's ImageNet weights (downloads them on first use).
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture = "two_stream",
+        spectra: Spectra = "multi",
+        *,
+        pretrained: bool = False,
+    ) -> None:
+        super().__init__()
+        check_architecture(architecture, spectra)
+        self.architecture = architecture
+        self.spectra = spectra
+        self.uses_rgb = spectra in ("multi", "rgb")
+        self.uses_spectrum = spectra in ("multi", "fft")
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
+        if self.uses_rgb:
+            self.trunk_rgb = make_trunk(pretrained)
+        if self.uses_spectrum:
+            self.spectrum = LogSpectrum()
+            self.trunk_spectrum = make_trunk(pretrained)
+        if architecture == "two_stream":
+            self.head_joint = nn.Linear(2 * WIDTH, 1)
+            self.head_rgb = nn.Linear(WIDTH, 1)
+            self.head_spectrum = nn.Linear(WIDTH, 1)
+        else:
+            self.head_joint = nn.Linear(WIDTH, 1)
+
+    mean: Tensor
+    std: Tensor
+
+    def forward(self, images: Tensor) -> Logits:
+        pixels = to_unit(images)
+        branches = []
+        if self.uses_rgb:
+            branches.append(self.rgb_branch(pixels))
+        if self.uses_spectrum:
+            branches.append(self.spectrum_branch(self.spectrum(pixels)))
+        return self.heads(branches)
+
+    def rgb_branch(self, pixels: Tensor) -> Branch:
+        """pixels: float [B, 3, 224, 224] in [0, 1]."""
+        return _branch(self.trunk_rgb, (pixels - self.mean) / self.std)
+
+    def spectrum_branch(self, spectrum: Tensor) -> Branch:
+        """spectrum: float [B, 3, 224, 224] in [-1, 1], from `LogSpectrum`."""
+        return _branch(self.trunk_spectrum, spectrum)
+
+    def heads(self, branches: list[Branch]) -> Logits:
+        """The logits from the branches in the order rgb, spectrum."""
+        embedding = torch.cat([branch.embedding for branch in branches], dim=1)
+        joint = self.head_joint(embedding)[:, 0]
+        if self.architecture == "one_stream":
+            return Logits(joint)
+        rgb, spectrum = branches
+        return Logits(joint, self.head_rgb(rgb.embedding)[:, 0], self.head_spectrum(spectrum.embedding)[:, 0])
+
+
+def check_architecture(architecture: str, spectra: str) -> None:
+    """Raises ValueError unless the two go together."""
+    allowed = {"two_stream": ("multi",), "one_stream": ("rgb", "fft")}
+    if spectra not in allowed.get(architecture, ()):
+        raise ValueError(
+            f"architecture {architecture!r} with spectra {spectra!r}: use two_stream with multi, "
+            "or one_stream with rgb or fft"
+        )
+
+
+def make_trunk(pretrained: bool = False) -> nn.Sequential:
+    """DenseNet-161 features up to transition2: [B, 3, 224, 224] -> [B, 384, 14, 14]."""
+    weights = DenseNet161_Weights.IMAGENET1K_V1 if pretrained else None
+    return nn.Sequential(*list(densenet161(weights=weights).features.children())[:TRUNK_CHILDREN])
+
+
+def to_unit(images: Tensor) -> Tensor:
+    """uint8 [B, H, W, 3] -> float32 [B, 3, H, W] in [0, 1]."""
+    return images.permute(0, 3, 1, 2).float() / 255.0
+
+
+def _branch(trunk: nn.Sequential, x: Tensor) -> Branch:
+    maps = trunk(x)
+    # The mean over 196 positions and the sigmoid stay float32 under autocast.
+    return Branch(maps, torch.sigmoid(maps.float().mean(dim=(2, 3))))

@@ -1,0 +1,124 @@
+"""LogSpectrum: the network's view of an image's frequencies, computed with matrix products.
+
+A discrete Fourier transform of a 224x224 plane is two small matrix products, which run in true float32 on
+every device and in every ONNX runtime, where an `FFT` operator does not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+OFFSET = 1e-3  # keeps the logarithm finite; part of the definition
+LOW, HIGH = 0.05, 0.95  # the percentiles that are mapped to -1 and 1; part of the definition
+
+# A plane whose log-magnitude percentiles lie closer than this has no spectrum to speak of: the definition
+# would divide rounding noise by rounding noise. White noise spans 2.0, photographs 3 and more.
+FLAT = 0.1
+
+
+def reference_spectrum(image: np.ndarray) -> np.ndarray:
+    """The definition, in float64 NumPy: what every other computation of the spectrum is held against.
+
+    Args:
+        image: float or uint8 [H, W, 3]; uint8 is divided by 255.
+
+    Returns:
+        float64 [3, H, W] in [-1, 1], zero frequency in the centre; zeros for a channel without a spectrum
+        (constant, or percentiles closer than `FLAT`).
+    """
+    pixels = image.astype(np.float64) / 255.0 if image.dtype == np.uint8 else image.astype(np.float64)
+    planes = pixels.transpose(2, 0, 1)
+    log_magnitude = np.log(np.abs(np.fft.fft2(planes)) + OFFSET)
+    low, high = np.percentile(log_magnitude, [100 * LOW, 100 * HIGH], axis=(1, 2), keepdims=True)
+    span = high - low
+    flat = span < FLAT
+    scaled = np.clip(2.0 * ((log_magnitude - low) / np.where(flat, 1.0, span) - 0.5), -1.0, 1.0)
+    return np.fft.fftshift(np.where(flat, 0.0, scaled), axes=(1, 2))
+
+
+class LogSpectrum(nn.Module):
+    """Log-magnitude spectrum, scaled by its 5th and 95th percentile (METHOD: "Spectrum branch input").
+
+    `forward`: float [B, 3, H, W] in [0, 1] -> float32 of the same shape in [-1, 1], zero frequency in the
+    centre. Always float32, whatever the autocast and the TF32 settings: small bins lie 1e-6 below the zero
+    bin. A channel without a spectrum (constant, single pixel, ...) gives zeros.
+    """
+
+    def __init__(self, size: int = 224) -> None:
+        super().__init__()
+        self.size = size
+        # Rows are output frequencies, already in shifted order: fftshift costs nothing.
+        frequency = np.fft.fftshift(np.arange(size))
+        angle = 2.0 * math.pi * (np.outer(frequency, np.arange(size)) % size) / size
+        self.register_buffer("cos", torch.tensor(np.cos(angle), dtype=torch.float32), persistent=False)
+        self.register_buffer("sin", torch.tensor(np.sin(angle), dtype=torch.float32), persistent=False)
+        zero_bin = torch.zeros(size, size)
+        zero_bin[size // 2, size // 2] = size * size
+        self.register_buffer("zero_bin", zero_bin, persistent=False)
+
+    cos: Tensor
+    sin: Tensor
+    zero_bin: Tensor
+
+    def forward(self, image: Tensor) -> Tensor:
+        if image.shape[-2:] != (self.size, self.size):
+            raise ValueError(f"expected [B, 3, {self.size}, {self.size}], got {tuple(image.shape)}")
+        with _true_float32(image.device.type):
+            return self._scale(self._log_magnitude(image.float()))
+
+    def _log_magnitude(self, x: Tensor) -> Tensor:
+        # The mean goes out first and back into the zero bin: otherwise its rounding, 1e-7 of the largest
+        # bin, would be spread over the small ones.
+        mean = x.mean(dim=(-2, -1), keepdim=True)
+        x = x - mean
+        # F = (C - iS) x (C - iS)^T, real and imaginary part.
+        xc = x @ self.cos.T
+        xs = x @ self.sin.T
+        real = self.cos @ xc - self.sin @ xs + mean * self.zero_bin
+        imaginary = self.sin @ xc + self.cos @ xs
+        return torch.log(torch.sqrt(real * real + imaginary * imaginary) + OFFSET)
+
+    def _scale(self, log_magnitude: Tensor) -> Tensor:
+        values = log_magnitude.flatten(start_dim=-2)
+        low = _quantile(values, LOW)[..., None]
+        high = _quantile(values, HIGH)[..., None]
+        span = high - low
+        present = span >= FLAT
+        scaled = 2.0 * ((log_magnitude - low) / torch.where(present, span, torch.ones_like(span)) - 0.5)
+        return torch.where(present, scaled.clamp(-1.0, 1.0), torch.zeros_like(scaled))
+
+
+def _quantile(values: Tensor, q: float) -> Tensor:
+    """Exact quantile with linear interpolation, as numpy.percentile: [..., N] -> [..., 1].
+
+    Through `topk`, which has a kernel everywhere; the side with the fewer values is sorted.
+    """
+    n = values.shape[-1]
+    largest = q > 0.5
+    position = (1.0 - q if largest else q) * (n - 1)
+    below = math.floor(position)
+    weight = position - below
+    ordered = torch.topk(values, below + 2, dim=-1, largest=largest).values
+    return ordered[..., below : below + 1] * (1.0 - weight) + ordered[..., below + 1 : below + 2] * weight
+
+
+@contextmanager
+def _true_float32(device: str) -> Iterator[None]:
+    """Products in float32: no autocast, no TF32, no bfloat16 behind `set_float32_matmul_precision`."""
+    if torch.compiler.is_compiling():
+        # Tracing for export: there is neither autocast nor a precision setting, and none may be recorded.
+        yield
+        return
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.autocast(device, enabled=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)

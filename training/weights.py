@@ -1,0 +1,170 @@
+"""Weights in and out: our safetensors, run folders, and the official implementation's checkpoints."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from cmfl_export.errors import CmflError
+from cmfl_export.files import sha256_of, whole_file
+
+from .config import TrainConfig
+from .model import CmflNet, Spectra
+
+METADATA_KEY = "cmfl"
+
+# The official implementation's names (METHOD: "Checkpoints of the official implementation") and ours.
+OFFICIAL_PREFIXES = {
+    "enc_rgb.": "trunk_rgb.",
+    "enc_f.": "trunk_spectrum.",
+    "linear.": "head_joint.",
+    "linear_rgb.": "head_rgb.",
+    "linear_f.": "head_spectrum.",
+}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A network in eval mode and what is known of where it comes from."""
+
+    net: CmflNet
+    path: Path
+    sha256: str
+    config: dict[str, Any] = field(default_factory=dict)  # of the training; empty for official checkpoints
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def aligned(self) -> bool:
+        return bool(self.config.get("aligned", True))
+
+
+def save_weights(
+    net: CmflNet, path: Path, config: TrainConfig, metrics: Mapping[str, Any] | None = None
+) -> None:
+    """Writes a safetensors file, whole or not at all, with the configuration in its metadata."""
+    tensors = {key: value.detach().cpu().contiguous() for key, value in net.state_dict().items()}
+    about = json.dumps({"config": asdict(config), "metrics": dict(metrics or {})})
+    with whole_file(path) as part:
+        save_file(tensors, part, metadata={METADATA_KEY: about})
+
+
+def load_weights(path: Path, *, spectra: Spectra | None = None) -> Weights:
+    """Loads WEIGHTS: a `.safetensors` file of ours, a run folder (its best), or an official `.pth`.
+
+    Args:
+        path: file or run folder.
+        spectra: what an official one_stream checkpoint was trained on, `rgb` (the default) or `fft`: its
+            file does not say. Ignored where the file says it.
+
+    Raises:
+        CmflError: no such file, not a checkpoint, or keys that do not fit, named.
+    """
+    if path.is_dir():
+        path = _best_of(path)
+    if not path.is_file():
+        raise CmflError(f"no weights at {path}; give a run folder, a .safetensors file or an official .pth")
+    if path.suffix == ".safetensors":
+        tensors, about = _read_safetensors(path)
+        config = about["config"]
+        net = CmflNet(config["architecture"], config["spectra"])
+        metrics = about.get("metrics", {})
+    else:
+        tensors, config, metrics = _read_official(path), {}, {}
+        two_stream = any(key.startswith("trunk_spectrum.") for key in tensors)
+        net = CmflNet("two_stream") if two_stream else CmflNet("one_stream", spectra or "rgb")
+        if not two_stream:
+            tensors = {_one_stream_name(key, net): value for key, value in tensors.items()}
+    _load_strictly(net, tensors, path)
+    return Weights(net.eval(), path, sha256_of(path), config, metrics)
+
+
+def _best_of(folder: Path) -> Path:
+    best = folder / "best.safetensors"
+    if not best.is_file():
+        raise CmflError(
+            f"{folder} has no best.safetensors; is it a run folder, and has its first epoch ended?"
+        )
+    return best
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CmflError(f"{path} is not a readable safetensors file ({error})") from error
+    try:
+        about = json.loads(metadata[METADATA_KEY])
+        about["config"]["architecture"], about["config"]["spectra"]
+    except (KeyError, ValueError, TypeError) as error:
+        raise CmflError(
+            f"{path} does not say which network it is for; it was not written by cmfl train"
+        ) from error
+    return tensors, about
+
+
+def _read_official(path: Path) -> dict[str, Tensor]:
+    """The state dict of an official checkpoint, under our names. Runs no code from the file."""
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        OSError,
+        ValueError,
+        KeyError,
+        zipfile.BadZipFile,
+    ) as error:
+        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise CmflError(f"{path} is not a checkpoint that can be loaded safely ({reason})") from error
+    state = checkpoint.get("state_dict", checkpoint) if isinstance(checkpoint, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise CmflError(
+            f"{path} holds no state_dict of tensors; expected a checkpoint of the official implementation"
+        )
+    return {_our_name(key): value for key, value in state.items()}
+
+
+def _our_name(key: str) -> str:
+    for official, ours in OFFICIAL_PREFIXES.items():
+        if key.startswith(official):
+            return ours + key.removeprefix(official)
+    return key
+
+
+def _one_stream_name(key: str, net: CmflNet) -> str:
+    # The official one_stream calls its trunk enc_rgb and its head linear_rgb, whatever they see.
+    key = key.replace("head_rgb.", "head_joint.")
+    return key.replace("trunk_rgb.", "trunk_spectrum.") if net.spectra == "fft" else key
+
+
+def _load_strictly(net: CmflNet, tensors: dict[str, Tensor], path: Path) -> None:
+    expected = net.state_dict()
+    problems = [
+        ("missing", [key for key in expected if key not in tensors]),
+        ("unexpected", [key for key in tensors if key not in expected]),
+        (
+            "of another shape",
+            [k for k, v in expected.items() if k in tensors and tensors[k].shape != v.shape],
+        ),
+    ]
+    found = [f"{len(keys)} {what} ({_some(keys)})" for what, keys in problems if keys]
+    if found:
+        raise CmflError(f"{path} does not fit {net.architecture} {net.spectra}: keys {'; '.join(found)}")
+    net.load_state_dict(tensors)
+
+
+def _some(keys: list[str], most: int = 6) -> str:
+    return ", ".join(keys[:most]) + (f" and {len(keys) - most} more" if len(keys) > most else "")

@@ -78,7 +78,8 @@ def build(
         nodes.append(helper.make_node("Add", [score, "nothing"], ["burdened"]))
         score = "burdened"
     nodes.append(helper.make_node("Identity", [score], ["p_real"]))
-    shapes = {name: ["batch"] for name in SCORES} | {"embedding": ["batch", 3]}
+    shapes: dict[str, list[str | int | None]] = {name: ["batch"] for name in SCORES}
+    shapes["embedding"] = ["batch", 3]
     graph = helper.make_graph(
         nodes,
         "tiny",

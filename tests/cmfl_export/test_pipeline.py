@@ -1,0 +1,161 @@
+"""The pipeline: order, one outcome a source, bounded window, early end, errors."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from cmfl_export import pipeline
+
+
+def decode(source: int) -> NDArray[np.uint8]:
+    """An image [2, 2] full of the source; negative sources are broken ones."""
+    if source < 0:
+        raise ValueError(f"broken {source}")
+    return np.full((2, 2), source, np.uint8)
+
+
+class Model:
+    """Gives back what is in the image, and records the shapes of its batches."""
+
+    def __init__(self) -> None:
+        self.shapes: list[tuple[int, ...]] = []
+
+    def __call__(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        self.shapes.append(batch.shape)
+        return {"value": batch[:, 0, 0].astype(np.float32)}
+
+
+def values(outcomes: Iterator[pipeline.Outcome[int]]) -> list[float | str]:
+    found: list[float | str] = []
+    for outcome in outcomes:
+        if outcome.outputs is None:
+            found.append(f"{outcome.source}: {outcome.error}")
+        else:
+            found.append(float(outcome.outputs["value"]))
+    return found
+
+
+@pytest.mark.parametrize("pad", [True, False])
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+@pytest.mark.parametrize("workers", [1, 5])
+def test_one_outcome_a_source_in_order(batch_size: int, workers: int, pad: bool) -> None:
+    sources = [-1, 0, 1, -2, -3, 2, 3, 4, -4, 5, 6, 7, 8, -5]
+    got = values(pipeline.run(sources, decode, Model(), batch_size=batch_size, workers=workers, pad=pad))
+    assert got == [source if source >= 0 else f"{source}: broken {source}" for source in sources]
+
+
+def test_order_does_not_depend_on_which_decode_is_first() -> None:
+    def slow_first(source: int) -> NDArray[np.uint8]:
+        time.sleep(0.02 if source % 4 == 0 else 0)
+        return decode(source)
+
+    assert values(pipeline.run(range(12), slow_first, Model(), batch_size=3, workers=4, pad=False)) == [
+        *range(12)
+    ]
+
+
+def test_failed_sources_take_no_place_in_a_batch() -> None:
+    model = Model()
+    sources = [0, -1, 1, -2, 2, 3, -3, 4]
+    list(pipeline.run(sources, decode, model, batch_size=2, workers=2, pad=False))
+    assert model.shapes == [(2, 2, 2), (2, 2, 2), (1, 2, 2)]
+
+
+def test_padding_keeps_one_shape_and_adds_no_rows() -> None:
+    model = Model()
+    assert len(list(pipeline.run(range(5), decode, model, batch_size=4, workers=1, pad=True))) == 5
+    assert model.shapes == [(4, 2, 2), (4, 2, 2)]
+
+
+def test_no_sources_no_rows_and_no_run() -> None:
+    model = Model()
+    assert list(pipeline.run([], decode, model, batch_size=4, workers=1, pad=True)) == []
+    assert list(pipeline.run([-1, -2], decode, model, batch_size=4, workers=1, pad=True))[1].source == -2
+    assert model.shapes == []
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_the_window_is_bounded(broken: bool) -> None:
+    """Also where everything after one good image is broken and waits for its batch."""
+    pulled, given, furthest = 0, 0, 0
+
+    def endless() -> Iterator[int]:
+        nonlocal pulled
+        for source in range(3000):
+            pulled += 1
+            yield -source if broken else source % 256
+
+    for _ in pipeline.run(endless(), decode, Model(), batch_size=4, workers=2, pad=False):
+        furthest = max(furthest, pulled - given)
+        given += 1
+    most_in_a_batch = 4 * 8 if broken else 4
+    assert given == 3000
+    assert furthest <= most_in_a_batch + pipeline.window(4, 2)
+
+
+def test_decoding_goes_on_while_the_model_runs() -> None:
+    decoded = 0
+
+    def counting(source: int) -> NDArray[np.uint8]:
+        nonlocal decoded
+        decoded += 1
+        return decode(source)
+
+    def slow(batch: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        deadline = time.monotonic() + 5
+        while decoded < 3 and time.monotonic() < deadline:
+            time.sleep(0.001)
+        return {"value": np.array([decoded])}
+
+    first = next(pipeline.run(range(10), counting, slow, batch_size=1, workers=1, pad=False))
+    assert first.outputs is not None
+    assert first.outputs["value"] == 3
+
+
+def test_closing_early_starts_no_further_decode() -> None:
+    started: list[int] = []
+    hold = threading.Event()
+
+    def held(source: int) -> NDArray[np.uint8]:
+        started.append(source)
+        if source >= 2:
+            hold.wait(5)
+        return decode(source)
+
+    outcomes = pipeline.run(range(1000), held, Model(), batch_size=2, workers=2, pad=False)
+    next(outcomes)
+    begun = time.monotonic()
+    outcomes.close()
+    assert time.monotonic() - begun < 1
+    hold.set()
+    deadline = time.monotonic() + 5
+    while any(thread.name.startswith("cmfl-decode") for thread in threading.enumerate()):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    assert len(started) <= 4
+
+
+def test_an_exception_of_the_source_comes_after_the_rows_before_it() -> None:
+    def sources() -> Iterator[int]:
+        yield from (1, -2, 3)
+        raise RuntimeError("the list ends here")
+
+    outcomes = pipeline.run(sources(), decode, Model(), batch_size=8, workers=2, pad=False)
+    assert [next(outcomes).source for _ in range(3)] == [1, -2, 3]
+    with pytest.raises(RuntimeError, match="the list ends here"):
+        next(outcomes)
+
+
+def test_an_exception_of_the_model_is_raised() -> None:
+    def lost(batch: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        raise RuntimeError("GPU lost")
+
+    with pytest.raises(RuntimeError, match="GPU lost"):
+        list(pipeline.run(range(3), decode, lost, batch_size=2, workers=1, pad=False))

@@ -5,10 +5,11 @@ Training, verification and prediction all come through here, so that a picture m
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import stat
+import struct
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,23 +17,24 @@ from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from PIL.ImageFile import ImageFile
 
+from .containers import lacks_its_end
 from .results import Status
 
 SIZE = 224
 DEFAULT_MAX_PIXELS = 100_000_000
 MAX_FILE_BYTES = 1 << 29
 
-# Where the longer side of a resized picture would pass this many times the shorter one, only the part that the crop
-# keeps is resized: a 1 x 10,000 strip would otherwise become 224 x 2,240,000.
+# Beyond this ratio of the sides only the part that the crop keeps is resized: a strip of 1 x 10,000 would
+# otherwise become 224 x 2,240,000.
 _EXTREME_RATIO = 8
 
-# Every other Pillow format (PostScript, icons, fonts' cousins, scientific rasters) is attack surface, not a photograph.
-FORMATS = ("JPEG", "PNG", "WEBP", "MPO", "GIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "AVIF")
-# These begin with one or two letters that any text may begin with, so a bad header means "no image at all".
-_WEAK_SIGNATURES = {"BMP", "DIB", "PPM"}
+# What photographs come in (JPEG covers MPO). The rest of what Pillow reads, PostScript among it, is attack surface.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
+# A text may begin with these formats' one or two letters, so a bad header after them means "no image at all".
+_WEAK_SIGNATURES = {"BMP", "PPM"}
 
 # EXIF orientation -> what turns the stored picture upright.
 _ORIENTATION = 0x0112
@@ -46,12 +48,15 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
+# What Pillow warns of (corrupt metadata, its own idea of a large picture) is either in the status or of no matter.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
 Pixels = npt.NDArray[np.uint8]
 ImageLike = str | os.PathLike[str] | bytes | Image.Image | Pixels
 
 
 class ImageError(Exception):
-    """A picture that cannot be scored. `status` says why in one word, `message` in one short line without the path."""
+    """A picture that cannot be scored: `status` is why, `message` one short line without the path."""
 
     def __init__(self, status: Status, message: str) -> None:
         super().__init__(message)
@@ -75,9 +80,9 @@ def open_rgb(source: ImageLike, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Imag
             [H, W] grey.
         max_pixels: larger pictures are refused from their header, before anything is decoded.
 
-    Transparent pictures are laid over white, the background that viewers and web pages show them on. 16-bit grey
-    (and Pillow's mode I) is divided by 257 and rounded; 16-bit colour keeps its high byte; floating point is taken
-    as 0..1 when no value is above 1, else as 0..255. A file larger than 512 MiB is refused.
+    Transparent pictures are laid over white, the background that viewers and web pages show them on. 16-bit
+    grey (and Pillow's mode I) is divided by 257 and rounded; 16-bit colour keeps its high byte; floating point
+    is taken as 0..1 when no value is above 1, else as 0..255. A file larger than 512 MiB is refused.
 
     Raises:
         ImageError: the picture cannot be scored; nothing else leaves this function for a bad picture.
@@ -101,8 +106,9 @@ def fit(image: Image.Image, *, aligned: bool) -> Image.Image:
     """The geometry: shorter side to 224 (aligned) or 256 (not aligned), then the central 224 x 224.
 
     Pillow's antialiased bilinear filter and torchvision's rounding: the result is that of torchvision's
-    Resize + CenterCrop on a Pillow image, and an aligned picture of 224 x 224 passes untouched. Beyond an aspect
-    ratio of 8 only the part that the crop keeps is resized, so memory stays bounded; a value may then differ by 1.
+    Resize + CenterCrop on a Pillow image, and an aligned picture of 224 x 224 passes untouched. Beyond an
+    aspect ratio of 8 only the part that the crop keeps is resized, so that memory stays bounded; a value may
+    then differ by 1.
     """
     shorter = SIZE if aligned else 256
     width, height = image.size
@@ -134,15 +140,18 @@ def _from_array(array: Pixels, max_pixels: int) -> Image.Image:
 
 
 def _from_path(path: str, max_pixels: int) -> Image.Image:
-    mode = os.stat(path).st_mode
+    if not path:
+        raise ImageError(Status.NOT_FOUND, "the path is empty")
+    file = Path(path)
+    mode = file.stat().st_mode
     if stat.S_ISDIR(mode):
         if not os.access(path, os.R_OK | os.X_OK):
             raise ImageError(Status.PERMISSION_DENIED, "the folder may not be read")
         raise ImageError(Status.NOT_A_FILE, "a folder, not an image file")
     if not stat.S_ISREG(mode):
-        # A named pipe or a device could block for ever, so it is never opened.
+        # Opening a named pipe or a device could block for ever.
         raise ImageError(Status.NOT_A_FILE, "not a regular file")
-    with open(path, "rb") as stream:
+    with file.open("rb") as stream:
         return _from_stream(stream, os.fstat(stream.fileno()).st_size, max_pixels)
 
 
@@ -151,12 +160,22 @@ def _from_stream(stream: BinaryIO, length: int, max_pixels: int) -> Image.Image:
         raise ImageError(Status.EMPTY, "the file is empty")
     if length > MAX_FILE_BYTES:
         raise ImageError(Status.TOO_LARGE, f"{length} bytes, more than the limit of {MAX_FILE_BYTES}")
-    with _identify(stream) as image:
-        return _upright_rgb(image, max_pixels)
+    try:
+        with _identify(stream) as image:
+            if image.format == "JPEG2000" and lacks_its_end(stream, length):
+                # OpenJPEG fills up what is missing instead of failing.
+                raise EOFError
+            return _upright_rgb(image, max_pixels)
+    except ImageError:
+        raise
+    except Exception as error:
+        if lacks_its_end(stream, length):
+            raise EOFError from error
+        raise
 
 
 def _identify(stream: BinaryIO) -> ImageFile:
-    """Reads the header. Pillow's own `Image.open` applies a process-wide pixel limit here; ours is per call."""
+    """Reads the header. `Image.open` would apply Pillow's process-wide pixel limit here; ours is per call."""
     Image.init()
     prefix = stream.read(16)
     broken: Exception | None = None
@@ -164,7 +183,11 @@ def _identify(stream: BinaryIO) -> ImageFile:
         if name not in Image.OPEN:
             continue
         factory, accept = Image.OPEN[name]
-        accepted = accept is None or accept(prefix)
+        try:
+            accepted = accept is None or accept(prefix)
+        except (IndexError, struct.error):
+            # Fewer bytes than the signature has.
+            accepted = False
         if isinstance(accepted, str):
             raise ImageError(Status.UNREADABLE, accepted)
         if not accepted:
@@ -249,27 +272,22 @@ def _as_image_error() -> Iterator[None]:
 
 def _explain(error: Exception) -> tuple[Status, str]:
     text = " ".join(str(error).split()) or type(error).__name__
+    result = Status.UNREADABLE, f"damaged image data ({text[:100]})"
     match error:
-        case FileNotFoundError() if error.filename is not None and Path(error.filename).is_symlink():
-            return Status.NOT_FOUND, "broken symbolic link"
+        case FileNotFoundError(filename=str() as name) if Path(name).is_symlink():
+            result = Status.NOT_FOUND, "broken symbolic link"
         case FileNotFoundError() | NotADirectoryError():
-            return Status.NOT_FOUND, "no such file"
+            result = Status.NOT_FOUND, "no such file"
         case PermissionError():
-            return Status.PERMISSION_DENIED, "permission denied"
-        case IsADirectoryError():
-            return Status.NOT_A_FILE, "a folder, not an image file"
-        case OSError(errno=errno.ELOOP):
-            return Status.UNREADABLE, "too many levels of symbolic links"
-        case UnidentifiedImageError():
-            return Status.NOT_AN_IMAGE, "not an image of a known format"
+            result = Status.PERMISSION_DENIED, "permission denied"
         case OSError(errno=int() as number):
-            return Status.UNREADABLE, os.strerror(number)
+            result = Status.UNREADABLE, os.strerror(number).lower()
         case MemoryError():
-            return Status.TOO_LARGE, "not enough memory to decode it"
+            result = Status.TOO_LARGE, "not enough memory to decode it"
         case Image.DecompressionBombError():
-            return Status.TOO_LARGE, "larger than Pillow decodes"
+            result = Status.TOO_LARGE, "larger than Pillow decodes"
         case EOFError():
-            return Status.TRUNCATED, "the file ends too early"
-    if "truncated" in text.lower():
-        return Status.TRUNCATED, "the file ends too early"
-    return Status.UNREADABLE, f"damaged image data ({text[:100]})"
+            result = Status.TRUNCATED, "the file ends too early"
+        case OSError() if "truncated" in text.lower():
+            result = Status.TRUNCATED, "the file ends too early"
+    return result

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import BinaryIO
 
 # What a folder yields; a file named by hand is tried whatever its name.
@@ -45,6 +46,10 @@ EXTENSIONS = (
 
 # A folder as (device, inode): how a folder that contains itself through a symbolic link is noticed.
 _Identity = tuple[int, int]
+# (name, is it a folder)
+_Entry = tuple[str, bool]
+# A folder, the parts of the pattern to match below it, and the folders that `**` has come through.
+_Search = tuple[str, list[str], frozenset[_Identity]]
 
 
 def iter_paths(
@@ -57,30 +62,25 @@ def iter_paths(
     """Yields one path for each picture, lazily, in the order of `inputs`.
 
     Each input is one of:
-        - `-`: a list of paths from `stdin` (default: standard input), one a line, or NUL-separated. Each is one path
-          as it stands, whatever it names; blank lines are left out and `\\r` before a newline is no part of a name.
-        - something that exists: a file gives itself. A folder gives the image files in it (by extension, any case), in
-          order of name, its subfolders among them when `recursive`.
-        - a pattern with `*`, `?`, `[...]` or `**`: what it matches, each treated as above, in order of name. As in a
-          shell, `*` and `**` pass over names that start with a dot.
+        - `-`: a list of paths from `stdin` (default: standard input), one a line, or NUL-separated. Each is one
+          path as it stands, whatever it names; blank lines are left out, and so is a `\\r` that ends a line.
+        - something that exists: a file gives itself. A folder gives the image files in it (by extension, in
+          either case), in order of name, its subfolders among them when `recursive`.
+        - a pattern with `*`, `?`, `[...]` or `**`: what it matches, each treated as above, in order of name. As
+          in a shell, `*` and `**` pass over names that start with a dot.
         - anything else: itself; the decoder then says what is wrong with it.
 
-    What cannot be walked is yielded itself, so that it is reported and not lost: an unreadable folder, a folder whose
-    name ends like an image's (write `name.jpg/` to walk it), a folder that contains itself through a symbolic link.
-    An empty folder yields nothing. Names that are not UTF-8 arrive as `os.fsdecode` gives them.
+    What cannot be walked is yielded itself, so that it is reported and not lost: an unreadable folder, a folder
+    whose name ends like an image's (write `name.jpg/` to walk it), a folder that contains itself through a
+    symbolic link. An empty folder yields nothing. Names that are not UTF-8 arrive as `os.fsdecode` gives them.
     """
     for text in inputs:
         if text == "-":
             yield from _listed(sys.stdin.buffer if stdin is None else stdin, null_separated)
-        elif os.path.lexists(text) or not _is_pattern(text):
-            yield from _named(text, recursive)
+        elif _is_pattern(text) and not os.path.lexists(text):
+            yield from _matched(text, recursive)
         else:
-            matched = False
-            for path in _matches(text):
-                matched = True
-                yield from _named(path, recursive)
-            if not matched:
-                yield text
+            yield from _named(text, recursive)
 
 
 def count_paths(inputs: Iterable[str], *, recursive: bool = True) -> int | None:
@@ -112,18 +112,27 @@ def _null_separated(stream: BinaryIO) -> Iterator[bytes]:
     yield rest
 
 
+def _matched(pattern: str, recursive: bool) -> Iterator[str]:
+    found = False
+    for path in _matches(pattern):
+        found = True
+        yield from _named(path, recursive)
+    if not found:
+        yield pattern
+
+
 def _named(path: str, recursive: bool) -> Iterator[str]:
     """A file is itself; a folder is what is in it, unless its own name is an image's."""
-    if os.path.isdir(path) and not _is_image_name(path):
+    if _is_folder(path) and not _is_image_name(path):
         yield from _walk(path, recursive)
     else:
         yield path
 
 
 def _walk(root: str, recursive: bool) -> Iterator[str]:
-    # A stack and not recursion: folders may be nested deeper than Python calls may be. Each level holds the names of
-    # one folder, and the folders above it.
-    levels: list[tuple[str, Iterator[tuple[str, bool]], frozenset[_Identity]]] = []
+    # A stack and not recursion: folders may be nested deeper than Python calls may be. A level is a folder, the
+    # rest of its entries, and the identities of it and the folders above it.
+    levels: list[tuple[str, Iterator[_Entry], frozenset[_Identity]]] = []
 
     def enter(folder: str, above: frozenset[_Identity]) -> bool:
         try:
@@ -140,7 +149,7 @@ def _walk(root: str, recursive: bool) -> Iterator[str]:
     while levels:
         folder, entries, above = levels[-1]
         for name, is_folder in entries:
-            path = os.path.join(folder, name)
+            path = _join(folder, name)
             if _is_image_name(name):
                 yield path
             elif is_folder and recursive:
@@ -152,15 +161,16 @@ def _walk(root: str, recursive: bool) -> Iterator[str]:
 
 
 def _matches(pattern: str) -> Iterator[str]:
-    """What a pattern matches, in order of name and without `glob`, which follows a link to its own folder 40 deep.
+    """What a pattern matches, in order of name (`glob` has no order, and follows a link to its own folder 40 deep).
 
-    `**` is any number of folders. It does not look inside a folder that the rest of the pattern matches: that folder is
-    walked whole, so that `**/*` gives every picture once.
+    `**` is any number of folders. It does not look inside a folder that the rest of the pattern matches: that
+    folder is walked whole, so that `**/*` gives every picture once.
     """
     parts = list(PurePath(pattern).parts)
-    if pattern.endswith(os.sep):
+    if pattern.endswith("/"):
+        # An empty name at the end: only folders have one.
         parts.append("")
-    pending: list[tuple[str, list[str], frozenset[_Identity]]] = [("", parts, frozenset())]
+    pending: list[_Search] = [("", parts, frozenset())]
     while pending:
         folder, parts, above = pending.pop()
         if not parts:
@@ -172,15 +182,13 @@ def _matches(pattern: str) -> Iterator[str]:
             pending.append((folder, rest, frozenset()))
         elif _is_pattern(first):
             names = [name for name, _ in _visible(folder) if fnmatch.fnmatch(name, first)]
-            pending.extend((os.path.join(folder, name), rest, frozenset()) for name in reversed(names))
-        elif os.path.lexists(os.path.join(folder, first)):
-            pending.append((os.path.join(folder, first), rest, frozenset()))
+            pending.extend((_join(folder, name), rest, frozenset()) for name in reversed(names))
+        elif os.path.lexists(_join(folder, first)):
+            pending.append((_join(folder, first), rest, frozenset()))
 
 
-def _below(
-    folder: str, parts: list[str], above: frozenset[_Identity]
-) -> list[tuple[str, list[str], frozenset[_Identity]]]:
-    """The folders that `**` goes on to from one folder."""
+def _below(folder: str, parts: list[str], above: frozenset[_Identity]) -> list[_Search]:
+    """The folders in which a search whose `parts` begin with `**` goes on."""
     try:
         identity = _identity(folder or os.curdir)
     except OSError:
@@ -189,35 +197,40 @@ def _below(
     if not rest or identity in above:
         return []
     return [
-        (os.path.join(folder, name), parts, above | {identity})
+        (_join(folder, name), parts, above | {identity})
         for name, is_folder in _visible(folder)
         if is_folder and not (len(rest) == 1 and fnmatch.fnmatch(name, rest[0]))
     ]
 
 
-def _visible(folder: str) -> list[tuple[str, bool]]:
+def _visible(folder: str) -> list[_Entry]:
     try:
-        return [(name, is_folder) for name, is_folder in _entries(folder or os.curdir) if name[0] != "."]
+        return [entry for entry in _entries(folder or os.curdir) if not entry[0].startswith(".")]
     except OSError:
         return []
 
 
-def _entries(folder: str) -> list[tuple[str, bool]]:
-    """(name, is it a folder) of what is in a folder, in order of name. Raises OSError where it cannot be read."""
+def _entries(folder: str) -> list[_Entry]:
+    """What is in a folder, in order of name. Raises OSError where it cannot be read."""
     with os.scandir(folder) as entries:
         return sorted((entry.name, _is_folder(entry)) for entry in entries)
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def _is_folder(entry: os.DirEntry[str] | str) -> bool:
     try:
-        return entry.is_dir()
-    except OSError:
+        return stat.S_ISDIR(Path(entry).stat().st_mode) if isinstance(entry, str) else entry.is_dir()
+    except (OSError, ValueError):
         return False
 
 
 def _identity(folder: str) -> _Identity:
-    info = os.stat(folder)
+    info = Path(folder).stat()
     return info.st_dev, info.st_ino
+
+
+def _join(folder: str, name: str) -> str:
+    """Unlike pathlib, leaves what the user wrote as it is: `./faces` stays `./faces`."""
+    return f"{folder}{name}" if not folder or folder.endswith("/") else f"{folder}{os.sep}{name}"
 
 
 def _is_pattern(text: str) -> bool:

@@ -31,7 +31,7 @@ MAX_FILE_BYTES = 1 << 29
 # otherwise become 224 x 2,240,000.
 _EXTREME_RATIO = 8
 
-# What photographs come in (JPEG covers MPO). The rest of what Pillow reads, PostScript among it, is attack surface.
+# What photographs come in (JPEG covers MPO). The rest of what Pillow reads is attack surface.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 # A text may begin with these formats' one or two letters, so a bad header after them means "no image at all".
 _WEAK_SIGNATURES = {"BMP", "PPM"}
@@ -48,7 +48,7 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# What Pillow warns of (corrupt metadata, its own idea of a large picture) is either in the status or of no matter.
+# What Pillow warns of (corrupt metadata, its own idea of a large picture) is in the status or of no matter.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 Pixels = npt.NDArray[np.uint8]
@@ -81,8 +81,8 @@ def open_rgb(source: ImageLike, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Imag
         max_pixels: larger pictures are refused from their header, before anything is decoded.
 
     Transparent pictures are laid over white, the background that viewers and web pages show them on. 16-bit
-    grey (and Pillow's mode I) is divided by 257 and rounded; 16-bit colour keeps its high byte; floating point
-    is taken as 0..1 when no value is above 1, else as 0..255. A file larger than 512 MiB is refused.
+    grey (and Pillow's mode I) is divided by 257 and rounded; 16-bit colour keeps its high byte; floating
+    point is taken as 0..1 when no value is above 1, else as 0..255. A file above 512 MiB is refused.
 
     Raises:
         ImageError: the picture cannot be scored; nothing else leaves this function for a bad picture.

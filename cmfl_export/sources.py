@@ -62,17 +62,18 @@ def iter_paths(
     """Yields one path for each picture, lazily, in the order of `inputs`.
 
     Each input is one of:
-        - `-`: a list of paths from `stdin` (default: standard input), one a line, or NUL-separated. Each is one
-          path as it stands, whatever it names; blank lines are left out, and so is a `\\r` that ends a line.
+        - `-`: a list of paths from `stdin` (default: standard input), one a line, or NUL-separated. Each is
+          one path as it stands, whatever it names; blank lines are left out, and so is a `\\r` that ends a line.
         - something that exists: a file gives itself. A folder gives the image files in it (by extension, in
           either case), in order of name, its subfolders among them when `recursive`.
-        - a pattern with `*`, `?`, `[...]` or `**`: what it matches, each treated as above, in order of name. As
-          in a shell, `*` and `**` pass over names that start with a dot.
+        - a pattern with `*`, `?`, `[...]` or `**`: what it matches, each treated as above, in order of name.
+          As in a shell, `*` and `**` pass over names that start with a dot.
         - anything else: itself; the decoder then says what is wrong with it.
 
-    What cannot be walked is yielded itself, so that it is reported and not lost: an unreadable folder, a folder
-    whose name ends like an image's (write `name.jpg/` to walk it), a folder that contains itself through a
-    symbolic link. An empty folder yields nothing. Names that are not UTF-8 arrive as `os.fsdecode` gives them.
+    What cannot be walked is yielded itself, so that it is reported and not lost: an unreadable folder, a
+    folder whose name ends like an image's (write `name.jpg/` to walk it), a folder that contains itself
+    through a symbolic link. An empty folder yields nothing. Names that are not UTF-8 arrive as `os.fsdecode`
+    gives them.
     """
     for text in inputs:
         if text == "-":
@@ -130,8 +131,8 @@ def _named(path: str, recursive: bool) -> Iterator[str]:
 
 
 def _walk(root: str, recursive: bool) -> Iterator[str]:
-    # A stack and not recursion: folders may be nested deeper than Python calls may be. A level is a folder, the
-    # rest of its entries, and the identities of it and the folders above it.
+    # A stack and not recursion: folders may be nested deeper than Python calls may be. A level is a folder,
+    # the rest of its entries, and the identities of it and the folders above it.
     levels: list[tuple[str, Iterator[_Entry], frozenset[_Identity]]] = []
 
     def enter(folder: str, above: frozenset[_Identity]) -> bool:
@@ -161,8 +162,9 @@ def _walk(root: str, recursive: bool) -> Iterator[str]:
 
 
 def _matches(pattern: str) -> Iterator[str]:
-    """What a pattern matches, in order of name (`glob` has no order, and follows a link to its own folder 40 deep).
+    """What a pattern matches, in order of name.
 
+    The standard `glob` has no order, and follows a link to its own folder forty times.
     `**` is any number of folders. It does not look inside a folder that the rest of the pattern matches: that
     folder is walked whole, so that `**/*` gives every picture once.
     """

@@ -1,1 +1,36 @@
-"""CMFL detection of synthetic faces as one ONNX file."""
+"""CMFL detection of synthetic faces as one ONNX file.
+
+`from cmfl_export import Detector` is the way in from Python. The names are imported on first use, so that
+`import cmfl_export`, and with it the command line's help, loads neither NumPy nor ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .card import ModelCard
+    from .detector import Detector
+    from .errors import CmflError
+    from .results import Prediction, Status
+
+    __version__: str
+
+__all__ = ["CmflError", "Detector", "ModelCard", "Prediction", "Status", "__version__"]
+
+_HOME = {
+    "CmflError": "errors",
+    "Detector": "detector",
+    "ModelCard": "card",
+    "Prediction": "results",
+    "Status": "results",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("cmfl-export")
+    if name in _HOME:
+        return getattr(import_module(f".{_HOME[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

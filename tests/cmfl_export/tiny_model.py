@@ -45,7 +45,8 @@ def build(
 ) -> ModelProto:
     """The model. `burden` makes it slow: so many 224x224 matrix products an image, times zero, in p_real."""
     constants = [
-        helper.make_tensor("scale", TensorProto.FLOAT, [], [1 / 255]),
+        helper.make_tensor("whole", TensorProto.FLOAT, [], [255.0 * 224 * 224]),
+        helper.make_tensor("one", TensorProto.FLOAT, [], [1.0]),
         helper.make_tensor("hw", TensorProto.INT64, [2], [1, 2]),
         helper.make_tensor("channel", TensorProto.INT64, [1], [1]),
         helper.make_tensor("red", TensorProto.INT64, [], [0]),
@@ -54,25 +55,28 @@ def build(
         helper.make_tensor("pixels", TensorProto.INT64, [3], [1, 2, 3]),
     ]
     nodes = [
-        helper.make_node("Cast", ["image"], ["real"], to=TensorProto.FLOAT),
-        helper.make_node("Mul", ["real", "scale"], ["unit"]),
-        helper.make_node("ReduceMean", ["unit", "hw"], ["embedding"], keepdims=0),
+        # Sums of whole numbers, which are exact: a score cannot depend on the batch that the image stands in.
+        helper.make_node("Cast", ["image"], ["integers"], to=TensorProto.INT32),
+        helper.make_node("ReduceSum", ["integers", "hw"], ["sums"], keepdims=0),
+        helper.make_node("Cast", ["sums"], ["float_sums"], to=TensorProto.FLOAT),
+        helper.make_node("Div", ["float_sums", "whole"], ["embedding"]),
         helper.make_node("ReduceMean", ["embedding", "channel"], ["mean"], keepdims=0),
         helper.make_node("Gather", ["embedding", "red"], ["p_real_rgb"], axis=1),
         helper.make_node("Gather", ["embedding", "blue"], ["p_real_spectrum"], axis=1),
     ]
     score = "mean"
     if nan_when_black:  # 0 / 0 where the mean is 0
-        nodes.append(helper.make_node("Div", [score, score], ["one"]))
-        nodes.append(helper.make_node("Mul", [score, "one"], ["or_nan"]))
+        nodes.append(helper.make_node("Div", [score, score], ["ratio"]))
+        nodes.append(helper.make_node("Mul", [score, "ratio"], ["or_nan"]))
         score = "or_nan"
     if burden:
-        nodes.append(helper.make_node("Transpose", ["unit"], ["plane0"], perm=[0, 3, 1, 2]))
+        nodes.append(helper.make_node("Cast", ["image"], ["floats"], to=TensorProto.FLOAT))
+        nodes.append(helper.make_node("Transpose", ["floats"], ["plane0"], perm=[0, 3, 1, 2]))
         nodes.append(helper.make_node("Identity", ["plane0"], ["weight"]))
         nodes += [
             helper.make_node("MatMul", [f"plane{i}", "weight"], [f"plane{i + 1}"]) for i in range(burden)
         ]
-        nodes.append(helper.make_node("Clip", [f"plane{burden}", "zero", "scale"], ["clipped"]))
+        nodes.append(helper.make_node("Clip", [f"plane{burden}", "zero", "one"], ["clipped"]))
         nodes.append(helper.make_node("ReduceMean", ["clipped", "pixels"], ["burden"], keepdims=0))
         nodes.append(helper.make_node("Mul", ["burden", "zero"], ["nothing"]))
         nodes.append(helper.make_node("Add", [score, "nothing"], ["burdened"]))

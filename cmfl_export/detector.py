@@ -1,0 +1,205 @@
+"""Detector: the way in from Python. Load a model, score pictures."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from . import pipeline
+from .errors import CmflError
+from .images import DEFAULT_MAX_PIXELS, ImageError, ImageLike, decode
+from .results import Prediction, Status
+from .runtime import SCORE_OUTPUTS, Session, usable_cores
+
+# The CPU is as fast with small batches, and rows appear sooner; a GPU needs large ones to be busy.
+_CPU_BATCH, _GPU_BATCH = 8, 64
+_MOST_WORKERS = 16
+
+_ACCEPTED = (
+    "a path, the bytes of an image file, a Pillow image, a uint8 array [H, W, 3] or [H, W], "
+    "or a list or an iterator of these, or a uint8 array [N, H, W, 3]"
+)
+
+
+class Detector:
+    """A model that scores pictures.
+
+    Safe to share between threads: nothing in it changes after it is made.
+
+    Attributes:
+        card: the model's card.
+        provider: where it really runs: "cpu", "cuda" or "tensorrt".
+        passed_over: why `auto` did not take the GPU of a machine that has an NVIDIA driver, else "".
+        threshold: a picture is `real` when p_real >= threshold, else `synthetic`.
+        aligned: the geometry, see `cmfl_export.images.fit`.
+        batch_size, workers, max_pixels: as given, or their defaults.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str],
+        *,
+        provider: str = "auto",
+        threads: int | None = None,
+        batch_size: int | None = None,
+        workers: int | None = None,
+        threshold: float | None = None,
+        aligned: bool | None = None,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+    ) -> None:
+        """Loads an exported model.
+
+        Args:
+            model: the ONNX file.
+            provider: "auto", "cpu", "cuda" or "tensorrt"; see `cmfl_export.runtime.Session.open`.
+            threads: CPU threads within one run; by default all cores that this process may use.
+            batch_size: pictures in one run; by default 8 on the CPU and 64 on a GPU.
+            workers: decoding threads; by default one a core, 16 at most.
+            threshold: in [0, 1]; by default the card's.
+            aligned: whether the pictures are aligned face crops; by default as the model was trained.
+            max_pixels: pictures of more pixels get the status `too_large`.
+
+        Raises:
+            CmflError: the model cannot be used, the provider does not load, or a number is out of its range.
+        """
+        for name, value in (("batch size", batch_size), ("workers", workers), ("max pixels", max_pixels)):
+            if value is not None and value < 1:
+                raise CmflError(f"{name} must be at least 1, not {value}")
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise CmflError(f"the threshold must be within 0 and 1, not {threshold}")
+        self._session = Session.open(model, provider, threads)
+        self.card = self._session.card
+        self.provider = self._session.provider
+        self.passed_over = self._session.passed_over
+        self.threshold = self.card.threshold if threshold is None else threshold
+        self.aligned = self.card.aligned if aligned is None else aligned
+        self.batch_size = batch_size or (_CPU_BATCH if self.provider == "cpu" else _GPU_BATCH)
+        self.workers = workers or min(usable_cores(), _MOST_WORKERS)
+        self.max_pixels = max_pixels
+
+    @overload
+    def predict(
+        self, x: str | os.PathLike[str] | bytes | Image.Image, *, extras: bool = False
+    ) -> Prediction: ...
+    @overload
+    def predict(self, x: NDArray[np.uint8], *, extras: bool = False) -> Prediction | list[Prediction]: ...
+    @overload
+    def predict(self, x: list[Any] | tuple[ImageLike, ...], *, extras: bool = False) -> list[Prediction]: ...
+    @overload
+    def predict(self, x: Iterator[ImageLike], *, extras: bool = False) -> Iterator[Prediction]: ...
+    def predict(
+        self,
+        x: ImageLike | Sequence[ImageLike] | Iterator[ImageLike],
+        *,
+        extras: bool = False,
+    ) -> Prediction | list[Prediction] | Iterator[Prediction]:
+        """Scores a picture or many.
+
+        Args:
+            x: one picture: a path, the bytes of an image file, a Pillow image, a uint8 array [H, W, 3] RGB or
+                [H, W] grey. Or a list or tuple of pictures, or a uint8 array [N, H, W, 3]. Or an iterator of
+                pictures, which is then read lazily.
+            extras: fetch the model's optional outputs (embedding, heatmaps, spectrum) into
+                `Prediction.extras` as well.
+
+        Returns:
+            A Prediction; for many pictures a list of them, in order; for an iterator an iterator, in order.
+            A picture that cannot be scored gets a status and an error text instead of scores. `path` is ""
+            for pictures that came without one.
+
+        Raises:
+            TypeError: `x`, or a picture in it, is none of the above.
+            CmflError: the model failed to run, for instance for lack of GPU memory.
+        """
+        if isinstance(x, list | tuple) or (isinstance(x, np.ndarray) and x.ndim == 4):
+            return list(self.stream(x, extras=extras))
+        if isinstance(x, str | os.PathLike | bytes | Image.Image | np.ndarray):
+            # Alone and unpadded: a full batch for one picture would be 64 times the work.
+            (prediction,) = self._rows([x], extras, batch_size=1, workers=1, pad=False)
+            return prediction
+        # An open file is an iterator too, of lines.
+        if isinstance(x, Iterator) and not isinstance(x, io.IOBase):
+            return self.stream(x, extras=extras)
+        raise TypeError(f"predict takes {_ACCEPTED}, not {type(x).__name__}")
+
+    def stream(self, pictures: Iterable[ImageLike], *, extras: bool = False) -> Iterator[Prediction]:
+        """Scores pictures lazily and in order, in bounded memory, decoding beside inference.
+
+        Args:
+            pictures: see `predict`; a few batches are taken ahead.
+            extras: as in `predict`.
+
+        Raises:
+            TypeError: a picture is of the wrong type; after the rows of the pictures before it.
+            CmflError: the model failed to run.
+        """
+        return self._rows(
+            pictures,
+            extras,
+            batch_size=self.batch_size,
+            workers=self.workers,
+            pad=self._session.pads,
+        )
+
+    def scores(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """The scores of images that are already in the model's geometry.
+
+        Args:
+            batch: uint8 [n, 224, 224, 3], RGB, n >= 1.
+
+        Returns:
+            float32 [n] in [0, 1], P(real): `p_real` and, for two-stream models, `p_real_rgb` and
+            `p_real_spectrum`.
+
+        Raises:
+            ValueError: the batch has another dtype or shape.
+            CmflError: the model failed to run.
+        """
+        return self._session.run(batch, self._session.score_outputs)
+
+    def _rows(
+        self, pictures: Iterable[ImageLike], extras: bool, *, batch_size: int, workers: int, pad: bool
+    ) -> Iterator[Prediction]:
+        names = self._session.outputs if extras else self._session.score_outputs
+        outcomes = pipeline.run(
+            pictures,
+            lambda picture: decode(picture, aligned=self.aligned, max_pixels=self.max_pixels),
+            lambda batch: self._session.run(batch, names),
+            batch_size=batch_size,
+            workers=workers,
+            pad=pad,
+        )
+        for outcome in outcomes:
+            path = os.fspath(outcome.source) if isinstance(outcome.source, str | os.PathLike) else ""
+            if outcome.outputs is not None:
+                yield self._judge(path, outcome.outputs)
+            elif isinstance(outcome.error, ImageError):
+                yield Prediction(path, status=outcome.error.status, error=outcome.error.message)
+            elif isinstance(outcome.error, TypeError):
+                raise TypeError(f"{outcome.error}; predict takes {_ACCEPTED}") from outcome.error
+            else:  # whatever else one picture provoked must not end a run over a million
+                text = " ".join(f"{type(outcome.error).__name__}: {outcome.error}".split())
+                yield Prediction(path, status=Status.UNREADABLE, error=text)
+
+    def _judge(self, path: str, outputs: dict[str, NDArray[Any]]) -> Prediction:
+        scores = {name: float(outputs[name]) for name in SCORE_OUTPUTS if name in outputs}
+        if not all(math.isfinite(score) for score in scores.values()):
+            return Prediction(
+                path, status=Status.UNREADABLE, error="the model's score is not a finite number"
+            )
+        return Prediction(
+            path,
+            p_real=scores["p_real"],
+            p_real_rgb=scores.get("p_real_rgb"),
+            p_real_spectrum=scores.get("p_real_spectrum"),
+            decision="real" if scores["p_real"] >= self.threshold else "synthetic",
+            # Copies, because a row of a batch would keep the whole batch in memory.
+            extras={name: value.copy() for name, value in outputs.items() if name not in SCORE_OUTPUTS},
+        )

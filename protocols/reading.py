@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cmfl_export.errors import CmflError
+from cmfl_export.files import write_whole
 
 from .schema import COLUMNS, Protocol, Sample
 
@@ -87,18 +88,13 @@ def write_split(samples: Iterable[Sample], path: str | os.PathLike[str]) -> None
     text = "".join(",".join(map(_quoted, row)) + "\n" for row in rows)
     if [row.sample for row in _parse(text, path, allow_one_class=True)] != samples:
         raise CmflError(f"{path}: a subject or attack type has white space around it; remove it")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_bytes(text.encode("utf-8"))
-        part.replace(path)
+        data = text.encode()
     except UnicodeEncodeError as error:
         raise CmflError(
             f"{path}: a file name is not valid Unicode and cannot be listed; rename it"
         ) from error
-    except OSError as error:
-        raise CmflError(f"{path}: cannot be written ({error.strerror})") from error
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(path, data)
 
 
 def _quoted(value: str) -> str:

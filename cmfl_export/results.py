@@ -1,12 +1,47 @@
-"""What is said about one input: a status, and where it could be scored, three probabilities."""
+"""What is said about one input, and the files that such rows are written to: csv, jsonl, json, parquet."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+import errno
+import io
+import json
+import math
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
+
+from .errors import CmflError, need
+from .files import whole_file
+
+# The one schema of every format.
+COLUMNS = ("path", "p_real", "p_real_rgb", "p_real_spectrum", "decision", "status", "error")
+FORMATS = ("csv", "jsonl", "json", "parquet")
+
+_FORMAT_OF_SUFFIX = {
+    "": "csv",
+    ".txt": "csv",
+    ".csv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".parquet": "parquet",
+}
+_CSV_HEADER = (",".join(COLUMNS) + "\n").encode()
+_JSONL_START = b'{"path": "'
+# Quotes that stay open for longer are damage, not a row that a kill cut short.
+_LONGEST_RECORD = 1 << 20
+_ROWS_IN_GROUP = 8192
+# How file names that are not Unicode travel in a str.
+_NAME_ERRORS = sys.getfilesystemencodeerrors()
 
 
 class Status(StrEnum):
@@ -43,3 +78,323 @@ class Prediction:
     @property
     def ok(self) -> bool:
         return self.status is Status.OK
+
+
+class Writer:
+    """Takes rows and puts them out at once. `done` counts the paths that a resumed file already has."""
+
+    def __init__(self, stream: BinaryIO, target: str, done: Counter[str]) -> None:
+        self.done = done
+        self._stream = stream
+        self._target = target
+
+    def write(self, rows: Sequence[Prediction]) -> None:
+        """Writes the rows. Of csv and jsonl the operating system then has them: a kill loses none.
+
+        Raises:
+            CmflError: the target cannot be written, a full disk for example.
+            BrokenPipeError: who read standard output has gone (`cmfl predict ... | head`); end quietly then.
+        """
+        with _writing(self._target):
+            self._put(rows)
+
+    def _begin(self) -> None:
+        """Writes what comes before the first row."""
+
+    def _put(self, rows: Sequence[Prediction]) -> None:
+        raise NotImplementedError
+
+    def _end(self) -> None:
+        """Writes what comes after the last row."""
+
+    def _abandon(self) -> None:
+        """Lets go of what it holds after a failure."""
+
+    def _send(self, data: bytes) -> None:
+        # An unbuffered file may take less than it is given.
+        view = memoryview(data)
+        while view:
+            view = view[self._stream.write(view) :]
+        self._stream.flush()
+
+
+class _CsvWriter(Writer):
+    def _begin(self) -> None:
+        self._send(_CSV_HEADER)
+
+    def _put(self, rows: Sequence[Prediction]) -> None:
+        self._send(b"".join(map(_csv_record, rows)))
+
+
+class _JsonlWriter(Writer):
+    def _put(self, rows: Sequence[Prediction]) -> None:
+        self._send("".join(f"{_json_object(row)}\n" for row in rows).encode("ascii"))
+
+
+class _JsonWriter(Writer):
+    _before = "\n"
+
+    def _begin(self) -> None:
+        self._send(b"[")
+
+    def _put(self, rows: Sequence[Prediction]) -> None:
+        if rows:
+            self._send((self._before + ",\n".join(map(_json_object, rows))).encode("ascii"))
+            self._before = ",\n"
+
+    def _end(self) -> None:
+        self._send(b"\n]\n")
+
+
+class _ParquetWriter(Writer):
+    def _begin(self) -> None:
+        try:
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+        except ImportError as error:
+            raise need("parquet", "writing parquet") from error
+        types = (pa.string(), pa.float32(), pa.float32(), pa.float32(), pa.string(), pa.string(), pa.string())
+        fields = [*zip(COLUMNS, types, strict=True), ("path_bytes", pa.binary())]
+        self._table = pa.Table
+        self._schema = pa.schema(fields)
+        self._parquet = pq.ParquetWriter(self._stream, self._schema)
+        self._waiting: list[Prediction] = []
+
+    def _put(self, rows: Sequence[Prediction]) -> None:
+        self._waiting.extend(rows)
+        if len(self._waiting) >= _ROWS_IN_GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        records = [
+            _record(row)
+            | {
+                "path": row.path.encode("utf-8", "backslashreplace").decode(),
+                "path_bytes": os.fsencode(row.path),
+            }
+            for row in self._waiting
+        ]
+        self._parquet.write_table(self._table.from_pylist(records, schema=self._schema))
+        self._waiting.clear()
+
+    def _end(self) -> None:
+        if self._waiting:
+            self._flush()
+        self._parquet.close()
+
+    def _abandon(self) -> None:
+        # Else its destructor would write to a closed file later.
+        with suppress(OSError):
+            self._parquet.close()
+
+
+_WRITERS: dict[str, Callable[[BinaryIO, str, Counter[str]], Writer]] = {
+    "csv": _CsvWriter,
+    "jsonl": _JsonlWriter,
+    "json": _JsonWriter,
+    "parquet": _ParquetWriter,
+}
+
+
+@contextmanager
+def open_writer(path: Path | None, format: str | None = None, *, resume: bool = False) -> Iterator[Writer]:
+    """Opens an output for rows: `with open_writer(path) as writer: writer.write(rows)`.
+
+    csv and jsonl grow in place, a batch at a time, and can be resumed: what a kill cut off is removed, and
+    `writer.done` counts the paths that have their row. json (one array) and parquet appear whole at the end
+    or, when the block ends in an exception, not at all. An existing file is replaced unless it is resumed.
+
+    Scores are written with the fewest digits that give back the same float32; a score that is None, or no
+    finite number, is empty in csv and null elsewhere. File names that are not UTF-8 keep their bytes in csv;
+    json and jsonl hold an escape `\\udc80`..`\\udcff` for each such byte, as Python's os.fsdecode does;
+    parquet shows them with backslashes in `path` and has their bytes in a column of its own, `path_bytes`.
+
+    Args:
+        path: the file; its folder is made where missing. None is standard output, which parquet cannot go to.
+        format: one of FORMATS; None takes it from the ending of `path`, csv where there is none.
+        resume: go on with an existing csv or jsonl file.
+
+    Raises:
+        CmflError: an unknown format, a target that cannot be written, a file to resume that is not ours.
+    """
+    kind = _format_of(path, format)
+    in_place = kind in ("csv", "jsonl")
+    if resume and (path is None or not in_place):
+        raise CmflError(
+            f"{kind if path else 'standard output'} cannot be resumed; use -o with a csv or jsonl file"
+        )
+    if path is None and kind == "parquet":
+        raise CmflError("parquet cannot go to standard output; name a file with -o")
+    done = _resume(path, kind) if path is not None and resume else None
+    with _opened(path, in_place, append=done is not None) as stream:
+        target = "standard output" if path is None else str(path)
+        writer = _WRITERS[kind](stream, target, Counter() if done is None else done)
+        with _writing(target):
+            if done is None:
+                writer._begin()
+        try:
+            yield writer
+            with _writing(target):
+                writer._end()
+        except BaseException:
+            writer._abandon()
+            raise
+
+
+def read_rows(path: Path) -> Iterator[Prediction]:
+    """Reads back what `open_writer` wrote as csv, jsonl or json, whichever the ending of `path` says.
+
+    A last row of csv or jsonl that a kill cut short is left out.
+
+    Raises:
+        CmflError: the file cannot be read, or is not of that format.
+    """
+    kind = _format_of(path, None)
+    try:
+        if kind == "json":
+            for item in json.loads(path.read_bytes()):
+                yield _from_record(item)
+        elif kind == "parquet":
+            raise CmflError(f"cannot read {path} back: use a csv, jsonl or json file")
+        else:
+            with path.open("rb") as stream:
+                for row, _ in _whole_rows(stream, kind):
+                    if row is not None:
+                        yield row
+    except OSError as error:
+        raise CmflError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, TypeError, KeyError, csv.Error) as error:
+        raise CmflError(f"{path} is not a {kind} file of cmfl predict ({error})") from error
+
+
+def _format_of(path: Path | None, format: str | None) -> str:
+    if format is None:
+        format = "csv" if path is None else _FORMAT_OF_SUFFIX.get(path.suffix.lower())
+        if format is None:
+            raise CmflError(f"the ending of {path} names no format; give --format {'|'.join(FORMATS)}")
+    if format not in FORMATS:
+        raise CmflError(f"unknown format {format!r}; it is one of {', '.join(FORMATS)}")
+    return format
+
+
+@contextmanager
+def _writing(target: str) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise CmflError(f"cannot write {target}: {error.strerror or error}") from error
+
+
+def _opened(path: Path | None, in_place: bool, *, append: bool) -> AbstractContextManager[BinaryIO]:
+    if path is None:
+        return nullcontext(sys.stdout.buffer)
+    if not in_place:
+        return _whole_stream(path)
+    with _writing(str(path)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("ab" if append else "wb", buffering=0)
+
+
+@contextmanager
+def _whole_stream(path: Path) -> Iterator[BinaryIO]:
+    with _writing(str(path)):
+        # Through a symbolic link its target is replaced, not the link; a device is never replaced by a file.
+        target = path.resolve() if path.is_symlink() else path
+        if target.exists() and not target.is_file():
+            raise OSError(errno.EINVAL, "a folder" if target.is_dir() else "not a regular file")
+    with whole_file(target) as part, part.open("wb") as stream:
+        yield stream
+
+
+def _resume(path: Path, kind: str) -> Counter[str] | None:
+    """Cuts off an unfinished last record and counts the paths of the others; None when there are none yet."""
+    foreign = CmflError(
+        f"{path} is not a {kind} file of cmfl predict, so it cannot be resumed; name another file"
+    )
+    try:
+        if path.exists() and not path.is_file():
+            raise CmflError(f"{path} is not a regular file, so it cannot be resumed")
+        with path.open("r+b") as stream:
+            done = Counter[str]()
+            end = 0
+            for row, stop in _whole_rows(stream, kind):
+                end = stop
+                if row is not None:
+                    done[row.path] += 1
+            stream.seek(end)
+            rest = stream.read(_LONGEST_RECORD + 1)
+            start = _JSONL_START if kind == "jsonl" else b"" if end else _CSV_HEADER
+            if len(rest) > _LONGEST_RECORD or rest[: len(start)] != start[: len(rest)]:
+                raise foreign
+            stream.truncate(end)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise CmflError(f"cannot resume {path}: {error.strerror}") from error
+    except (ValueError, TypeError, KeyError, csv.Error) as error:
+        raise foreign from error
+    return done if end else None
+
+
+def _whole_rows(stream: BinaryIO, kind: str) -> Iterator[tuple[Prediction | None, int]]:
+    """(row, offset of its end) of each finished record; the header of csv is a record without a row.
+
+    Raises ValueError, TypeError, KeyError or csv.Error on what is no such record.
+    """
+    record = b""
+    end = 0
+    for line in stream:
+        record += line
+        if len(record) > _LONGEST_RECORD:
+            raise ValueError("a row without an end")
+        # A newline inside quotes belongs to a name.
+        if not line.endswith(b"\n") or (kind == "csv" and record.count(b'"') % 2):
+            continue
+        end += len(record)
+        if kind == "jsonl":
+            yield _from_record(json.loads(record)), end
+        elif end > len(record):
+            yield _from_csv(record), end
+        elif record == _CSV_HEADER:
+            yield None, end
+        else:
+            raise ValueError("another header")
+        record = b""
+
+
+def _record(row: Prediction) -> dict[str, Any]:
+    values = (row.path, *map(_score, (row.p_real, row.p_real_rgb, row.p_real_spectrum)), row.decision)
+    return dict(zip(COLUMNS, (*values, row.status.value, row.error), strict=True))
+
+
+def _from_record(record: dict[str, Any]) -> Prediction:
+    values = {name: record[name] for name in COLUMNS}
+    return Prediction(**values | {"status": Status(values["status"])})
+
+
+def _score(value: float | None) -> float | None:
+    """The double whose shortest digits are those of the float32: 0.1 and not 0.10000000149011612."""
+    return None if value is None or not math.isfinite(value) else float(str(np.float32(value)))
+
+
+def _json_object(row: Prediction) -> str:
+    return json.dumps(_record(row))
+
+
+def _csv_record(row: Prediction) -> bytes:
+    fields = ("" if value is None else str(value) for value in _record(row).values())
+    return (",".join(map(_quoted, fields)) + "\n").encode("utf-8", _NAME_ERRORS)
+
+
+def _quoted(text: str) -> str:
+    # Python's csv module leaves a bare carriage return unquoted, and then cannot read it back.
+    return '"' + text.replace('"', '""') + '"' if any(character in text for character in ',"\r\n') else text
+
+
+def _from_csv(record: bytes) -> Prediction:
+    text = record.decode("utf-8", _NAME_ERRORS)
+    ((path, *scores, decision, status, error),) = csv.reader(io.StringIO(text, newline=""), strict=True)
+    p_real, p_real_rgb, p_real_spectrum = (float(score) if score else None for score in scores)
+    return Prediction(path, p_real, p_real_rgb, p_real_spectrum, decision or None, Status(status), error)

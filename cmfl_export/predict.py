@@ -1,0 +1,165 @@
+"""Scoring inputs into a file or to standard output: the whole of `cmfl predict`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+
+from .detector import Detector
+from .errors import CmflError
+from .images import DEFAULT_MAX_PIXELS
+from .results import Prediction, open_writer
+from .sources import count_paths, iter_paths
+
+
+@dataclass
+class Summary:
+    """What a run did.
+
+    Attributes:
+        provider: where the model really ran.
+        passed_over: why `auto` did not take the GPU of a machine that has an NVIDIA driver, else "".
+        n: rows written; each is real, synthetic or failed.
+        failed: rows without a score, by status.
+        skipped: inputs that had their row already (resume).
+        seconds: without loading the model.
+    """
+
+    provider: str
+    passed_over: str = ""
+    n: int = 0
+    real: int = 0
+    synthetic: int = 0
+    failed: dict[str, int] = field(default_factory=dict)
+    skipped: int = 0
+    seconds: float = 0.0
+
+    @property
+    def images_per_second(self) -> float:
+        return self.n / self.seconds if self.seconds else 0.0
+
+    def count(self, row: Prediction) -> None:
+        """Counts one more row."""
+        self.n += 1
+        if row.decision == "real":
+            self.real += 1
+        elif row.decision == "synthetic":
+            self.synthetic += 1
+        else:
+            self.failed[row.status.value] = self.failed.get(row.status.value, 0) + 1
+
+    def lines(self) -> list[str]:
+        """The summary as text, for standard error."""
+        reasons = ", ".join(f"{count} {status}" for status, count in sorted(self.failed.items()))
+        failed = f"{sum(self.failed.values())} failed" + (f" ({reasons})" if reasons else "")
+        lines = [f"{self.n} images: {self.real} real, {self.synthetic} synthetic, {failed}"]
+        if self.skipped:
+            lines.append(f"{self.skipped} skipped: they have their row already")
+        lines.append(f"{self.seconds:.1f} s, {self.images_per_second:.1f} images/s on {self.provider}")
+        if self.passed_over:
+            lines.append(self.passed_over)
+        return lines
+
+
+def predict_to(
+    model: str | Path,
+    inputs: Sequence[str],
+    output: str | Path | None = None,
+    format: str | None = None,
+    *,
+    recursive: bool = True,
+    null_separated: bool = False,
+    provider: str = "auto",
+    batch_size: int | None = None,
+    threads: int | None = None,
+    workers: int | None = None,
+    threshold: float | None = None,
+    aligned: bool | None = None,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    resume: bool = False,
+    progress: bool | None = None,
+) -> Summary:
+    """Scores every input and writes one row for each, in order.
+
+    A row is in the output as soon as its batch has run, so that an interrupt or a kill leaves the rows so far
+    (csv and jsonl). The model is loaded and the first input found before the output is touched. When the
+    reader of standard output goes away (`| head`) the run ends there, quietly.
+
+    Args:
+        inputs, recursive, null_separated: see `cmfl_export.sources.iter_paths`.
+        output, format, resume: see `cmfl_export.results.open_writer`; None is standard output. With `resume`,
+            inputs that have a row are skipped, each as often as it has one.
+        model, provider, batch_size, threads, workers, threshold, aligned, max_pixels: see
+            `cmfl_export.detector.Detector`.
+        progress: a progress bar on standard error; None shows it when that is a terminal on which no rows
+            appear.
+
+    Raises:
+        CmflError: an unusable model, provider, output or option, or no input at all.
+    """
+    detector = Detector(
+        model,
+        provider=provider,
+        threads=threads,
+        batch_size=batch_size,
+        workers=workers,
+        threshold=threshold,
+        aligned=aligned,
+        max_pixels=max_pixels,
+    )
+    paths = iter_paths(inputs, recursive=recursive, null_separated=null_separated)
+    first = next(paths, None)
+    if first is None:
+        raise CmflError(f"no images found in {_named(inputs)}")
+    summary = Summary(detector.provider, detector.passed_over)
+    start = time.perf_counter()
+    try:
+        with (
+            open_writer(None if output is None else Path(output), format, resume=resume) as writer,
+            _bar(inputs, recursive, output, progress) as advance,
+        ):
+            remaining = _without_done(chain([first], paths), writer.done, summary)
+            for row in detector.stream(remaining):
+                writer.write([row])
+                summary.count(row)
+                advance(summary.skipped)
+    except BrokenPipeError:
+        if output is None:
+            # Python flushes standard output once more at exit; that must not fail as well.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    summary.seconds = time.perf_counter() - start
+    return summary
+
+
+def _without_done(paths: Iterable[str], done: Counter[str], summary: Summary) -> Iterator[str]:
+    for path in paths:
+        if done[path]:
+            done[path] -= 1
+            summary.skipped += 1
+        else:
+            yield path
+
+
+def _bar(
+    inputs: Sequence[str], recursive: bool, output: str | Path | None, progress: bool | None
+) -> AbstractContextManager[Callable[[int], None]]:
+    if progress is None:
+        progress = sys.stderr.isatty() and not (output is None and sys.stdout.isatty())
+    if not progress:
+        return nullcontext(lambda _skipped: None)
+    from .progress import bar
+
+    return bar(lambda: count_paths(inputs, recursive=recursive))
+
+
+def _named(inputs: Sequence[str]) -> str:
+    names = ["standard input" if name == "-" else name for name in inputs]
+    rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return (", ".join(names[:3]) or "an empty list of inputs") + rest

@@ -1,0 +1,46 @@
+"""The progress bar on standard error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Thread
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TimeRemainingColumn
+from rich.text import Text
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("- img/s" if speed is None else f"{speed:.1f} img/s")
+
+
+@contextmanager
+def bar(count: Callable[[], int | None]) -> Iterator[Callable[[int], None]]:
+    """Shows rows done, the rate, and once the total is known the time left.
+
+    Args:
+        count: how many inputs there are, None if that cannot be known. It runs beside the work, because
+            walking a large folder takes long.
+
+    Yields:
+        What to call after each row, with the number of inputs that were skipped so far.
+    """
+    total: int | None = None
+
+    def find_total() -> None:
+        nonlocal total
+        total = count()
+
+    columns = (BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn(elapsed_when_finished=True))
+    with Progress(*columns, console=Console(file=sys.stderr)) as progress:
+        task = progress.add_task("", total=None)
+        Thread(target=find_total, daemon=True).start()
+
+        def advance(skipped: int) -> None:
+            progress.update(task, advance=1, total=None if total is None else total - skipped)
+
+        yield advance

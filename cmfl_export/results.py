@@ -10,7 +10,7 @@ import math
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -26,15 +26,7 @@ from .files import whole_file
 COLUMNS = ("path", "p_real", "p_real_rgb", "p_real_spectrum", "decision", "status", "error")
 FORMATS = ("csv", "jsonl", "json", "parquet")
 
-_FORMAT_OF_SUFFIX = {
-    "": "csv",
-    ".txt": "csv",
-    ".csv": "csv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "json",
-    ".parquet": "parquet",
-}
+_SUFFIXES = {"": "csv", ".ndjson": "jsonl", **{f".{name}": name for name in FORMATS}}
 _CSV_HEADER = (",".join(COLUMNS) + "\n").encode()
 _JSONL_START = b'{"path": "'
 # Quotes that stay open for longer are damage, not a row that a kill cut short.
@@ -188,12 +180,9 @@ class _ParquetWriter(Writer):
             self._parquet.close()
 
 
-_WRITERS: dict[str, Callable[[BinaryIO, str, Counter[str]], Writer]] = {
-    "csv": _CsvWriter,
-    "jsonl": _JsonlWriter,
-    "json": _JsonWriter,
-    "parquet": _ParquetWriter,
-}
+_WRITERS: dict[str, type[Writer]] = dict(
+    zip(FORMATS, (_CsvWriter, _JsonlWriter, _JsonWriter, _ParquetWriter), strict=True)
+)
 
 
 @contextmanager
@@ -269,7 +258,7 @@ def read_rows(path: Path) -> Iterator[Prediction]:
 
 def _format_of(path: Path | None, format: str | None) -> str:
     if format is None:
-        format = "csv" if path is None else _FORMAT_OF_SUFFIX.get(path.suffix.lower())
+        format = "csv" if path is None else _SUFFIXES.get(path.suffix.lower())
         if format is None:
             raise CmflError(f"the ending of {path} names no format; give --format {'|'.join(FORMATS)}")
     if format not in FORMATS:
@@ -304,8 +293,17 @@ def _whole_stream(path: Path) -> Iterator[BinaryIO]:
         target = path.resolve() if path.is_symlink() else path
         if target.exists() and not target.is_file():
             raise OSError(errno.EINVAL, "a folder" if target.is_dir() else "not a regular file")
-    with whole_file(target) as part, part.open("wb") as stream:
-        yield stream
+    with whole_file(target) as part:
+        stream = part.open("wb")
+        try:
+            yield stream
+        except BaseException:
+            # After a full disk, closing fails once more.
+            with suppress(OSError):
+                stream.close()
+            raise
+        with _writing(str(path)):
+            stream.close()
 
 
 def _resume(path: Path, kind: str) -> Counter[str] | None:

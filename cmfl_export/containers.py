@@ -39,11 +39,13 @@ def lacks_its_end(stream: BinaryIO, length: int) -> bool:
 
 
 def _boxes_pass(stream: BinaryIO, length: int) -> bool:
-    """Whether the boxes of an ISO base media file (AVIF, JP2) go on past the end."""
+    """Whether an ISO base media file (AVIF, JP2) stops before the end of the box that holds the picture."""
     start = 0
     while start < length:
         stream.seek(start)
         header = stream.read(16)
+        if len(header) < 8:
+            return True
         size = int.from_bytes(header[:4], "big")
         if size == 1:
             size = int.from_bytes(header[8:16], "big")
@@ -51,10 +53,10 @@ def _boxes_pass(stream: BinaryIO, length: int) -> bool:
             # "To the end of the file": a code stream then shows its own end.
             stream.seek(-2, os.SEEK_END)
             return header[4:8] == b"jp2c" and stream.read(2) != b"\xff\xd9"
-        if len(header) < 8 or size < 8:
+        if size < 8:
             return True
         start += size
-        if header[4:8] == b"jp2c":
+        if header[4:8] in (b"jp2c", b"mdat"):
             # The picture; what follows may be anything.
-            break
-    return start > length
+            return start > length
+    return True

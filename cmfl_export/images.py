@@ -78,7 +78,8 @@ def open_rgb(source: ImageLike, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Imag
     Args:
         source: a path, the bytes of a file, a Pillow image (left as it is), or a uint8 array [H, W, 3] RGB or
             [H, W] grey.
-        max_pixels: larger pictures are refused from their header, before anything is decoded.
+        max_pixels: larger pictures are refused from their header, before anything is decoded. (Pillow itself
+            refuses TIFF and WebP above twice `PIL.Image.MAX_IMAGE_PIXELS`, 179 million by default.)
 
     Transparent pictures are laid over white, the background that viewers and web pages show them on. 16-bit
     grey (and Pillow's mode I) is divided by 257 and rounded; 16-bit colour keeps its high byte; floating
@@ -143,7 +144,11 @@ def _from_path(path: str, max_pixels: int) -> Image.Image:
     if not path:
         raise ImageError(Status.NOT_FOUND, "the path is empty")
     file = Path(path)
-    mode = file.stat().st_mode
+    try:
+        mode = file.stat().st_mode
+    except ValueError as error:
+        # A NUL, or characters that the file system has no bytes for.
+        raise ImageError(Status.NOT_FOUND, "no file can have this name") from error
     if stat.S_ISDIR(mode):
         if not os.access(path, os.R_OK | os.X_OK):
             raise ImageError(Status.PERMISSION_DENIED, "the folder may not be read")
@@ -286,7 +291,7 @@ def _explain(error: Exception) -> tuple[Status, str]:
             result = Status.TOO_LARGE, "not enough memory to decode it"
         case Image.DecompressionBombError():
             result = Status.TOO_LARGE, "larger than Pillow decodes"
-        case EOFError():
+        case EOFError() | SyntaxError(__cause__=EOFError()):
             result = Status.TRUNCATED, "the file ends too early"
         case OSError() if "truncated" in text.lower():
             result = Status.TRUNCATED, "the file ends too early"

@@ -63,7 +63,7 @@ def iter_paths(
 
     Each input is one of:
         - `-`: a list of paths from `stdin` (default: standard input), one a line, or NUL-separated. Each is
-          one path as it stands, whatever it names; blank lines are left out, and so is a `\\r` that ends a line.
+          one path as it stands, whatever it names. Blank lines are left out, and so is a `\\r` at a line's end.
         - something that exists: a file gives itself. A folder gives the image files in it (by extension, in
           either case), in order of name, its subfolders among them when `recursive`.
         - a pattern with `*`, `?`, `[...]` or `**`: what it matches, each treated as above, in order of name.
@@ -168,7 +168,11 @@ def _matches(pattern: str) -> Iterator[str]:
     `**` is any number of folders. It does not look inside a folder that the rest of the pattern matches: that
     folder is walked whole, so that `**/*` gives every picture once.
     """
-    parts = list(PurePath(pattern).parts)
+    # Several `**` in a row are one, and must not find everything several times.
+    written = PurePath(pattern).parts
+    parts = [
+        part for part, before in zip(written, ("", *written), strict=False) if part != "**" or before != "**"
+    ]
     if pattern.endswith("/"):
         # An empty name at the end: only folders have one.
         parts.append("")
@@ -183,7 +187,7 @@ def _matches(pattern: str) -> Iterator[str]:
             pending.extend(reversed(_below(folder, parts, above)))
             pending.append((folder, rest, frozenset()))
         elif _is_pattern(first):
-            names = [name for name, _ in _visible(folder) if fnmatch.fnmatch(name, first)]
+            names = [name for name, _ in _listing(folder, first) if fnmatch.fnmatch(name, first)]
             pending.extend((_join(folder, name), rest, frozenset()) for name in reversed(names))
         elif os.path.lexists(_join(folder, first)):
             pending.append((_join(folder, first), rest, frozenset()))
@@ -200,16 +204,18 @@ def _below(folder: str, parts: list[str], above: frozenset[_Identity]) -> list[_
         return []
     return [
         (_join(folder, name), parts, above | {identity})
-        for name, is_folder in _visible(folder)
+        for name, is_folder in _listing(folder, "**")
         if is_folder and not (len(rest) == 1 and fnmatch.fnmatch(name, rest[0]))
     ]
 
 
-def _visible(folder: str) -> list[_Entry]:
+def _listing(folder: str, pattern: str) -> list[_Entry]:
+    """What a pattern may match in a folder: a name with a dot in front only if the pattern has one too."""
     try:
-        return [entry for entry in _entries(folder or os.curdir) if not entry[0].startswith(".")]
+        entries = _entries(folder or os.curdir)
     except OSError:
         return []
+    return [entry for entry in entries if pattern.startswith(".") or not entry[0].startswith(".")]
 
 
 def _entries(folder: str) -> list[_Entry]:

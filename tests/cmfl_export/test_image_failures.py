@@ -40,7 +40,7 @@ def attempt(source: ImageLike) -> images.Pixels | Status:
 
 
 def without_rights(task: Callable[[], str]) -> str:
-    """What `task` returns in a process that may not read the files of others, even where root runs the tests."""
+    """What `task` returns in a process that may not read others' files, even where root runs the tests."""
 
     def run() -> None:
         if os.getuid() == 0:

@@ -175,10 +175,13 @@ def test_an_interruption_leaves_the_rows_so_far(
     assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
 
 
-def test_a_reader_that_goes_away_ends_the_run_quietly(model: Path, folder: Path) -> None:
-    many = [str(folder / "sub" / "3.png")] * 2000
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_goes_away_ends_the_run_quietly(model: Path, folder: Path, unbuffered: str) -> None:
+    """Also where Python buffers standard output, and so flushes it once more at exit."""
+    many = [str(folder / "sub" / "3.png")] * 1500
     command = [sys.executable, "-c", RUN, str(model), "-", *many]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
     assert process.stdout is not None
     assert process.stderr is not None
     assert process.stdout.readline().startswith(b"path,")

@@ -235,6 +235,35 @@ def test_a_run_that_fails_is_an_error_and_not_a_second_try(
         session.run(np.zeros((2, 224, 224, 3), np.uint8))
 
 
+def test_what_the_preloading_of_libraries_prints_stays_out_of_the_rows(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls: list[int] = []
+
+    def preload() -> None:
+        calls.append(1)
+        print("Failed to load libcublas.so")
+
+    monkeypatch.setattr(onnxruntime, "preload_dlls", preload, raising=False)
+    providers._preload_libraries.cache_clear()
+    providers.prepare("cpu")
+    assert calls == []
+    providers.prepare("cuda")
+    providers.prepare("cuda")
+    assert calls == [1]
+    assert capsys.readouterr().out == ""
+    providers._preload_libraries.cache_clear()  # later tests need the real libraries where there are any
+
+
+def test_two_installed_distributions_are_a_conflict(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(providers.installed()) & {"onnxruntime", "onnxruntime-gpu"}
+    monkeypatch.setattr(providers, "version", lambda _name: "1.2")
+    clash = providers.conflict()
+    assert clash is not None
+    assert clash.remedy.endswith("pip install onnxruntime-gpu")
+    assert "onnxruntime and onnxruntime-gpu" in clash.cause
+
+
 def test_nothing_is_printed_while_providers_are_tried(model: Path) -> None:
     command = [sys.executable, "-c", CHATTER_MODEL, str(model)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

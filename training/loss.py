@@ -76,7 +76,8 @@ class CrossModalFocalLoss(nn.Module):
         if not float(self.gamma).is_integer():
             # eps can push a weight a hair above 1, where only whole powers are defined.
             remaining = remaining.clamp_min(1e-12)
-        return torch.pow(remaining, self.gamma) * log_own * -self.alpha
+        focal: Tensor = remaining**self.gamma
+        return -self.alpha * focal * log_own
 
 
 class DetectionLoss(nn.Module):
@@ -100,7 +101,8 @@ class DetectionLoss(nn.Module):
             return bce
         if logits.rgb is None or logits.spectrum is None:
             raise ValueError("CMFL needs the heads of both branches; train one_stream with loss 'bce'")
-        return self.beta * self.cmfl(logits.rgb, logits.spectrum, targets) + (1.0 - self.beta) * bce
+        cross_modal: Tensor = self.cmfl(logits.rgb, logits.spectrum, targets)
+        return self.beta * cross_modal + (1.0 - self.beta) * bce
 
 
 def _at_least_float32(x: Tensor) -> torch.dtype:

@@ -1,0 +1,200 @@
+"""Weights -> one ONNX file, with the spectrum inside the graph and the model card inside the file."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .card import METADATA_KEY, ModelCard
+from .errors import CmflError, need
+from .files import whole_file
+
+if TYPE_CHECKING:
+    import onnx
+
+    from training.weights import Weights
+
+OPSET = 20
+OPTIONAL_OUTPUTS = ("embedding", "heatmap", "spectrum")
+PACKAGES = (
+    "cmfl-export",
+    "torch",
+    "torchvision",
+    "onnx",
+    "onnxscript",
+    "onnxruntime-gpu",
+    "onnxruntime",
+    "numpy",
+)
+
+
+def export(
+    weights: str | Path,
+    out: str | Path,
+    *,
+    outputs: Sequence[str] = (),
+    name: str | None = None,
+    spectra: str | None = None,
+    threshold: float = 0.5,
+    data: str = "",
+    licence: str = "not stated",
+) -> ModelCard:
+    """Exports WEIGHTS to an ONNX file that has passed a parity check against PyTorch.
+
+    The graph takes `image`, uint8 [batch, 224, 224, 3], and gives float32 [batch] `p_real` and, with two
+    streams, `p_real_rgb` and `p_real_spectrum`. The file appears whole and checked, or not at all.
+
+    Args:
+        weights: `best.safetensors`, a run folder, or an official `.pth`.
+        out: the file to write.
+        outputs: optional graph outputs: `embedding`, `heatmap`, `spectrum`.
+        name: of the model; the file's stem by default.
+        spectra: for an official one_stream checkpoint, `rgb` or `fft`: its file does not say.
+        threshold: P(real) from which an image is called real.
+        data, licence: what the card shall say of the training data and the terms.
+
+    Raises:
+        CmflError: unusable weights or options, or an exported graph that disagrees with PyTorch.
+    """
+    from .verify import check_export  # verify imports torch's side lazily, and this module's constants
+
+    out = Path(out)
+    optional = check_outputs(outputs)
+    if not 0 <= threshold <= 1:
+        raise CmflError(f"the threshold is {threshold}; it must lie between 0 and 1")
+    loaded = load(weights, spectra)
+    if "spectrum" in optional and not loaded.net.uses_spectrum:
+        raise CmflError(f"{loaded.path} is a one_stream rgb network: it has no spectrum to put out")
+    model, names = build_graph(loaded, optional)
+    card = ModelCard(
+        name=name or out.stem,
+        architecture=loaded.net.architecture,
+        spectra=loaded.net.spectra,
+        aligned=loaded.aligned,
+        outputs=names,
+        threshold=threshold,
+        threshold_source="default 0.5, not calibrated" if threshold == 0.5 else "given at export",
+        training=loaded.config
+        or {"source": f"checkpoint of the official implementation, {loaded.path.name}"},
+        data=data or describe_data(loaded.config),
+        metrics=loaded.metrics,
+        versions=library_versions(),
+        weights_sha256=loaded.sha256,
+        licence=licence,
+    )
+    with whole_file(out) as part:
+        write_model(model, card, part)
+        card = replace(card, parity=check_export(part, loaded.net))
+        write_model(model, card, part)
+    return card
+
+
+def load(weights: str | Path, spectra: str | None = None) -> Weights:
+    """`training.weights.load_weights`, with an error that says what to install where torch is missing."""
+    if spectra not in (None, "rgb", "fft"):
+        raise CmflError(f"spectra is {spectra!r}; an official one_stream checkpoint is rgb or fft")
+    try:
+        from training.weights import load_weights
+    except ImportError as error:
+        raise need("train", "reading PyTorch weights") from error
+    return load_weights(Path(weights), spectra="fft" if spectra == "fft" else "rgb" if spectra else None)
+
+
+def check_outputs(outputs: Sequence[str]) -> tuple[str, ...]:
+    """The optional outputs in their fixed order, each once."""
+    unknown = [output for output in outputs if output not in OPTIONAL_OUTPUTS]
+    if unknown:
+        raise CmflError(f"no output {', '.join(unknown)}; there are: {', '.join(OPTIONAL_OUTPUTS)}")
+    return tuple(output for output in OPTIONAL_OUTPUTS if output in outputs)
+
+
+def build_graph(weights: Weights, optional: tuple[str, ...]) -> tuple[onnx.ModelProto, tuple[str, ...]]:
+    """Traces the network; the model and the names of its outputs.
+
+    The tensor of the spectrum is called `spectrum` whether or not it is an output, so that `cmfl verify` can
+    look at it in any exported file.
+    """
+    import torch
+
+    from training.deploy import DeployNet
+
+    traced = tuple(dict.fromkeys((*optional, "spectrum"))) if weights.net.uses_spectrum else optional
+    net = DeployNet(weights.net.to(memory_format=torch.contiguous_format), traced)
+    wanted = DeployNet(weights.net, optional).names
+    # Two images, since an example batch of one would be taken for a constant.
+    example = torch.zeros(2, 224, 224, 3, dtype=torch.uint8)
+    with _silence(), torch.no_grad():
+        program = torch.onnx.export(
+            net,
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["image"],
+            output_names=list(net.names),
+            dynamic_shapes={"image": {0: torch.export.Dim("batch")}},
+            external_data=False,
+            verbose=False,
+        )
+    if program is None:
+        raise CmflError("torch.onnx.export gave no program; this version of torch is not supported")
+    model = program.model_proto
+    kept = [output for output in model.graph.output if output.name in wanted]
+    del model.graph.output[:]
+    model.graph.output.extend(kept)
+    # The exporter's notes name source files of the machine that it ran on.
+    del model.metadata_props[:]
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer):
+        del value.metadata_props[:]
+        value.doc_string = ""
+    return model, wanted
+
+
+def write_model(model: onnx.ModelProto, card: ModelCard, path: Path) -> None:
+    """Writes the model with the card in it."""
+    import onnx
+
+    model.producer_name = "cmfl-export"
+    model.producer_version = card.versions.get("cmfl-export", "")
+    onnx.helper.set_model_props(model, {METADATA_KEY: card.to_json()})
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString())
+
+
+def describe_data(config: dict[str, Any]) -> str:
+    return f"protocol {Path(config['protocol']).name}" if config.get("protocol") else "not stated"
+
+
+def library_versions() -> dict[str, str]:
+    """The installed versions of what takes part in making the file."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """The exporter's progress and its warnings about its own libraries are of no use to a user."""
+    loggers = [logging.getLogger(name) for name in ("onnxscript", "onnx_ir", "torch.onnx")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

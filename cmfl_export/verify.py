@@ -1,0 +1,302 @@
+"""Parity: does the exported file compute what PyTorch computes, and that what the definition says?
+
+Stage by stage, from the bytes of image files: the spectrum against float64 NumPy, then each head's
+probability against PyTorch, at the optimisation level that runs in production and for several batch sizes.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import CmflError
+from .files import write_whole
+from .images import SIZE, ImageError, decode
+from .runtime import Session
+from .sources import iter_paths
+
+if TYPE_CHECKING:
+    from training.model import CmflNet
+
+BATCH_SIZES = (1, 2, 7)
+TOLERANCE = 1e-4  # on probabilities
+# On the spectrum, whose values span [-1, 1]: bounds on the mean and on the largest difference. Photographs
+# stay below 1e-6 and 1e-4; a smooth or periodic drawing has bins that are nothing but float32 rounding.
+SPECTRUM_MEAN_TOLERANCE = 2e-4
+SPECTRUM_MAX_TOLERANCE = 0.05
+CHUNK = 14  # images in memory at a time; whole batches of each size
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison over all images: absolute differences, and whether they are small enough."""
+
+    stage: str  # "spectrum" or the name of a head's output
+    against: str  # what the file was held against
+    batch: int
+    max: float
+    mean: float
+    p999: float  # 99.9th percentile
+    flips: int | None  # images whose decision differs; None where nothing is decided
+    ok: bool
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `verify` found."""
+
+    model: str
+    weights: str
+    weights_match_card: bool
+    provider: str
+    tolerance: float
+    images: int
+    failed: dict[str, str]  # path -> why it could not be used
+    checks: tuple[Check, ...]
+
+    @property
+    def ok(self) -> bool:
+        return all(check.ok for check in self.checks)
+
+    @property
+    def max_difference(self) -> float:
+        """The largest difference of any probability."""
+        return max(check.max for check in self.checks if check.flips is not None)
+
+    def lines(self) -> list[str]:
+        """The report as text, one line an item."""
+        columns = ("max |Δ|", "mean |Δ|", "99.9 %")
+        head = f"{'stage':<16} {'against':<14} {'batch':>5} " + " ".join(f"{name:>10}" for name in columns)
+        rows = [
+            f"{check.stage:<16} {check.against:<14} {check.batch:>5} {check.max:>10.2e} {check.mean:>10.2e} "
+            f"{check.p999:>10.2e}  {'ok' if check.ok else 'FAIL'}"
+            + ("" if check.flips is None else f"  {check.flips} decision flips")
+            for check in self.checks
+        ]
+        notes = [f"could not be used: {path}: {why}" for path, why in self.failed.items()]
+        if not self.weights_match_card:
+            notes.append("note: the model's card names other weights (sha256) than these")
+        verdict = (
+            f"{'parity holds' if self.ok else 'PARITY DOES NOT HOLD'}: {self.images} images on "
+            f"{self.provider}, max |Δp| {self.max_difference:.2e}, tolerance {self.tolerance:g}"
+        )
+        return [head, *rows, *notes, verdict]
+
+    def to_json(self) -> str:
+        figures = asdict(self) | {"ok": self.ok, "max_difference": self.max_difference}
+        return json.dumps(figures, indent=2) + "\n"
+
+
+@dataclass
+class _Differences:
+    """Collects the differences of one check; what NumPy needs for a percentile fits in memory."""
+
+    values: list[np.ndarray] = field(default_factory=list)
+    flips: int | None = None
+
+    def add(self, got: np.ndarray, expected: np.ndarray) -> None:
+        self.values.append(np.abs(got.astype(np.float64) - expected).astype(np.float32).ravel())
+
+    def add_decisions(self, got: np.ndarray, expected: np.ndarray) -> None:
+        self.flips = (self.flips or 0) + int((got != expected).sum())
+
+    def check(self, stage: str, against: str, batch: int, bounds: tuple[float, float]) -> Check:
+        values = np.concatenate(self.values)
+        largest, mean = float(values.max()), float(values.mean())
+        # Written so that a NaN fails.
+        ok = largest <= bounds[0] and mean <= bounds[1]
+        p999 = float(np.percentile(values, 99.9))
+        return Check(stage, against, batch, largest, mean, p999, self.flips, ok)
+
+
+def verify(
+    model: str | Path,
+    weights: str | Path,
+    inputs: Iterable[str],
+    *,
+    tolerance: float = TOLERANCE,
+    provider: str = "auto",
+    threads: int | None = None,
+    spectra: str | None = None,
+    out: str | Path | None = None,
+) -> Report:
+    """Compares an exported model with the weights that it was exported from, on image files.
+
+    Args:
+        model: the ONNX file.
+        weights: as for `export`.
+        inputs: image files, folders, globs, as for predict.
+        tolerance: largest allowed difference of a probability, in any head and batch size.
+        provider: where the ONNX file runs.
+        threads: ONNX Runtime's, on the CPU.
+        spectra: for an official one_stream checkpoint.
+        out: also write the report here, as JSON.
+
+    Raises:
+        CmflError: unusable model, weights or provider; no image that can be decoded; or the model and the
+            weights are of different architectures.
+    """
+    from .export import load
+
+    if tolerance < 0:
+        raise CmflError(f"the tolerance is {tolerance}; it must not be negative")
+    session = Session.open(model, provider, threads)
+    loaded = load(weights, spectra)
+    card = session.card
+    if (card.architecture, card.spectra) != (loaded.net.architecture, loaded.net.spectra):
+        raise CmflError(
+            f"{model} is {card.architecture} {card.spectra}, but {loaded.path} is {loaded.net.architecture} "
+            f"{loaded.net.spectra}; give the weights that the model was exported from"
+        )
+    failed: dict[str, str] = {}
+    chunks = decode_chunks(iter_paths(inputs), card.aligned, failed)
+    probe = open_spectrum(Path(model), provider, threads) if loaded.net.uses_spectrum else None
+    checks, count = compare(session, probe, loaded.net, chunks, tolerance)
+    if count == 0:
+        why = "; ".join(f"{path}: {reason}" for path, reason in list(failed.items())[:3])
+        raise CmflError(f"no image to verify on ({why or 'the inputs hold none'})")
+    report = Report(
+        str(model),
+        str(loaded.path),
+        card.weights_sha256 == loaded.sha256,
+        session.provider,
+        tolerance,
+        count,
+        failed,
+        checks,
+    )
+    if out is not None:
+        write_whole(Path(out), report.to_json().encode())
+    return report
+
+
+def check_export(path: Path, net: CmflNet) -> dict[str, Any]:
+    """The parity figures of a fresh export on built-in images, on the CPU; for the card.
+
+    Raises:
+        CmflError: they are outside the tolerance.
+    """
+    session = Session.open(path, "cpu")
+    probe = open_spectrum(path, "cpu", None) if net.uses_spectrum else None
+    checks, count = compare(session, probe, net, [builtin_images()], TOLERANCE)
+    broken = [f"{check.stage} (batch {check.batch}): {check.max:.2e}" for check in checks if not check.ok]
+    if broken:
+        raise CmflError(
+            f"the exported graph disagrees with PyTorch, nothing was written: {', '.join(broken)}"
+        )
+    probabilities = [check for check in checks if check.flips is not None]
+    figures: dict[str, Any] = {
+        "images": f"{count} built-in drawings",
+        "provider": "cpu",
+        "batches": list(BATCH_SIZES),
+        "tolerance": TOLERANCE,
+        "max_abs_p": max(check.max for check in probabilities),
+        "flips": sum(check.flips or 0 for check in probabilities),
+    }
+    spectrum = [check.max for check in checks if check.flips is None]
+    return figures | ({"max_abs_spectrum": max(spectrum)} if spectrum else {})
+
+
+def builtin_images() -> np.ndarray:
+    """Drawings that exercise the graph: noise, waves, gradients, edges, a constant. uint8 [7, 224, 224, 3]."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[0:SIZE, 0:SIZE].astype(np.float64) / SIZE
+    noise = rng.integers(0, 256, (SIZE, SIZE, 3))
+    waves = [127.5 + 60 * np.sin(40 * x * (c + 1)) + 60 * np.cos(25 * y + c) for c in range(3)]
+    ramp = np.stack([255 * x, 255 * y, 255 * (1 - x)], axis=-1)
+    disc = np.where(np.hypot(x - 0.4, y - 0.6)[..., None] < 0.3, [220, 160, 130], [40, 60, 90])
+    smooth = np.clip(ramp + rng.normal(0, 12, ramp.shape), 0, 255)
+    half = np.where((y < 0.5)[..., None], 0, noise)
+    constant = np.full((SIZE, SIZE, 3), 128)
+    images = [noise, np.stack(waves, axis=-1), ramp, disc, smooth, half, constant]
+    return np.stack([np.clip(image, 0, 255).astype(np.uint8) for image in images])
+
+
+def decode_chunks(paths: Iterable[str], aligned: bool, failed: dict[str, str]) -> Iterator[np.ndarray]:
+    """Decoded images, uint8 [n, 224, 224, 3], a chunk at a time; the paths of the others go into `failed`."""
+    chunk: list[np.ndarray] = []
+    for path in paths:
+        try:
+            chunk.append(decode(path, aligned=aligned))
+        except ImageError as error:
+            failed[path] = error.message
+        if len(chunk) == CHUNK:
+            yield np.stack(chunk)
+            chunk = []
+    if chunk:
+        yield np.stack(chunk)
+
+
+def compare(
+    session: Session, probe: Session | None, net: CmflNet, chunks: Iterable[np.ndarray], tolerance: float
+) -> tuple[tuple[Check, ...], int]:
+    """All checks over all chunks, and the number of images; `probe` is the session that gives the spectrum."""
+    import torch
+
+    from training.deploy import DeployNet
+    from training.spectrum import reference_spectrum
+
+    reference = DeployNet(net)
+    heads = [name for name in reference.names if name.startswith("p_real")]
+    threshold = session.card.threshold
+    found = {(head, size): _Differences() for head in heads for size in BATCH_SIZES}
+    spectra = {"onnx": _Differences(), "torch": _Differences()}
+    count = 0
+    for images in chunks:
+        count += len(images)
+        with torch.no_grad():
+            values = reference.named(torch.from_numpy(images))
+        expected = {name: values[name].numpy().astype(np.float64) for name in heads}
+        for size in BATCH_SIZES:
+            got = run_in_batches(session, images, size, heads)
+            for head in heads:
+                differences = found[head, size]
+                differences.add(got[head], expected[head])
+                differences.add_decisions(got[head] >= threshold, expected[head] >= threshold)
+        if probe is not None:
+            exact = np.stack([reference_spectrum(image) for image in images])
+            spectra["onnx"].add(probe.run(images, ["spectrum"])["spectrum"], exact)
+            spectra["torch"].add(values["spectrum"].numpy(), exact)
+    if count == 0:
+        return (), 0
+    checks = []
+    if probe is not None:
+        bounds = (SPECTRUM_MAX_TOLERANCE, SPECTRUM_MEAN_TOLERANCE)
+        checks.append(spectra["onnx"].check("spectrum", "NumPy float64", CHUNK, bounds))
+        checks.append(spectra["torch"].check("spectrum (torch)", "NumPy float64", CHUNK, bounds))
+    checks += [
+        differences.check(head, "PyTorch", size, (tolerance, tolerance))
+        for (head, size), differences in found.items()
+    ]
+    return tuple(checks), count
+
+
+def run_in_batches(
+    session: Session, images: np.ndarray, size: int, outputs: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """The outputs for all images, run `size` at a time."""
+    parts = [session.run(images[start : start + size], outputs) for start in range(0, len(images), size)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in outputs}
+
+
+def open_spectrum(model: Path, provider: str, threads: int | None) -> Session:
+    """The same model with its inner tensor `spectrum` as an output."""
+    import onnx
+
+    proto = onnx.load(model)
+    if all(output.name != "spectrum" for output in proto.graph.output):
+        if not any("spectrum" in node.output for node in proto.graph.node):
+            raise CmflError(f"{model} has no tensor named spectrum; export it again with this version")
+        shape: list[str | int | None] = ["batch", 3, SIZE, SIZE]
+        output = onnx.helper.make_tensor_value_info("spectrum", onnx.TensorProto.FLOAT, shape)
+        proto.graph.output.append(output)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "with_spectrum.onnx"
+        path.write_bytes(proto.SerializeToString())
+        return Session.open(path, provider, threads)

@@ -1,0 +1,85 @@
+"""DeployNet: the network as it is exported, pixels in and probabilities out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .model import Branch, CmflNet, to_unit
+
+OPTIONAL_OUTPUTS = ("embedding", "spectrum", "heatmap")
+
+
+class DeployNet(nn.Module):
+    """Wraps a CmflNet in eval mode; `forward` gives the tensors of `names` in that order.
+
+    Args:
+        net: the network; switched to eval mode.
+        optional: any of `embedding` ([B, 768], or 384 with one stream), `spectrum` ([B, 3, 224, 224]) and
+            `heatmap` (`heatmap_rgb`, `heatmap_spectrum`: [B, 14, 14], for the branches that there are).
+    """
+
+    def __init__(self, net: CmflNet, optional: tuple[str, ...] = ()) -> None:
+        super().__init__()
+        self.net = net.eval()
+        self.optional = optional
+        self.names = output_names(net, optional)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """image: uint8 [B, 224, 224, 3] RGB."""
+        values = self.named(image)
+        return tuple(values[name] for name in self.names)
+
+    def named(self, image: Tensor) -> dict[str, Tensor]:
+        net = self.net
+        pixels = to_unit(image)
+        values: dict[str, Tensor] = {}
+        branches: dict[str, Branch] = {}
+        if net.uses_rgb:
+            branches["rgb"] = net.rgb_branch(pixels)
+        if net.uses_spectrum:
+            values["spectrum"] = net.spectrum(pixels)
+            branches["spectrum"] = net.spectrum_branch(values["spectrum"])
+        logits = net.heads(list(branches.values()))
+        values["p_real"] = torch.sigmoid(logits.joint)
+        if logits.rgb is not None and logits.spectrum is not None:
+            values["p_real_rgb"] = torch.sigmoid(logits.rgb)
+            values["p_real_spectrum"] = torch.sigmoid(logits.spectrum)
+        values["embedding"] = torch.cat([branch.embedding for branch in branches.values()], dim=1)
+        for name, branch in branches.items():
+            values[f"heatmap_{name}"] = grad_cam(branch, _own_head(net, name))
+        return values
+
+
+def output_names(net: CmflNet, optional: tuple[str, ...]) -> tuple[str, ...]:
+    """The graph outputs of a network, in order (DESIGN: "Names and contracts")."""
+    names = ["p_real"]
+    if net.architecture == "two_stream":
+        names += ["p_real_rgb", "p_real_spectrum"]
+    branches = [name for name, used in (("rgb", net.uses_rgb), ("spectrum", net.uses_spectrum)) if used]
+    for output in optional:
+        if output == "heatmap":
+            names += [f"heatmap_{name}" for name in branches]
+        elif output == "embedding" or (output == "spectrum" and net.uses_spectrum):
+            names.append(output)
+        else:
+            raise ValueError(f"no output {output!r} in {net.architecture} {net.spectra}")
+    return tuple(names)
+
+
+def grad_cam(branch: Branch, head: nn.Linear) -> Tensor:
+    """Evidence of *synthetic* by place, [B, 14, 14], >= 0: Grad-CAM of the branch's own head in closed form.
+
+    The logit is w . s(g) + b with g the mean of the maps A and s the sigmoid, so its derivative by A_c is
+    w_c s'(g_c) / 196 at every place, and s' = e (1 - e) with the embedding e. The constant 1/196 is left out:
+    `ReLU(-sum_c w_c s'(g_c) A_c)`.
+    """
+    slope = branch.embedding * (1.0 - branch.embedding)
+    weight = (head.weight * slope)[:, :, None, None]
+    return torch.relu(-(weight * branch.maps.float()).sum(dim=1))
+
+
+def _own_head(net: CmflNet, branch: str) -> nn.Linear:
+    if net.architecture == "one_stream":
+        return net.head_joint
+    return net.head_rgb if branch == "rgb" else net.head_spectrum

@@ -120,7 +120,7 @@ class _CsvWriter(Writer):
 
 class _JsonlWriter(Writer):
     def _put(self, rows: Sequence[Prediction]) -> None:
-        self._send("".join(f"{_json_object(row)}\n" for row in rows).encode("ascii"))
+        self._send("".join(f"{json.dumps(_record(row))}\n" for row in rows).encode("ascii"))
 
 
 class _JsonWriter(Writer):
@@ -131,7 +131,8 @@ class _JsonWriter(Writer):
 
     def _put(self, rows: Sequence[Prediction]) -> None:
         if rows:
-            self._send((self._before + ",\n".join(map(_json_object, rows))).encode("ascii"))
+            text = ",\n".join(json.dumps(_record(row)) for row in rows)
+            self._send(f"{self._before}{text}".encode("ascii"))
             self._before = ",\n"
 
     def _end(self) -> None:
@@ -292,7 +293,7 @@ def _whole_stream(path: Path) -> Iterator[BinaryIO]:
         # Through a symbolic link its target is replaced, not the link; a device is never replaced by a file.
         target = path.resolve() if path.is_symlink() else path
         if target.exists() and not target.is_file():
-            raise OSError(errno.EINVAL, "a folder" if target.is_dir() else "not a regular file")
+            raise OSError(errno.EINVAL, "it is a folder" if target.is_dir() else "it is not a regular file")
     with whole_file(target) as part:
         stream = part.open("wb")
         try:
@@ -322,9 +323,9 @@ def _resume(path: Path, kind: str) -> Counter[str] | None:
                 if row is not None:
                     done[row.path] += 1
             stream.seek(end)
-            rest = stream.read(_LONGEST_RECORD + 1)
             start = _JSONL_START if kind == "jsonl" else b"" if end else _CSV_HEADER
-            if len(rest) > _LONGEST_RECORD or rest[: len(start)] != start[: len(rest)]:
+            rest = stream.read(len(start))
+            if rest != start[: len(rest)]:
                 raise foreign
             stream.truncate(end)
     except FileNotFoundError:
@@ -341,16 +342,19 @@ def _whole_rows(stream: BinaryIO, kind: str) -> Iterator[tuple[Prediction | None
 
     Raises ValueError, TypeError, KeyError or csv.Error on what is no such record.
     """
-    record = b""
-    end = 0
-    for line in stream:
-        record += line
-        if len(record) > _LONGEST_RECORD:
+    lines: list[bytes] = []
+    size = quotes = end = 0
+    while line := stream.readline(_LONGEST_RECORD + 1):
+        lines.append(line)
+        size += len(line)
+        quotes += line.count(b'"')
+        if size > _LONGEST_RECORD:
             raise ValueError("a row without an end")
         # A newline inside quotes belongs to a name.
-        if not line.endswith(b"\n") or (kind == "csv" and record.count(b'"') % 2):
+        if not line.endswith(b"\n") or (kind == "csv" and quotes % 2):
             continue
-        end += len(record)
+        record = b"".join(lines)
+        end += size
         if kind == "jsonl":
             yield _from_record(json.loads(record)), end
         elif end > len(record):
@@ -359,7 +363,8 @@ def _whole_rows(stream: BinaryIO, kind: str) -> Iterator[tuple[Prediction | None
             yield None, end
         else:
             raise ValueError("another header")
-        record = b""
+        lines.clear()
+        size = quotes = 0
 
 
 def _record(row: Prediction) -> dict[str, Any]:
@@ -375,10 +380,6 @@ def _from_record(record: dict[str, Any]) -> Prediction:
 def _score(value: float | None) -> float | None:
     """The double whose shortest digits are those of the float32: 0.1 and not 0.10000000149011612."""
     return None if value is None or not math.isfinite(value) else float(str(np.float32(value)))
-
-
-def _json_object(row: Prediction) -> str:
-    return json.dumps(_record(row))
 
 
 def _csv_record(row: Prediction) -> bytes:

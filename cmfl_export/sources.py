@@ -63,7 +63,7 @@ def iter_paths(
 
     Each input is one of:
         - `-`: a list of paths from `stdin` (default: standard input), one a line, or NUL-separated. Each is
-          one path as it stands, whatever it names. Blank lines are left out, and so is a `\\r` at a line's end.
+          one path as it stands, whatever it names. Blank lines are left out, as is a `\\r` that ends a line.
         - something that exists: a file gives itself. A folder gives the image files in it (by extension, in
           either case), in order of name, its subfolders among them when `recursive`.
         - a pattern with `*`, `?`, `[...]` or `**`: what it matches, each treated as above, in order of name.

@@ -41,7 +41,7 @@ class SimulateSummary:
     """What `simulate_folder` wrote.
 
     `written` counts photographs, each with its twin; `failed` lists the others as (path, reason); `splits`
-    counts the rows of each protocol file; `protocol` is what to train on, with the output folder as data root.
+    counts the rows of each protocol file; `protocol` is what to train on; `out_dir` is its data root.
     """
 
     written: int

@@ -12,7 +12,9 @@ METADATA_KEY = "cmfl"
 SCHEMA_VERSION = 1
 
 INPUT_CONTRACT = "image: uint8 [batch, 224, 224, 3], RGB, one aligned face crop an image; batch is dynamic"
-LABEL_CONVENTION = "scores are P(real): 1 = real (bona fide), 0 = synthetic (attack); real when p_real >= threshold"
+LABEL_CONVENTION = (
+    "scores are P(real): 1 = real (bona fide), 0 = synthetic (attack); real when p_real >= threshold"
+)
 INTENDED_USE = (
     "Evidence on whether an aligned face photograph is synthetic, for research and for review by a person. "
     "A score is evidence and not proof; it says nothing of generators unlike those in the training data."
@@ -64,11 +66,15 @@ class ModelCard:
         except (ValueError, KeyError, TypeError) as error:
             raise CmflError("the model card in the file cannot be read; export the model again") from error
         if schema > SCHEMA_VERSION:
-            raise CmflError(f"the model card has schema {schema}, newer than this version reads; upgrade cmfl-export")
+            raise CmflError(
+                f"the model card has schema {schema}, newer than this version reads; upgrade cmfl-export"
+            )
         known = {f.name for f in fields(cls)}
         try:
             card = cls(**{key: value for key, value in data.items() if key in known})
         except TypeError as error:
-            raise CmflError(f"the model card in the file is incomplete ({error}); export the model again") from error
+            raise CmflError(
+                f"the model card in the file is incomplete ({error}); export the model again"
+            ) from error
         object.__setattr__(card, "outputs", tuple(card.outputs))
         return card

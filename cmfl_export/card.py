@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -53,6 +54,12 @@ class ModelCard:
     def to_json(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
 
+    def lines(self) -> list[str]:
+        """The card for a person, one item a line; nested items are named with dots."""
+        flat = dict(_flatten(asdict(self)))
+        width = max(map(len, flat))
+        return [f"{key:<{width}}  {value}" for key, value in flat.items()]
+
     @classmethod
     def from_json(cls, text: str) -> ModelCard:
         """Reads a card back.
@@ -78,3 +85,13 @@ class ModelCard:
             ) from error
         object.__setattr__(card, "outputs", tuple(card.outputs))
         return card
+
+
+def _flatten(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from _flatten(value, f"{prefix}{key}.")
+        elif isinstance(value, (list, tuple)):
+            yield prefix + key, ", ".join(map(str, value))
+        else:
+            yield prefix + key, "-" if value in ({}, "") else str(value)

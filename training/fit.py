@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import lightning as L
 import torch
@@ -20,7 +20,7 @@ from cmfl_export.files import write_whole
 from protocols import Sample, balance, describe_missing, missing_files, read_protocol
 
 from .callbacks import BEST, CONFIG, LAST, RunFiles
-from .config import Precision, TrainConfig
+from .config import Precision, TrainConfig, make_config
 from .dataset import ProtocolData
 from .module import CmflModule
 
@@ -38,6 +38,48 @@ class Run:
     best: Path
     figures: dict[str, float]
     rows: list[dict[str, float]]  # one an epoch, as in metrics.csv
+
+    def lines(self) -> list[str]:
+        """The outcome as text."""
+        figures = self.figures
+        text = (
+            f"best epoch {int(figures['epoch']) + 1} of {len(self.rows)}: dev loss {figures['dev_loss']:.4f}"
+        )
+        if "dev_d_eer" in figures:
+            text += f", dev D-EER {100 * figures['dev_d_eer']:.1f} %"
+        rate = max(row["images_per_second"] for row in self.rows)
+        return [f"{text}; up to {rate:.1f} images/s", f"weights: {self.best}"]
+
+
+def train_from(
+    out: Path,
+    *,
+    preset: str | None = None,
+    file: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    skip_missing: bool = False,
+    check_images: bool = True,
+    progress: bool = True,
+) -> Run:
+    """`train` with a configuration put together as `cmfl train` does it.
+
+    Args:
+        preset, file, overrides: see `training.config.make_config`. With `resume`, and neither preset nor
+            file, the base is the configuration of the run itself.
+        out, resume, skip_missing, check_images, progress: see `train`.
+    """
+    if resume and preset is None and file is None:
+        file = out / CONFIG
+        if not file.exists():
+            raise CmflError(f"{out} holds no run to resume; start one without --resume")
+    config = make_config(preset, file, **(overrides or {}))
+    for name in ("protocol", "data_root"):
+        if not getattr(config, name):
+            raise CmflError(f"no {name.replace('_', ' ')} given; use --{name.replace('_', '-')}")
+    return train(
+        config, out, resume=resume, skip_missing=skip_missing, check_images=check_images, progress=progress
+    )
 
 
 def train(

@@ -1,0 +1,91 @@
+"""What several test files need: a small data set, a network with a life of its own, and its export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cmfl_export.export import export
+from protocols import Sample, write_split
+from training.config import TrainConfig
+from training.model import CmflNet
+from training.weights import save_weights
+
+
+def lively_network(architecture: str = "two_stream", spectra: str = "multi", seed: int = 0) -> CmflNet:
+    """A network whose scores depend on everything: BatchNorms that are not the identity, heads that reach out.
+
+    Freshly initialised, all scores lie within 1e-3 of each other and no fault would show.
+    """
+    torch.manual_seed(seed)
+    net = CmflNet(architecture, spectra)
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+            module.weight.data.uniform_(0.7, 1.3)
+            module.bias.data.normal_(0, 0.1)
+    for name, module in net.named_children():
+        if name.startswith("head_"):
+            module.weight.data.normal_(0, 2.0)
+            module.bias.data.zero_()
+    return net.eval()
+
+
+def picture(seed: int, size: int = 224) -> np.ndarray:
+    """A smooth coloured scene with some noise, uint8 [size, size, 3]."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:size, 0:size] / size
+    channels = []
+    for _ in range(3):
+        fx, fy, phase = rng.uniform(1, 9), rng.uniform(1, 9), rng.uniform(0, 6)
+        channels.append(128 + 70 * np.sin(fx * x + phase) * np.cos(fy * y) + rng.normal(0, 8, x.shape))
+    return np.clip(np.stack(channels, axis=-1), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Nine 224x224 files, JPEG and PNG."""
+    folder = tmp_path_factory.mktemp("photographs")
+    paths = [folder / f"{number}.{'png' if number % 3 == 0 else 'jpg'}" for number in range(9)]
+    for number, path in enumerate(paths):
+        Image.fromarray(picture(number)).save(path)
+    return paths
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """(protocol folder, data root): 6 + 6 images to train on and 3 + 3 for dev; the synthetic ones are striped."""
+    root = tmp_path_factory.mktemp("tiny")
+    for split, count in (("train", 6), ("dev", 3)):
+        samples = []
+        for number in range(count):
+            for attack in ("", "stripes"):
+                pixels = picture(100 * len(split) + number + (50 if attack else 0))
+                if attack:
+                    pixels[:, ::4] //= 2
+                name = f"{split}-{attack or 'real'}-{number}.png"
+                Image.fromarray(pixels).save(root / name)
+                samples.append(Sample(f"{split}-{attack}-{number}", name, attack))
+        write_split(samples, root / "protocol" / f"{split}.csv")
+    return root / "protocol", root
+
+
+@pytest.fixture(scope="session")
+def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of the lively two-stream network."""
+    path = tmp_path_factory.mktemp("weights") / "best.safetensors"
+    save_weights(lively_network(), path, TrainConfig(protocol="somewhere/tiny", data_root="somewhere"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def model_file(tmp_path_factory: pytest.TempPathFactory, weights_file: Path) -> Path:
+    """Its export with every optional output. Takes some 20 s, once a session."""
+    path = tmp_path_factory.mktemp("model") / "lively.onnx"
+    export(weights_file, path, outputs=["embedding", "heatmap", "spectrum"])
+    return path

@@ -341,6 +341,14 @@ def test_standard_output(tmp_path: Path, capfdbinary: pytest.CaptureFixture[byte
     assert capfdbinary.readouterr().out == (tmp_path / f"rows.{format}").read_bytes()
 
 
+def test_rows_leave_for_standard_output_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BufferedWriter(sent)))
+    with open_writer(None) as writer:
+        writer.write(ROWS[:1])
+        assert sent.getvalue().endswith(b"plain.jpg,0.1,0.25,1e-08,synthetic,ok,\n")
+
+
 def test_a_closed_pipe_is_a_broken_pipe_error() -> None:
     code = (
         "import itertools, os\n"

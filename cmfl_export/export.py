@@ -80,8 +80,7 @@ def export(
         outputs=names,
         threshold=threshold,
         threshold_source="default 0.5, not calibrated" if threshold == 0.5 else "given at export",
-        training=loaded.config
-        or {"source": f"checkpoint of the official implementation, {loaded.path.name}"},
+        training=describe_training(loaded),
         data=data or describe_data(loaded.config),
         metrics=loaded.metrics,
         versions=library_versions(),
@@ -167,6 +166,15 @@ def write_model(model: onnx.ModelProto, card: ModelCard, path: Path) -> None:
     onnx.helper.set_model_props(model, {METADATA_KEY: card.to_json()})
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString())
+
+
+def describe_training(weights: Weights) -> dict[str, Any]:
+    """The training configuration without what concerns only the machine that it ran on."""
+    if not weights.config:
+        return {"source": f"checkpoint of the official implementation, {weights.path.name}"}
+    of_the_machine = ("data_root", "workers", "devices", "nodes")
+    kept = {key: value for key, value in weights.config.items() if key not in of_the_machine}
+    return kept | {"protocol": Path(kept["protocol"]).name}
 
 
 def describe_data(config: dict[str, Any]) -> str:

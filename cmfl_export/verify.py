@@ -204,7 +204,7 @@ def check_export(path: Path, net: CmflNet) -> dict[str, Any]:
 
 
 def builtin_images() -> np.ndarray:
-    """Drawings that exercise the graph: noise, waves, gradients, edges, a constant. uint8 [7, 224, 224, 3]."""
+    """Drawings that exercise the graph: noise, waves, gradients, edges, one colour; uint8 [7, 224, 224, 3]."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[0:SIZE, 0:SIZE].astype(np.float64) / SIZE
     noise = rng.integers(0, 256, (SIZE, SIZE, 3))
@@ -236,7 +236,7 @@ def decode_chunks(paths: Iterable[str], aligned: bool, failed: dict[str, str]) -
 def compare(
     session: Session, probe: Session | None, net: CmflNet, chunks: Iterable[np.ndarray], tolerance: float
 ) -> tuple[tuple[Check, ...], int]:
-    """All checks over all chunks, and the number of images; `probe` is the session that gives the spectrum."""
+    """All checks over all chunks, and the number of images; `probe` is what gives the graph's spectrum."""
     import torch
 
     from training.deploy import DeployNet

@@ -17,7 +17,7 @@ from training.weights import save_weights
 
 
 def lively_network(architecture: str = "two_stream", spectra: str = "multi", seed: int = 0) -> CmflNet:
-    """A network whose scores depend on everything: BatchNorms that are not the identity, heads that reach out.
+    """A network whose scores depend on everything: no BatchNorm is the identity, and the heads reach out.
 
     Freshly initialised, all scores lie within 1e-3 of each other and no fault would show.
     """
@@ -29,11 +29,15 @@ def lively_network(architecture: str = "two_stream", spectra: str = "multi", see
             module.running_var.uniform_(0.5, 1.5)
             module.weight.data.uniform_(0.7, 1.3)
             module.bias.data.normal_(0, 0.1)
-    for name, module in net.named_children():
-        if name.startswith("head_"):
-            module.weight.data.normal_(0, 2.0)
-            module.bias.data.zero_()
-    return net.eval()
+    net.eval()
+    with torch.no_grad():
+        logits = net(torch.from_numpy(np.stack([picture(seed) for seed in range(8)])))
+        for name, values in logits._asdict().items():
+            if values is not None:
+                head = getattr(net, f"head_{name}")
+                head.weight /= values.std()
+                head.bias.copy_((head.bias - values.mean()) / values.std())
+    return net
 
 
 def picture(seed: int, size: int = 224) -> np.ndarray:
@@ -59,7 +63,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """(protocol folder, data root): 6 + 6 images to train on and 3 + 3 for dev; the synthetic ones are striped."""
+    """(protocol folder, data root): 6 + 6 images to train on and 3 + 3 for dev; synthetic ones are striped."""
     root = tmp_path_factory.mktemp("tiny")
     for split, count in (("train", 6), ("dev", 3)):
         samples = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,17 +21,12 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
+        part = path.with_name(f".{path.stem[:60]}.{secrets.token_hex(6)}{path.suffix}")
+        part.touch(exist_ok=False)
     except OSError as error:
         raise CmflError(f"cannot write {path}: {error.strerror or error}") from error
-    part = Path(name)
     try:
         yield part
-        # mkstemp's file is for the owner alone; a result has the permissions of any new file.
-        umask = os.umask(0)
-        os.umask(umask)
-        part.chmod(0o666 & ~umask)
         _sync(part)
         try:
             part.replace(path)

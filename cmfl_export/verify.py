@@ -204,7 +204,7 @@ def check_export(path: Path, net: CmflNet) -> dict[str, Any]:
 
 
 def builtin_images() -> np.ndarray:
-    """Drawings that exercise the graph: noise, waves, gradients, edges, one colour; uint8 [7, 224, 224, 3]."""
+    """Drawings that exercise the graph (noise, waves, edges, one colour, ...): uint8 [7, 224, 224, 3]."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[0:SIZE, 0:SIZE].astype(np.float64) / SIZE
     noise = rng.integers(0, 256, (SIZE, SIZE, 3))

@@ -63,7 +63,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """(protocol folder, data root): 6 + 6 images to train on and 3 + 3 for dev; synthetic ones are striped."""
+    """(protocol folder, data root): 6 + 6 images to train on and 3 + 3 for dev; attacks are striped."""
     root = tmp_path_factory.mktemp("tiny")
     for split, count in (("train", 6), ("dev", 3)):
         samples = []

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -62,6 +63,7 @@ def simulate_folder(
     out_dir: str | os.PathLike[str],
     *,
     seed: int = 0,
+    strength: float = 1.0,
     quality: int | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
@@ -72,6 +74,7 @@ def simulate_folder(
         real_dir: photographs, at any depth; the structure is kept. Fitted to 224 x 224 as aligned faces are.
         out_dir: a folder that does not exist or is empty.
         seed: with a file's relative name it decides the twin; not the split, which the name alone decides.
+        strength: of the traces, above 0; at 1 the eye sees no difference.
         quality: None writes PNG, 1 to 100 JPEG of that quality, for both classes. JPEG hides some traces.
         workers: decoding threads; None takes the number of processors.
         progress: called with (photographs done, photographs in all).
@@ -81,10 +84,10 @@ def simulate_folder(
 
     Raises:
         CmflError: `real_dir` is no folder or has no image; `out_dir` is not empty or cannot be written;
-            `quality` is out of range; fewer than three photographs can be decoded.
+            `strength` or `quality` is out of range; fewer than three photographs can be decoded.
     """
     real_dir, out_dir = Path(real_dir), Path(out_dir)
-    _check(real_dir, out_dir, quality)
+    _check(real_dir, out_dir, strength, quality)
     # The trailing separator says that the folder is to be walked whatever its name.
     paths = list(iter_paths([f"{real_dir}{os.sep}"]))
     if not paths:
@@ -96,7 +99,7 @@ def simulate_folder(
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
         for start in range(0, len(paths), _CHUNK):
             chunk = paths[start : start + _CHUNK]
-            made = pool.map(lambda path: _make_pair(path, real_dir, seed, quality), chunk)
+            made = pool.map(lambda path: _make_pair(path, real_dir, seed, strength, quality), chunk)
             for done, (path, pair) in enumerate(zip(chunk, made, strict=True), start + 1):
                 if isinstance(pair, str):
                     failed.append((path, pair))
@@ -117,7 +120,7 @@ def simulate_folder(
     summary = SimulateSummary(
         len(subjects), failed, {name: 2 * len(members) for name, members in splits.items()}, protocol
     )
-    _write_record(summary, out_dir, seed, quality)
+    _write_record(summary, out_dir, seed, strength, quality)
     return summary
 
 
@@ -137,18 +140,20 @@ def encode(pixels: Pixels, quality: int | None) -> bytes:
     return buffer.getvalue()
 
 
-def _check(real_dir: Path, out_dir: Path, quality: int | None) -> None:
+def _check(real_dir: Path, out_dir: Path, strength: float, quality: int | None) -> None:
     if not real_dir.is_dir():
         raise CmflError(f"{real_dir} is not a folder; give the folder with the photographs")
     if out_dir.exists() and not (out_dir.is_dir() and not any(out_dir.iterdir())):
         raise CmflError(
             f"{out_dir} is not an empty folder; give a new one, so that no older picture stays in the data"
         )
+    if not 0 < strength < math.inf:
+        raise CmflError(f"the strength is {strength}; it must be greater than 0")
     if quality is not None and not 1 <= quality <= 100:
         raise CmflError(f"a JPEG quality is 1 to 100, not {quality}")
 
 
-def _make_pair(path: str, real_dir: Path, seed: int, quality: int | None) -> _Pair | str:
+def _make_pair(path: str, real_dir: Path, seed: int, strength: float, quality: int | None) -> _Pair | str:
     """The two encoded pictures, or why there are none."""
     name = PurePath(os.path.relpath(path, real_dir))
     subject = name.with_suffix("").as_posix()
@@ -160,7 +165,7 @@ def _make_pair(path: str, real_dir: Path, seed: int, quality: int | None) -> _Pa
         real = decode(path)
     except ImageError as error:
         return error.message
-    synthetic = simulate(real, name_rng(seed, name.as_posix()))
+    synthetic = simulate(real, name_rng(seed, name.as_posix()), strength=strength)
     return _Pair(subject, encode(real, quality), encode(synthetic, quality))
 
 
@@ -186,12 +191,15 @@ def _rows(subjects: list[str], suffix: str) -> list[Sample]:
     return real + synthetic
 
 
-def _write_record(summary: SimulateSummary, out_dir: Path, seed: int, quality: int | None) -> None:
+def _write_record(
+    summary: SimulateSummary, out_dir: Path, seed: int, strength: float, quality: int | None
+) -> None:
     """What a user needs to defend the data, or to make it again."""
     record = {
         "method": "up-sampling simulator after Zhang, Karaman and Chang 2019 (arXiv 1907.06515)",
         "version": version("cmfl-export"),
         "seed": seed,
+        "strength": strength,
         "encoding": "PNG" if quality is None else f"JPEG, quality {quality}",
         "photographs": summary.written,
         "splits": summary.splits,

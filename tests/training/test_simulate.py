@@ -70,6 +70,7 @@ def test_writes_a_data_root_and_a_protocol_that_train_at_once(photographs: Path,
 
     record = json.loads((out / "simulate.json").read_text())
     assert record["seed"] == 0
+    assert record["strength"] == 1.0
     assert record["encoding"] == "PNG"
     assert record["photographs"] == 7
     assert record["failed"] == []
@@ -168,11 +169,15 @@ def test_refuses_before_writing(photographs: Path, tmp_path: Path) -> None:
         (photographs, full, None, "not an empty folder"),
         (photographs, photographs / "a.png", None, "not an empty folder"),
         (photographs, tmp_path / "out", 0, "1 to 100"),
+        (photographs, tmp_path / "out", -5, "1 to 100"),
         (photographs, tmp_path / "out", 101, "1 to 100"),
     ]
     for real_dir, out_dir, quality, expected in cases:
         with pytest.raises(CmflError, match=expected):
             simulate_folder(real_dir, out_dir, quality=quality)
+    for strength in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(CmflError, match="greater than 0"):
+            simulate_folder(photographs, tmp_path / "out", strength=strength)
     assert not (tmp_path / "out").exists()
     assert list(full.iterdir()) == [full / "old.png"]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -57,14 +59,16 @@ def test_pictures_differ_by_seed() -> None:
 def test_without_perturbation_the_picture_is_untouched(method: Method, stages: int) -> None:
     """Down, up and the detail make the photograph again: the traces are the perturbation and nothing else."""
     image = np.random.default_rng(1).integers(0, 256, (32, 48, 3), dtype=np.uint8)
-    assert np.array_equal(simulate(image, np.random.default_rng(0), Recipe(stages, method, 0, 0, 0)), image)
+    assert np.array_equal(
+        simulate(image, np.random.default_rng(0), recipe=Recipe(stages, method, 0, 0, 0)), image
+    )
 
 
 @pytest.mark.parametrize("stages", [1, 2, 3])
 def test_the_checkerboard_has_the_period_of_the_stages(stages: int) -> None:
     """Period 2^stages in the picture: spectral points at multiples of N / 2^stages and nowhere else."""
     image = np.full((64, 64, 3), 128, np.uint8)
-    twin = simulate(image, np.random.default_rng(0), Recipe(stages, "zero_insertion", 0.05, 0.03, 0.0))
+    twin = simulate(image, np.random.default_rng(0), recipe=Recipe(stages, "zero_insertion", 0.05, 0.03, 0.0))
     inner = twin[8:-8, 8:-8].astype(float)
     power = np.abs(np.fft.fft2(inner - inner.mean((0, 1)), axes=(0, 1))).sum(2)
     grid = power[:: 48 // 2**stages, :: 48 // 2**stages].copy()
@@ -78,7 +82,7 @@ def test_a_wave_is_copied_to_the_other_side_of_half_the_sampling_rate(method: Me
     n, k = 64, 9
     wave = 128 + 80 * np.cos(2 * np.pi * k * np.arange(n) / n)
     image = np.broadcast_to(wave[None, :, None], (n, n, 3)).round().astype(np.uint8)
-    twin = simulate(image, np.random.default_rng(0), Recipe(1, method, 0.05, 0.0, 0.4))
+    twin = simulate(image, np.random.default_rng(0), recipe=Recipe(1, method, 0.05, 0.0, 0.4))
 
     def copy(pixels: Pixels) -> float:
         return float(np.abs(np.fft.fft2(pixels, axes=(0, 1)))[0, n // 2 - k].mean())
@@ -101,11 +105,11 @@ def test_the_traces_are_in_the_mean_spectrum_and_no_blur_is() -> None:
 
 def test_a_flat_picture_keeps_its_colour_and_gains_the_checkerboard() -> None:
     image = np.full((32, 32, 3), (200, 120, 60), np.uint8)
-    twin = simulate(image, np.random.default_rng(0), Recipe(1, "zero_insertion", 0.1, 0.02, 0.0))
+    twin = simulate(image, np.random.default_rng(0), recipe=Recipe(1, "zero_insertion", 0.1, 0.02, 0.0))
     assert np.abs(twin.mean((0, 1)) - image.mean((0, 1))).max() < 1
     assert twin.std() > image.std()
     assert np.array_equal(twin[::2, ::2], np.broadcast_to(twin[0, 0], (16, 16, 3)))
-    smooth = simulate(image, np.random.default_rng(0), Recipe(1, "zero_insertion", 0.1, 0.0, 0.0))
+    smooth = simulate(image, np.random.default_rng(0), recipe=Recipe(1, "zero_insertion", 0.1, 0.0, 0.0))
     assert np.array_equal(smooth, image)
 
 
@@ -115,6 +119,20 @@ def test_drawn_recipes_cover_stages_and_methods() -> None:
     assert {(recipe.method, recipe.stages) for recipe in drawn} == {
         (method, stages) for method in ("zero_insertion", "nearest") for stages in (1, 2, 3)
     }
+
+
+def test_strength_scales_the_traces() -> None:
+    image = picture(3)
+    distances = [
+        np.mean(
+            [
+                psnr(simulate(image, np.random.default_rng(seed), strength=strength), image)
+                for seed in range(8)
+            ]
+        )
+        for strength in (0.5, 1, 2, 4)
+    ]
+    assert all(weak > strong + 3 for weak, strong in pairwise(distances))
 
 
 @pytest.mark.parametrize(

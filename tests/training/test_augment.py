@@ -1,0 +1,100 @@
+"""The augmentation: what it does, how often, and that it does it again from the same numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from tests.conftest import picture
+from training.augment import JPEG_QUALITIES, augment, blur, degrade, jpeg, random_resized_crop
+
+IMAGE = Image.fromarray(picture(0))
+
+
+def rng(seed: int) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def test_same_numbers_same_sample() -> None:
+    for aligned in (True, False):
+        first = augment(IMAGE, rng(3), aligned=aligned, probability=0.5)
+        assert first.shape == (224, 224, 3)
+        assert first.dtype == np.uint8
+        np.testing.assert_array_equal(first, augment(IMAGE, rng(3), aligned=aligned, probability=0.5))
+    different = [augment(IMAGE, rng(seed), aligned=False, probability=0.5).tobytes() for seed in range(8)]
+    assert len(set(different)) == 8
+
+
+def test_without_degradation_an_aligned_image_is_itself_or_its_mirror() -> None:
+    pixels = np.asarray(IMAGE)
+    samples = [augment(IMAGE, rng(seed), aligned=True, probability=0.0) for seed in range(200)]
+    same = sum(np.array_equal(sample, pixels) for sample in samples)
+    mirrored = sum(np.array_equal(sample, pixels[:, ::-1]) for sample in samples)
+    assert same + mirrored == 200
+    assert 70 <= same <= 130
+
+
+def test_dev_is_never_flipped_or_cropped_at_random() -> None:
+    for seed in range(20):
+        sample = augment(IMAGE, rng(seed), aligned=True, probability=0.0, train=False)
+        np.testing.assert_array_equal(sample, np.asarray(IMAGE))
+
+
+def test_blur_is_scipys_on_each_channel() -> None:
+    pixels = np.asarray(IMAGE)
+    found = np.asarray(blur(IMAGE, 1.3))
+    for channel in range(3):
+        np.testing.assert_array_equal(found[..., channel], gaussian_filter(pixels[..., channel], 1.3))
+
+
+def test_jpeg_is_pillows() -> None:
+    coarse, fine = np.asarray(jpeg(IMAGE, 60), int), np.asarray(jpeg(IMAGE, 100), int)
+    original = np.asarray(IMAGE, int)
+    assert np.abs(coarse - original).mean() > np.abs(fine - original).mean() > 0
+
+
+def test_how_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[str, float]] = []
+    monkeypatch.setattr("training.augment.blur", lambda image, sigma: calls.append(("blur", sigma)) or image)
+    monkeypatch.setattr("training.augment.jpeg", lambda image, q: calls.append(("jpeg", q)) or image)
+    generator, n, both = rng(0), 4000, 0
+    for _ in range(n):
+        before = len(calls)
+        degrade(IMAGE, generator, 0.5)
+        both += len(calls) - before == 2
+    sigmas = [value for kind, value in calls if kind == "blur"]
+    qualities = [value for kind, value in calls if kind == "jpeg"]
+    assert len(sigmas) / n == pytest.approx(0.5, abs=0.03)
+    assert len(qualities) / n == pytest.approx(0.5, abs=0.03)
+    assert both / n == pytest.approx(0.25, abs=0.03)  # independent
+    assert 0 <= min(sigmas) < 0.02 < 1.98 < max(sigmas) <= 2
+    counts = [qualities.count(quality) / len(qualities) for quality in JPEG_QUALITIES]
+    assert JPEG_QUALITIES == (60, 70, 80, 90, 100)
+    assert counts == pytest.approx([0.2] * 5, abs=0.03)
+    calls.clear()
+    degrade(IMAGE, generator, 0.0)
+    assert not calls
+
+
+@pytest.mark.parametrize("size", [(300, 200), (224, 224), (1, 1), (2000, 40), (30, 900)])
+def test_random_crop_of_any_shape(size: tuple[int, int]) -> None:
+    image = Image.fromarray(picture(1)).resize(size)
+    for seed in range(20):
+        assert random_resized_crop(image, rng(seed)).size == (224, 224)
+
+
+def test_random_crop_takes_torchvisions_regions() -> None:
+    """The share of the area that is kept is uniform over 8 to 100 %, as far as it fits; position varies."""
+    y, x = np.mgrid[0:256, 0:256]
+    ramps = Image.fromarray(np.stack([x, y, 0 * x], axis=-1).astype(np.uint8))
+    shares = []
+    for seed in range(300):
+        crop = np.asarray(random_resized_crop(ramps, rng(seed)), int)
+        width = crop[112, -1, 0] - crop[112, 0, 0] + 1
+        height = crop[-1, 112, 1] - crop[0, 112, 1] + 1
+        shares.append(width * height / 256**2)
+    assert min(shares) < 0.15
+    assert max(shares) > 0.85
+    assert 0.4 < float(np.mean(shares)) < 0.6

@@ -1,0 +1,108 @@
+"""TrainConfig: TOML round trip, refusals, presets, and how options lie over a base."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cmfl_export.errors import CmflError
+from training.config import PRESETS, TrainConfig, make_config
+
+
+def test_paper_preset_is_the_official_script() -> None:
+    """METHOD, "Values in the official training script", and its argument defaults."""
+    paper = PRESETS["paper"]
+    assert (paper.optimizer, paper.lr, paper.weight_decay) == ("adam", 1e-4, 1e-5)
+    assert (paper.epochs, paper.seed, paper.save_every, paper.monitor) == (25, 4, 5, "dev_loss")
+    assert (paper.alpha, paper.gamma, paper.multiplier, paper.beta) == (1.0, 3.0, 2.0, 0.5)
+    assert (paper.augment, paper.augment_dev, paper.batch_size, paper.workers) == (0.5, False, 1, 16)
+    assert (paper.precision, paper.schedule, paper.clip, paper.accumulate) == ("fp32", "constant", 0.0, 1)
+    assert (paper.architecture, paper.spectra, paper.loss, paper.pretrained) == (
+        "two_stream",
+        "multi",
+        "cmfl",
+        False,
+    )
+
+
+@given(
+    protocol=st.text(),
+    lr=st.floats(1e-12, 10, allow_nan=False),
+    epochs=st.integers(1, 10**6),
+    clip=st.floats(0, 1e9),
+    pretrained=st.booleans(),
+)
+def test_toml_round_trip(protocol: str, lr: float, epochs: int, clip: float, pretrained: bool) -> None:
+    config = TrainConfig(protocol=protocol, lr=lr, epochs=epochs, clip=clip, pretrained=pretrained)
+    assert config == _through_toml(config)
+
+
+def _through_toml(config: TrainConfig) -> TrainConfig:
+    import tomllib
+
+    return TrainConfig.from_dict(tomllib.loads(config.to_toml()))
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"architecture": "three_stream"}, "two_stream"),
+        ({"architecture": "one_stream", "loss": "bce"}, "does not go with"),
+        ({"spectra": "rgb", "architecture": "one_stream"}, "two branches"),
+        ({"epochs": 0}, "at least 1"),
+        ({"lr": -1.0}, "greater than 0"),
+        ({"augment": 1.5}, "between 0 and 1"),
+        ({"beta": -0.1}, "between 0 and 1"),
+        ({"seed": -1}, "not be negative"),
+        ({"epochs": 2.5}, "of type int"),
+        ({"epochs": True}, "of type int"),
+        ({"aligned": 1}, "of type bool"),
+    ],
+)
+def test_refusals_name_the_field(changes: dict[str, object], word: str) -> None:
+    with pytest.raises(CmflError, match=word):
+        replace(TrainConfig(), **changes)
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [("epochs = ", "not TOML"), ("epoch = 3\n", "unknown keys: epoch"), ('epochs = "3"\n', "of type int")],
+)
+def test_unusable_files(tmp_path: Path, text: str, word: str) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    with pytest.raises(CmflError, match=word):
+        TrainConfig.from_toml(path)
+    with pytest.raises(CmflError, match="cannot read"):
+        TrainConfig.from_toml(tmp_path / "none.toml")
+
+
+def test_options_lie_over_the_base(tmp_path: Path) -> None:
+    assert make_config("paper", epochs=3, lr=None) == replace(PRESETS["paper"], epochs=3)
+    path = tmp_path / "config.toml"
+    path.write_text("epochs = 7\nlr = 1\n")
+    assert make_config(file=path, seed=9) == TrainConfig(epochs=7, lr=1, seed=9)
+    with pytest.raises(CmflError, match="not both"):
+        make_config("paper", path)
+    with pytest.raises(CmflError, match="there is: paper"):
+        make_config("papers")
+
+
+def test_baselines_need_one_option() -> None:
+    fft = make_config(spectra="fft")
+    assert (fft.architecture, fft.spectra, fft.loss) == ("one_stream", "fft", "bce")
+    rgb = make_config("paper", architecture="one_stream")
+    assert (rgb.architecture, rgb.spectra, rgb.loss) == ("one_stream", "rgb", "bce")
+
+
+def test_every_field_has_a_default_and_a_plain_type() -> None:
+    assert {type(getattr(TrainConfig(), field.name)) for field in fields(TrainConfig)} <= {
+        str,
+        int,
+        float,
+        bool,
+    }

@@ -77,14 +77,15 @@ class ModelCard:
                 f"the model card has schema {schema}, newer than this version reads; upgrade cmfl-export"
             )
         known = {f.name for f in fields(cls)}
+        values = {key: value for key, value in data.items() if key in known}
         try:
-            card = cls(**{key: value for key, value in data.items() if key in known})
-        except TypeError as error:
+            values["outputs"] = tuple(values["outputs"])
+            values["threshold"] = float(values["threshold"])
+            return cls(**values)
+        except (KeyError, ValueError, TypeError) as error:
             raise CmflError(
                 f"the model card in the file is incomplete ({error}); export the model again"
             ) from error
-        object.__setattr__(card, "outputs", tuple(card.outputs))
-        return card
 
 
 def _flatten(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -92,6 +93,6 @@ def _flatten(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, st
         if isinstance(value, dict) and value:
             yield from _flatten(value, f"{prefix}{key}.")
         elif isinstance(value, (list, tuple)):
-            yield prefix + key, ", ".join(map(str, value))
+            yield prefix + key, ", ".join(map(str, value)) or "-"
         else:
-            yield prefix + key, "-" if value in ({}, "") else str(value)
+            yield prefix + key, "-" if value in ({}, "") else " ".join(str(value).split())

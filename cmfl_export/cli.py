@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -302,19 +303,26 @@ def doctor() -> None:
 def main() -> None:
     """The command `cmfl`: runs the app, and turns errors into one line and an exit code."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # File names that are not UTF-8, and |Δp| in a code page that lacks it, are shown with escapes.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        app()
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except CmflError as error:
         _fail(str(error), 2)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted", 130)
-    except BrokenPipeError:
-        # The reader of standard output went away; Python's last flush must not fail as well.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
+        # Typer's own errors, all of wrong usage, share no class that it makes public.
+        if hasattr(error, "format_message"):
+            _fail(f"{error.format_message().rstrip('.')} (see: {_help_of(error)})", 2)
         if os.environ.get("CMFL_TRACEBACK"):
             raise
         _fail(f"internal error, please report it: {error!r} (set CMFL_TRACEBACK=1 to see where)", 2)
+    if code == 130:
+        # How newer versions of Typer pass on a KeyboardInterrupt.
+        _fail("interrupted", 130)
+    sys.exit(code)
 
 
 @contextmanager
@@ -326,6 +334,10 @@ def _needs(extra: str, what: str) -> Iterator[None]:
         raise need(extra, f"{what} ({error.name})") from error
 
 
-def _fail(message: str, code: int) -> None:
+def _help_of(error: Any) -> str:
+    return f"{error.ctx.command_path} --help" if getattr(error, "ctx", None) else "cmfl --help"
+
+
+def _fail(message: str, code: int) -> NoReturn:
     typer.echo(f"cmfl: {' '.join(message.split())}", err=True)
     sys.exit(code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .card import METADATA_KEY, ModelCard
 from .errors import CmflError, need
-from .files import whole_file
+from .files import whole_file, writing
 
 if TYPE_CHECKING:
     import onnx
@@ -71,23 +72,25 @@ def export(
     loaded = load(weights, spectra)
     if "spectrum" in optional and not loaded.net.uses_spectrum:
         raise CmflError(f"{loaded.path} is a one_stream rgb network: it has no spectrum to put out")
-    model, names = build_graph(loaded, optional)
-    card = ModelCard(
-        name=name or out.stem,
-        architecture=loaded.net.architecture,
-        spectra=loaded.net.spectra,
-        aligned=loaded.aligned,
-        outputs=names,
-        threshold=threshold,
-        threshold_source="default 0.5, not calibrated" if threshold == 0.5 else "given at export",
-        training=describe_training(loaded),
-        data=data or describe_data(loaded.config),
-        metrics=loaded.metrics,
-        versions=library_versions(),
-        weights_sha256=loaded.sha256,
-        licence=licence,
-    )
-    with whole_file(out) as part:
+    if out.exists() and out.samefile(loaded.path):
+        raise CmflError(f"{out} is the weights file itself; name another file")
+    with writing(out), whole_file(out) as part:
+        model, names = build_graph(loaded, optional)
+        card = ModelCard(
+            name=name or out.stem,
+            architecture=loaded.net.architecture,
+            spectra=loaded.net.spectra,
+            aligned=loaded.aligned,
+            outputs=names,
+            threshold=threshold,
+            threshold_source="default 0.5, not calibrated" if threshold == 0.5 else "given at export",
+            training=describe_training(loaded),
+            data=data or describe_data(loaded.config),
+            metrics=loaded.metrics,
+            versions=library_versions(),
+            weights_sha256=loaded.sha256,
+            licence=licence,
+        )
         write_model(model, card, part)
         card = replace(card, parity=check_export(part, loaded.net))
         write_model(model, card, part)
@@ -101,7 +104,11 @@ def load(weights: str | Path, spectra: str | None = None) -> Weights:
     try:
         from training.weights import load_weights
     except ImportError as error:
-        raise need("train", "reading PyTorch weights") from error
+        raise need("train", f"reading PyTorch weights ({error.name})") from error
+    # Many people have torch already. Without these two the exporter would fail later, in words of its own.
+    for package in ("onnx", "onnxscript"):
+        if importlib.util.find_spec(package) is None:
+            raise need("train", f"reading and writing ONNX files ({package})")
     return load_weights(Path(weights), spectra="fft" if spectra == "fft" else "rgb" if spectra else None)
 
 

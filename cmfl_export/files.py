@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
@@ -17,28 +18,35 @@ def whole_file(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, of the same suffix, that takes its place if the block ends well.
 
     Raises:
-        CmflError: the folder cannot be made or written to.
+        CmflError: `path` is a folder, or its folder cannot be made or written to.
     """
-    try:
+    with writing(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.stem[:60]}.{secrets.token_hex(6)}{path.suffix}")
         part.touch(exist_ok=False)
-    except OSError as error:
-        raise CmflError(f"cannot write {path}: {error.strerror or error}") from error
     try:
         yield part
-        _sync(part)
-        try:
+        with writing(path):
+            _sync(part)
             part.replace(path)
-        except OSError as error:
-            raise CmflError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         part.unlink(missing_ok=True)
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns an OSError (no permission, a full disk) into the CmflError that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise CmflError(f"cannot write {path}: {error.strerror or error}") from error
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Writes a small file whole or not at all."""
-    with whole_file(path) as part:
+    with whole_file(path) as part, writing(path):
         part.write_bytes(data)
 
 
@@ -49,5 +57,6 @@ def sha256_of(path: Path) -> str:
 
 
 def _sync(path: Path) -> None:
-    with path.open("rb") as stream:
+    # Windows syncs only what is open for writing.
+    with path.open("r+b") as stream:
         os.fsync(stream.fileno())

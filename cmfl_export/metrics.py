@@ -23,7 +23,7 @@ def d_eer(p_real: ArrayLike, is_real: ArrayLike) -> DEer:
     """The error rate where APCER and BPCER are equal.
 
     Both rates are step functions of the threshold; where they do not meet, the rate is their mean at the
-    threshold of the smallest difference (of several such thresholds, the one in the middle of the scores).
+    threshold of the smallest difference (of two such thresholds, the lower).
 
     Args:
         p_real: [N] scores, finite.
@@ -41,14 +41,15 @@ def d_eer(p_real: ArrayLike, is_real: ArrayLike) -> DEer:
     n_real, n_attack = int(real.sum()), int((~real).sum())
     if n_real == 0 or n_attack == 0:
         raise ValueError(f"D-EER needs both classes; there are {n_real} real and {n_attack} synthetic scores")
-    thresholds = np.append(np.unique(scores), np.inf)
+    thresholds = np.unique(scores)
     bpcer = np.searchsorted(np.sort(scores[real]), thresholds, side="left") / n_real
     apcer = 1.0 - np.searchsorted(np.sort(scores[~real]), thresholds, side="left") / n_attack
     difference = np.abs(apcer - bpcer)
-    nearest = np.flatnonzero(np.isclose(difference, difference.min(), rtol=0.0, atol=1e-12))
-    best = int(nearest[len(nearest) // 2])
-    # Between two scores every threshold decides alike; halfway keeps clear of both.
+    best = int(np.flatnonzero(np.isclose(difference, difference.min(), rtol=0.0, atol=1e-12))[0])
     threshold = thresholds[best]
     if best > 0:
-        threshold = 0.5 * (thresholds[best - 1] + min(threshold, thresholds[best - 1] + 1.0))
+        # Between two scores every threshold decides alike; halfway keeps clear of both. Between neighbouring
+        # floats halfway is rounded, possibly to the lower one, which would decide differently.
+        below = thresholds[best - 1]
+        threshold = max(0.5 * below + 0.5 * threshold, np.nextafter(below, np.inf))
     return DEer(float(0.5 * (apcer[best] + bpcer[best])), float(threshold))

@@ -1,0 +1,103 @@
+"""The model card: there and back through JSON, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from cmfl_export.card import SCHEMA_VERSION, ModelCard
+from cmfl_export.errors import CmflError
+
+CARD = ModelCard(
+    name="face → real?",
+    architecture="two_stream",
+    spectra="multi",
+    aligned=False,
+    outputs=("p_real", "p_real_rgb", "p_real_spectrum", "embedding"),
+    threshold=0.31,
+    threshold_source="dev D-EER",
+    training={"protocol": "stylegan1", "lr": 1e-4, "cropped": None, "nested": {"betas": [0.9, 0.999]}},
+    data="5 000 faces",
+    metrics={"dev_d_eer": 0.012},
+    parity={"max_abs_p": 3e-6},
+    versions={"torch": "2.9"},
+    weights_sha256="ab" * 32,
+    licence="CC-BY-4.0",
+)
+
+
+def changed(**values: Any) -> str:
+    """The card's JSON with some entries replaced; None takes one out."""
+    data = json.loads(CARD.to_json()) | values
+    return json.dumps({key: value for key, value in data.items() if value is not None})
+
+
+def test_there_and_back() -> None:
+    back = ModelCard.from_json(CARD.to_json())
+    # JSON has no tuples, but the card's outputs are one again.
+    assert back == CARD
+    assert ModelCard.from_json(back.to_json()) == CARD
+
+
+def test_json_names_every_field_and_the_schema() -> None:
+    data = json.loads(CARD.to_json())
+    assert data["schema"] == SCHEMA_VERSION
+    assert data["outputs"] == list(CARD.outputs)
+    assert "uint8 [batch, 224, 224, 3]" in data["input"]
+    assert "1 = real" in data["labels"]
+    assert "evidence and not proof" in data["intended_use"]
+
+
+def test_unknown_entries_are_ignored() -> None:
+    """An older version reads what a newer one of the same schema adds."""
+    assert ModelCard.from_json(changed(colour="blue")) == CARD
+
+
+def test_optional_entries_have_defaults() -> None:
+    card = ModelCard.from_json(changed(data=None, metrics=None, licence=None))
+    assert card == replace(CARD, data="", metrics={}, licence="not stated")
+
+
+def test_newer_schema_is_refused() -> None:
+    with pytest.raises(CmflError, match=r"schema 2, newer .* upgrade cmfl-export"):
+        ModelCard.from_json(changed(schema=2))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "3", "null", '"text"', "{}", changed(schema=None), changed(schema="new")]
+)
+def test_what_is_no_card(text: str) -> None:
+    with pytest.raises(CmflError, match="cannot be read; export the model again"):
+        ModelCard.from_json(text)
+
+
+@pytest.mark.parametrize(
+    "values", [{"outputs": None}, {"outputs": 3}, {"threshold": "high"}, {"threshold": []}, {"name": None}]
+)
+def test_incomplete_cards(values: dict[str, Any]) -> None:
+    with pytest.raises(CmflError, match=r"incomplete .* export the model again"):
+        ModelCard.from_json(changed(**values))
+
+
+def test_lines() -> None:
+    lines = replace(CARD, data="two\nlines").lines()
+    assert all("\n" not in line for line in lines)
+    items = dict(line.split(maxsplit=1) for line in lines)
+    assert items["name"] == "face → real?"
+    assert items["threshold"] == "0.31"
+    assert items["outputs"] == "p_real, p_real_rgb, p_real_spectrum, embedding"
+    assert items["training.protocol"] == "stylegan1"
+    assert items["training.nested.betas"] == "0.9, 0.999"
+    assert items["data"] == "two lines"
+    assert items["versions.torch"] == "2.9"
+    # The values stand in one column.
+    assert len({len(line) - len(line.split(maxsplit=1)[1]) for line in lines}) == 1
+
+
+def test_lines_of_an_empty_card() -> None:
+    card = ModelCard("m", "one_stream", "rgb", True, ())
+    items = dict(line.split(maxsplit=1) for line in card.lines())
+    assert {items[key] for key in ("outputs", "data", "metrics", "training", "weights_sha256")} == {"-"}

@@ -153,14 +153,19 @@ def build_graph(weights: Weights, optional: tuple[str, ...]) -> tuple[onnx.Model
     kept = [output for output in model.graph.output if output.name in wanted]
     del model.graph.output[:]
     model.graph.output.extend(kept)
-    # The exporter's notes name source files of the machine that it ran on.
-    del model.metadata_props[:]
-    for node in model.graph.node:
-        del node.metadata_props[:]
-        node.doc_string = ""
-    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer):
-        del value.metadata_props[:]
-        value.doc_string = ""
+    # The exporter's notes name source files of the machine that it ran on, and every parameter thrice.
+    graph = model.graph
+    for item in (
+        model,
+        graph,
+        *graph.node,
+        *graph.value_info,
+        *graph.input,
+        *graph.output,
+        *graph.initializer,
+    ):
+        del item.metadata_props[:]
+        item.doc_string = ""
     return model, wanted
 
 

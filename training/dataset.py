@@ -118,6 +118,14 @@ class ProtocolData(L.LightningDataModule):
         super().__init__()
         self.config = config
         self.samples = {"train": train, "dev": dev}
+        self.epochs_done = 0  # before this process
+
+    def state_dict(self) -> dict[str, int]:
+        # Called when an epoch has ended, before the trainer counts it.
+        return {"epochs_done": self.trainer.current_epoch + 1 if self.trainer else 0}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        self.epochs_done = state_dict["epochs_done"]
 
     def train_dataloader(self) -> DataLoader[Item]:
         return self._loader("train")
@@ -137,6 +145,9 @@ class ProtocolData(L.LightningDataModule):
             train=training,
         )
         sampler = EpochSampler(len(dataset), seed=config.seed, shuffle=training, rank=rank, world=world)
+        # Lightning announces each epoch to the sampler, but on resuming only after the loader processes have
+        # begun to draw.
+        sampler.set_epoch(self.epochs_done)
         return DataLoader(
             dataset,
             batch_size=config.batch_size,

@@ -260,6 +260,7 @@ def simulate(
     real_dir: Annotated[Path, typer.Argument(help="Folder of photographs.")],
     out_dir: Annotated[Path, typer.Argument(help="Folder to write; must be new or empty.")],
     seed: Annotated[int, typer.Option(help="Decides the simulated generators.")] = 0,
+    strength: Annotated[float, typer.Option(help="Of the traces; at 1 the eye sees no difference.")] = 1.0,
     quality: Annotated[
         int | None, typer.Option(help="JPEG of this quality for both classes; PNG by default.")
     ] = None,
@@ -268,7 +269,9 @@ def simulate(
     """Make training data from photographs: each gets a twin with the traces of generator up-sampling."""
     with _needs("train", "the simulator"):
         from training.simulate import simulate_folder
-    summary = simulate_folder(real_dir, out_dir, seed=seed, quality=quality, workers=workers)
+    summary = simulate_folder(
+        real_dir, out_dir, seed=seed, strength=strength, quality=quality, workers=workers
+    )
     for line in summary.lines():
         typer.echo(line)
     if summary.failed:

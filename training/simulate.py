@@ -50,6 +50,15 @@ class SimulateSummary:
     splits: dict[str, int]
     protocol: Path
 
+    def lines(self) -> list[str]:
+        """The outcome as text."""
+        rows = ", ".join(f"{name} {count}" for name, count in self.splits.items())
+        return [
+            f"{self.written} photographs, each with a synthetic twin; protocol: {rows}",
+            *(f"left out: {path}: {why}" for path, why in self.failed),
+            f"train on it: cmfl train --protocol {self.protocol} --data-root {self.protocol.parent} -o RUN",
+        ]
+
 
 @dataclass(frozen=True)
 class _Pair:

@@ -12,8 +12,8 @@ from PIL import Image
 
 from cmfl_export.errors import CmflError
 from protocols import missing_files, read_protocol
-from training import demo
-from training.demo import make_demo_data
+from training import demo_data
+from training.demo_data import make_demo_data
 
 
 def test_makes_a_protocol_of_both_classes(tmp_path: Path) -> None:
@@ -45,9 +45,9 @@ def test_the_seed_decides_everything(tmp_path: Path) -> None:
 
 
 def test_no_pixel_is_in_two_splits() -> None:
-    for a, b in combinations(demo._REGIONS, 2):
-        for one in demo._REGIONS[a]:
-            for other in demo._REGIONS[b]:
+    for a, b in combinations(demo_data._REGIONS, 2):
+        for one in demo_data._REGIONS[a]:
+            for other in demo_data._REGIONS[b]:
                 if one.file == other.file:
                     left, top, right, bottom = one.part
                     left2, top2, right2, bottom2 = other.part
@@ -63,4 +63,4 @@ def test_other_contents_of_the_package_are_an_error(tmp_path: Path, monkeypatch:
 def test_without_the_package_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "find_spec", Mock(return_value=None))
     with pytest.raises(CmflError, match=r"cmfl-export\[demo\]"):
-        demo._photographs()
+        demo_data._photographs()

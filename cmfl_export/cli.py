@@ -306,6 +306,7 @@ def doctor() -> None:
 def main() -> None:
     """The command `cmfl`: runs the app, and turns errors into one line and an exit code."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    logging.getLogger("cmfl").setLevel(logging.INFO)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # File names that are not UTF-8, and |Δp| in a code page that lacks it, are shown with escapes.
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from cmfl_export.files import write_whole
 from .config import TrainConfig
 from .module import CmflModule
 from .weights import save_weights
+
+log = logging.getLogger("cmfl.train")
 
 BEST, LAST, METRICS, CONFIG = "best.safetensors", "last.ckpt", "metrics.csv", "config.toml"
 
@@ -83,12 +86,20 @@ class RunFiles(L.Callback):
         self._save_checkpoint(trainer)
         if trainer.is_global_zero:
             self._write_metrics()
+            log.info("%s", self._epoch_line(row))
 
     def _save_checkpoint(self, trainer: L.Trainer) -> None:
         part = self.folder / f"{LAST}.part"
         trainer.save_checkpoint(part)
         if trainer.is_global_zero:
             part.replace(self.folder / LAST)
+
+    def _epoch_line(self, row: dict[str, float]) -> str:
+        d_eer = f", dev D-EER {100 * row['dev_d_eer']:.1f} %" if "dev_d_eer" in row else ""
+        return (
+            f"epoch {int(row['epoch']) + 1}/{self.config.epochs}: train loss {row['train_loss']:.4f}, "
+            f"dev loss {row['dev_loss']:.4f}{d_eer}, {row['images_per_second']:.1f} images/s"
+        )
 
     def _write_metrics(self) -> None:
         text = io.StringIO()

@@ -20,12 +20,12 @@ from .fit import train
 SHOWN = 6  # rows of each class in the table
 
 
-def demo(out: Path, *, progress: bool = True) -> Iterator[str]:
+def demo(out: Path, *, progress: bool | None = None) -> Iterator[str]:
     """Makes data, trains, exports, verifies, and predicts on a held-out folder.
 
     Args:
         out: folder to write; must be new or empty.
-        progress: show the progress bar of the training.
+        progress: a bar for the training; None shows it on a terminal.
 
     Yields:
         What to tell the user, a line at a time, as it happens; the last line has the D-EER.
@@ -39,7 +39,8 @@ def demo(out: Path, *, progress: bool = True) -> Iterator[str]:
 
     protocol = make_demo_data(data)
     splits = read_protocol(protocol)
-    yield f"[1/5] data: {len(splits.train)} crops to train on, {len(splits.dev)} dev, {len(splits.eval)} held out"
+    counts = [f"{name} {len(part)}" for name, part in (("train", splits.train), ("dev", splits.dev))]
+    yield f"[1/5] data in {data}: {', '.join(counts)}, held out {len(splits.eval)}"
 
     yield "[2/5] training"
     config = TrainConfig(

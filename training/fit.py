@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -11,7 +12,7 @@ from typing import Any, Literal
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 
@@ -60,7 +61,7 @@ def train_from(
     resume: bool = False,
     skip_missing: bool = False,
     check_images: bool = True,
-    progress: bool = True,
+    progress: bool | None = None,
 ) -> Run:
     """`train` with a configuration put together as `cmfl train` does it.
 
@@ -89,7 +90,7 @@ def train(
     resume: bool = False,
     skip_missing: bool = False,
     check_images: bool = True,
-    progress: bool = True,
+    progress: bool | None = None,
 ) -> Run:
     """Trains by `config` and writes a run folder (METHOD; files as in `training.callbacks`).
 
@@ -100,7 +101,7 @@ def train(
         skip_missing: train without the files that are missing or unreadable, saying how many.
         check_images: decode every image of train and dev before the first step; otherwise only look
             whether the files are there.
-        progress: show a progress bar.
+        progress: a progress bar on standard error; None shows it on a terminal. Each epoch is logged besides.
 
     Raises:
         CmflError: unusable protocol, data, configuration or run folder.
@@ -112,11 +113,11 @@ def train(
         train_samples = balance(train_samples, config.seed)
     L.seed_everything(config.seed, workers=True, verbose=False)
     run_files = RunFiles(out, config, len(train_samples))
-    trainer = make_trainer(config, out, run_files, progress)
+    trainer = make_trainer(config, out, run_files, sys.stderr.isatty() if progress is None else progress)
     checkpoint = prepare_folder(config, out, resume) if trainer.is_global_zero else resume_point(out, resume)
     module = CmflModule(config)
-    if progress and trainer.is_global_zero:
-        log.warning(
+    if trainer.is_global_zero:
+        log.info(
             "training %s (%s) on %d images, dev %d, %s, %d epochs",
             config.architecture,
             config.spectra,
@@ -181,16 +182,28 @@ def check_same(stored: TrainConfig, given: TrainConfig, out: Path) -> None:
         raise CmflError(f"{out} was started with other values ({'; '.join(changed)}); resume without them")
 
 
+class _Bar(RichProgressBar):
+    """Lightning's bar without its version number."""
+
+    def get_metrics(
+        self, trainer: L.Trainer, pl_module: L.LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
+        metrics = super().get_metrics(trainer, pl_module)
+        metrics.pop("v_num", None)
+        return metrics
+
+
 def make_trainer(config: TrainConfig, out: Path, run_files: RunFiles, progress: bool) -> L.Trainer:
     """A Lightning trainer that does as the configuration says and says little itself."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    # Both are Lightning's advice, on settings that are the configuration's to choose.
+    # Lightning's advice on settings that are the configuration's to choose, and one against itself.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings(
         "ignore", message=".*number of training batches.*smaller than the logging interval.*"
     )
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     accelerator = "cuda" if torch.cuda.is_available() else "cpu"
-    callbacks: list[Callback] = [TQDMProgressBar()] if progress else []
+    callbacks: list[Callback] = [_Bar(leave=False, console_kwargs={"stderr": True})] if progress else []
     if config.early_stop:
         callbacks.append(
             EarlyStopping(config.monitor, patience=config.early_stop, check_on_train_epoch_end=True)

@@ -55,12 +55,12 @@ def test_no_pixel_is_in_two_splits() -> None:
 
 
 def test_other_contents_of_the_package_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "_photographs", lambda: tmp_path)
+    monkeypatch.setattr(demo_data, "_photographs", lambda: tmp_path)
     with pytest.raises(CmflError, match=r"astronaut\.png.*install scikit-image again"):
         make_demo_data(tmp_path / "demo")
 
 
 def test_without_the_package_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "find_spec", Mock(return_value=None))
+    monkeypatch.setattr(demo_data, "find_spec", Mock(return_value=None))
     with pytest.raises(CmflError, match=r"cmfl-export\[demo\]"):
         demo_data._photographs()

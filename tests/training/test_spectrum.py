@@ -55,7 +55,7 @@ def test_reference_is_the_definition(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_photographs(seed: int) -> None:
     image = scene(seed)
-    assert np.abs(spectrum_of(image) - reference_spectrum(image)).max() <= 1e-4
+    assert np.abs(spectrum_of(image) - reference_spectrum(image)).max() <= 5e-5
 
 
 def test_real_photographs() -> None:
@@ -63,7 +63,7 @@ def test_real_photographs() -> None:
 
     for photograph in (data.astronaut(), data.chelsea(), data.coffee(), data.rocket()):
         image = np.ascontiguousarray(photograph[20 : 20 + N, 120 : 120 + N])
-        assert np.abs(spectrum_of(image) - reference_spectrum(image)).max() <= 1e-4
+        assert np.abs(spectrum_of(image) - reference_spectrum(image)).max() <= 5e-5
 
 
 FLAT_SPECTRA = {
@@ -96,7 +96,7 @@ HARD = {
     "sparse noise": (77 + (np.random.default_rng(1).random((N, N)) < 0.001), 3e-5),
     "cone": (np.hypot(X - 100, Y - 111) * 1.275, 2e-3),
     "bell": (255 * np.exp(-((X - 112) ** 2 + (Y - 112) ** 2) / 1800), 0.03),
-    "tiles": (np.tile(np.random.default_rng(0).integers(0, 256, (56, 56)), (4, 4)), 0.04),
+    "tiles": (np.tile(np.random.default_rng(0).integers(0, 256, (56, 56)), (4, 4)), 0.1),
 }
 
 

@@ -1,0 +1,436 @@
+"""cmfl verify: holds on a sound export, and catches the mistakes that exports are known for."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import ModelProto, helper, numpy_helper
+from typer.testing import CliRunner
+
+from cmfl_export import export, verify
+from cmfl_export.cli import app
+from cmfl_export.errors import CmflError
+from cmfl_export.images import decode
+from cmfl_export.runtime import Session
+from cmfl_export.verify import Report
+from training.config import TrainConfig
+from training.model import CmflNet
+from training.weights import Weights, load_weights, save_weights
+
+from . import tiny_model
+
+SCORES = ("p_real", "p_real_rgb", "p_real_spectrum")
+
+
+@pytest.fixture(scope="module")
+def loaded(weights_file: Path) -> Weights:
+    return load_weights(weights_file)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch, loaded: Weights) -> None:
+    """One batch size, and weights that are read once: what does not matter to what is being shown."""
+    monkeypatch.setattr(verify, "BATCH_SIZES", (1,))
+    monkeypatch.setattr(export, "load", lambda *_: loaded)
+
+
+@pytest.fixture(scope="module")
+def sound(model_file: Path, weights_file: Path, photographs: list[Path]) -> Report:
+    return verify.verify(model_file, weights_file, map(str, photographs[:7]), provider="cpu")
+
+
+class TestSound:
+    def test_holds(self, sound: Report, model_file: Path, weights_file: Path) -> None:
+        assert sound.ok
+        assert (sound.model, sound.weights) == (str(model_file), str(weights_file))
+        assert sound.weights_match_card
+        assert (sound.images, sound.failed, sound.provider) == (7, {}, "cpu")
+        assert 0 < sound.max_difference < 1e-4
+        assert all(check.median <= check.p999 <= check.max for check in sound.checks)
+
+    def test_stages(self, sound: Report) -> None:
+        stages = [(check.stage, check.against, check.batch, check.flips) for check in sound.checks]
+        assert stages == [
+            ("spectrum", "NumPy float64", 14, None),
+            ("spectrum (torch)", "NumPy float64", 14, None),
+            *((score, "PyTorch", size, 0) for score in SCORES for size in (1, 2, 7)),
+        ]
+
+    def test_the_spectrum_of_photographs_is_far_within_its_bounds(self, sound: Report) -> None:
+        """So that a machine with other rounding passes, and a wrong percentile does not."""
+        for check in sound.checks[:2]:
+            assert check.max < verify.SPECTRUM_MAX_TOLERANCE / 50
+            assert check.median < verify.SPECTRUM_MEDIAN_TOLERANCE / 5
+
+    def test_lines(self, sound: Report) -> None:
+        lines = sound.lines()
+        assert len(lines) == 1 + 11 + 1
+        assert all(len(line) < 120 for line in lines)
+        assert re.fullmatch(r"p_real +PyTorch +2( +\d\.\d\de-\d\d){4}  ok  0 decision flips", lines[4])
+        assert re.match(r"parity holds: 7 images on cpu, max \|Δp\| .*, tolerance 0.0001$", lines[-1])
+
+    def test_json(self, sound: Report) -> None:
+        data = json.loads(sound.to_json())
+        assert data["ok"] is True
+        assert data["max_difference"] == sound.max_difference
+        assert data["checks"][2]["max"] == sound.checks[2].max
+        assert set(data["checks"][0]) >= {"stage", "batch", "max", "mean", "median", "p999", "flips", "ok"}
+
+
+def tensor(model: ModelProto, name: str) -> onnx.TensorProto:
+    return next(tensor for tensor in model.graph.initializer if tensor.name == name)
+
+
+def change(model: ModelProto, name: str, function: Callable[[np.ndarray], np.ndarray]) -> None:
+    found = tensor(model, name)
+    array = numpy_helper.to_array(found)
+    found.CopyFrom(numpy_helper.from_array(function(array).astype(array.dtype), name))
+
+
+def exchange(values: Any, one: str, other: str) -> None:
+    """Exchanges two strings in a repeated field."""
+    for index, value in enumerate(values):
+        values[index] = {one: other, other: one}.get(value, value)
+
+
+def swapped_trunks(model: ModelProto) -> None:
+    for found in model.graph.initializer:
+        one, other = ".trunk_rgb.", ".trunk_spectrum."
+        found.name = found.name.replace(one, "?").replace(other, one).replace("?", other)
+
+
+def swapped_heads(model: ModelProto) -> None:
+    for node in model.graph.node:
+        exchange(node.output, "p_real_rgb", "p_real_spectrum")
+
+
+def swapped_embeddings(model: ModelProto) -> None:
+    (concat,) = (node for node in model.graph.node if list(node.output) == ["embedding"])
+    concat.input[:] = reversed(concat.input)
+
+
+def percentile_off_by_one(model: ModelProto) -> None:
+    """The order statistics 2507 and 2508 of 50176 in place of 2508 and 2509."""
+    topk = [node for node in model.graph.node if node.op_type == "TopK"]
+    slices = [
+        n for n in model.graph.node if n.op_type == "Slice" and n.input[0] in {t.output[0] for t in topk}
+    ]
+    assert len(slices) == 4
+    for name in {name for node in slices for name in node.input[1:3]}:
+        change(model, name, lambda index: index - 1)
+
+
+def wide_percentiles(model: ModelProto) -> None:
+    """No clipping at all: the scaling runs from the smallest value to the largest."""
+    for node in model.graph.node:
+        if node.op_type == "Slice":
+            for name in node.input[1:3]:
+                if numpy_helper.to_array(tensor(model, name))[0] > 2:
+                    change(model, name, lambda index: index - 2508)
+
+
+def no_fftshift(model: ModelProto) -> None:
+    for name in ("net.spectrum.cos", "net.spectrum.sin"):
+        change(model, name, lambda matrix: np.fft.ifftshift(matrix, axes=0))
+    change(model, "net.spectrum.zero_bin", np.fft.ifftshift)
+
+
+def no_mean_in_the_zero_bin(model: ModelProto) -> None:
+    change(model, "net.spectrum.zero_bin", np.zeros_like)
+
+
+def bgr(model: ModelProto) -> None:
+    for node in model.graph.node:
+        exchange(node.input, "image", "bgr")
+    model.graph.initializer.append(numpy_helper.from_array(np.array([2, 1, 0]), "reversed"))
+    model.graph.node.insert(0, helper.make_node("Gather", ["image", "reversed"], ["bgr"], axis=3))
+
+
+def no_normalisation(model: ModelProto) -> None:
+    change(model, "net.mean", np.zeros_like)
+    change(model, "net.std", np.ones_like)
+
+
+LAST_NORM = "net.trunk_spectrum.7.norm"
+
+
+def batchnorm_mean_not_loaded(model: ModelProto) -> None:
+    change(model, f"{LAST_NORM}.running_mean", np.zeros_like)
+
+
+def batchnorm_of_one_channel(model: ModelProto) -> None:
+    """Less than a third of a standard deviation, in one channel of 96 at the very beginning."""
+
+    def moved(mean: np.ndarray) -> np.ndarray:
+        return mean + 0.3 * (np.arange(len(mean)) == 3)
+
+    change(model, "net.trunk_rgb.4.denselayer1.norm1.running_mean", moved)
+
+
+def batchnorm_epsilon(model: ModelProto) -> None:
+    """1e-3, as other frameworks have it."""
+    (node,) = (node for node in model.graph.node if f"{LAST_NORM}.running_var" in node.input)
+    (epsilon,) = (attribute for attribute in node.attribute if attribute.name == "epsilon")
+    epsilon.f = 1e-3
+
+
+def one_weight_nan(model: ModelProto) -> None:
+    def spoiled(weight: np.ndarray) -> np.ndarray:
+        weight = weight.copy()
+        weight.flat[0] = np.nan
+        return weight
+
+    change(model, "net.trunk_rgb.0.weight", spoiled)
+
+
+SPECTRUM, RGB_SCORES, SPECTRUM_SCORES = {"spectrum"}, {"p_real", "p_real_rgb"}, {"p_real", "p_real_spectrum"}
+
+# What must fail, and what must not.
+MUTATIONS: dict[Callable[[ModelProto], None], tuple[set[str], set[str]]] = {
+    swapped_trunks: ({*SCORES}, SPECTRUM),
+    swapped_heads: ({"p_real_rgb", "p_real_spectrum"}, SPECTRUM | {"p_real"}),
+    swapped_embeddings: ({"p_real"}, SPECTRUM | {"p_real_rgb", "p_real_spectrum"}),
+    percentile_off_by_one: (SPECTRUM, {"p_real_rgb"}),
+    wide_percentiles: (SPECTRUM | SPECTRUM_SCORES, {"p_real_rgb"}),
+    no_fftshift: (SPECTRUM | SPECTRUM_SCORES, {"p_real_rgb"}),
+    no_mean_in_the_zero_bin: (SPECTRUM, {"p_real_rgb"}),
+    bgr: (SPECTRUM | {*SCORES}, set()),
+    no_normalisation: (RGB_SCORES, SPECTRUM | {"p_real_spectrum"}),
+    batchnorm_mean_not_loaded: (SPECTRUM_SCORES, SPECTRUM | {"p_real_rgb"}),
+    batchnorm_of_one_channel: (RGB_SCORES, SPECTRUM | {"p_real_spectrum"}),
+    batchnorm_epsilon: (SPECTRUM_SCORES, SPECTRUM | {"p_real_rgb"}),
+    one_weight_nan: (RGB_SCORES, SPECTRUM | {"p_real_spectrum"}),
+}
+
+
+@pytest.fixture
+def mutant(model_file: Path, tmp_path: Path) -> Callable[[Callable[[ModelProto], None]], Path]:
+    def make(mutate: Callable[[ModelProto], None]) -> Path:
+        model = onnx.load(model_file)
+        mutate(model)
+        onnx.save(model, tmp_path / "mutant.onnx")
+        return tmp_path / "mutant.onnx"
+
+    return make
+
+
+@pytest.mark.usefixtures("quick")
+class TestFaults:
+    @pytest.mark.parametrize("mutate", MUTATIONS, ids=lambda mutate: mutate.__name__)
+    def test_is_caught(
+        self,
+        mutate: Callable[[ModelProto], None],
+        mutant: Callable[[Callable[[ModelProto], None]], Path],
+        weights_file: Path,
+        photographs: list[Path],
+        tmp_path: Path,
+    ) -> None:
+        inputs = [str(mutant(mutate)), str(weights_file), *map(str, photographs[:2])]
+        out = tmp_path / "report.json"
+        result = CliRunner().invoke(app, ["verify", *inputs, "--provider", "cpu", "-o", str(out)])
+        assert result.exit_code == 1, result.output
+        report = json.loads(out.read_text())
+        assert report["ok"] is False
+        failing = {check["stage"] for check in report["checks"] if not check["ok"]}
+        must, must_not = MUTATIONS[mutate]
+        assert must <= failing
+        assert not failing & (must_not | {"spectrum (torch)"})
+        assert "PARITY DOES NOT HOLD: 2 images on cpu" in result.stdout
+        assert result.stdout.count("FAIL") == len(failing)
+
+    def test_nan_is_shown_as_such(
+        self,
+        mutant: Callable[[Callable[[ModelProto], None]], Path],
+        weights_file: Path,
+        photographs: list[Path],
+    ) -> None:
+        report = verify.verify(mutant(one_weight_nan), weights_file, [str(photographs[0])], provider="cpu")
+        assert not report.ok
+        assert np.isnan(report.max_difference)
+        assert "max |Δp| nan" in report.lines()[-1]
+
+        def refuse(name: str) -> None:
+            raise AssertionError(f"{name} is no JSON")
+
+        data = json.loads(report.to_json(), parse_constant=refuse)
+        assert data["max_difference"] is None
+        assert [check["max"] for check in data["checks"] if check["stage"] == "p_real"] == [None]
+
+    def test_decision_flips_are_counted(
+        self,
+        mutant: Callable[[Callable[[ModelProto], None]], Path],
+        model_file: Path,
+        weights_file: Path,
+        photographs: list[Path],
+    ) -> None:
+        images = np.stack([decode(path) for path in photographs[:4]])
+        scores = np.sort(Session.open(model_file, "cpu").run(images, ["p_real"])["p_real"].astype(np.float64))
+        logits = np.log(scores / (1 - scores))
+        # Puts the threshold of 0.5 halfway between the two in the middle: whoever stood on the other side
+        # of their middle flips.
+        shift = -0.5 * (logits[1] + logits[2])
+        expected = int(((logits >= 0) != (logits + shift >= 0)).sum())
+        if expected == 0:
+            shift = -0.5 * (logits[2] + logits[3])
+            expected = int(((logits >= 0) != (logits + shift >= 0)).sum())
+        assert expected > 0
+        model = mutant(lambda model: change(model, "net.head_joint.bias", lambda bias: bias + shift))
+        report = verify.verify(model, weights_file, map(str, photographs[:4]), provider="cpu")
+        assert [check.flips for check in report.checks if check.stage == "p_real"] == [expected]
+        assert [check.flips for check in report.checks if check.stage == "p_real_rgb"] == [0]
+        assert f"FAIL  {expected} decision flips" in "\n".join(report.lines())
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_tolerance_decides(model_file: Path, weights_file: Path, photographs: list[Path]) -> None:
+    report = verify.verify(model_file, weights_file, [str(photographs[0])], provider="cpu", tolerance=0)
+    for check in report.checks:
+        assert check.ok is (check.flips is None or check.max == 0)
+    assert not report.ok
+
+
+@pytest.mark.usefixtures("quick")
+class TestInputs:
+    def test_those_that_cannot_be_decoded_are_listed(
+        self, model_file: Path, weights_file: Path, photographs: list[Path], tmp_path: Path
+    ) -> None:
+        (tmp_path / "bad.png").write_bytes(b"no image")
+        bad = [str(tmp_path / "bad.png"), str(tmp_path / "absent.jpg")]
+        inputs = [bad[0], str(photographs[0]), bad[1], str(photographs[1])]
+        report = verify.verify(model_file, weights_file, inputs, provider="cpu")
+        assert report.ok
+        assert report.images == 2
+        assert list(report.failed) == bad
+        assert f"could not be used: {bad[1]}: no such file" in report.lines()
+
+    def test_none_can_be_decoded(self, model_file: Path, weights_file: Path, tmp_path: Path) -> None:
+        (tmp_path / "bad.png").write_bytes(b"no image")
+        with pytest.raises(CmflError, match=r"no image to verify on \(.*bad\.png: not an image"):
+            verify.verify(model_file, weights_file, [str(tmp_path)], provider="cpu")
+
+    def test_an_empty_folder(self, model_file: Path, weights_file: Path, tmp_path: Path) -> None:
+        with pytest.raises(CmflError, match=r"no image to verify on \(the inputs hold none\)"):
+            verify.verify(model_file, weights_file, [str(tmp_path)], provider="cpu")
+
+    def test_other_weights_of_the_same_network_are_noted(
+        self,
+        model_file: Path,
+        photographs: list[Path],
+        loaded: Weights,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.undo()
+        monkeypatch.setattr(verify, "BATCH_SIZES", (1,))
+        other = tmp_path / "other.safetensors"
+        save_weights(loaded.net, other, TrainConfig(protocol="another run", data_root="."))
+        report = verify.verify(model_file, other, [str(photographs[0])], provider="cpu")
+        # The numbers agree, so parity holds; but the card speaks of another file.
+        assert report.ok
+        assert not report.weights_match_card
+        assert "note: the model's card names other weights (sha256) than these" in report.lines()
+
+    def test_another_architecture(
+        self, model_file: Path, loaded: Weights, photographs: list[Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(export, "load", lambda *_: replace(loaded, net=CmflNet("one_stream", "fft")))
+        with pytest.raises(
+            CmflError, match=r"is two_stream multi, but .* is one_stream fft; give the weights"
+        ):
+            verify.verify(model_file, "w", [str(photographs[0])], provider="cpu")
+
+    def test_a_file_without_a_named_spectrum(self, tmp_path: Path, photographs: list[Path]) -> None:
+        model = tiny_model.write(tmp_path / "tiny.onnx")
+        with pytest.raises(CmflError, match="no tensor named spectrum; export it again"):
+            verify.verify(model, "w", [str(photographs[0])], provider="cpu")
+
+    @pytest.mark.parametrize("tolerance", [-1e-4, float("nan")])
+    def test_tolerance(self, model_file: Path, tolerance: float) -> None:
+        with pytest.raises(CmflError, match="it must be a number from 0 up"):
+            verify.verify(model_file, "w", ["x.png"], tolerance=tolerance)
+
+
+class _Recorder:
+    """A session whose output is the first pixel of each image."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def run(self, batch: np.ndarray, outputs: list[str]) -> dict[str, np.ndarray]:
+        self.sizes.append(len(batch))
+        return dict.fromkeys(outputs, batch[:, 0, 0, 0].astype(np.float32))
+
+
+@pytest.mark.parametrize("size", [1, 2, 7])
+@pytest.mark.parametrize("count", [1, 3, 7, 10])
+def test_every_batch_is_whole(size: int, count: int) -> None:
+    """A batch of seven is tested as one even when there are three images."""
+    images = np.zeros((count, 224, 224, 3), np.uint8)
+    images[:, 0, 0, 0] = np.arange(count)
+    recorder: Any = _Recorder()
+    found = verify.run_in_batches(recorder, images, size, ["p"])
+    assert set(recorder.sizes) == {size}
+    np.testing.assert_array_equal(found["p"], np.arange(count))
+
+
+def test_images_come_in_chunks(photographs: list[Path], tmp_path: Path) -> None:
+    failed: dict[str, str] = {}
+    paths = [str(photographs[0])] * 13 + [str(tmp_path / "absent")] + [str(photographs[1])] * 3
+    chunks = list(verify.decode_chunks(paths, True, failed))
+    assert [chunk.shape for chunk in chunks] == [(14, 224, 224, 3), (2, 224, 224, 3)]
+    assert list(failed) == [str(tmp_path / "absent")]
+
+
+class TestDifferences:
+    def test_quantiles_to_two_percent(self) -> None:
+        rng = np.random.default_rng(0)
+        parts = [10 ** rng.uniform(-8, -2, 5000) for _ in range(4)]
+        differences = verify._Differences()
+        for part in parts:
+            differences.add(part, np.zeros(5000))
+        values = np.concatenate(parts)
+        found = differences.check("s", "a", 1, 1, 1)
+        assert found.max == values.max()
+        assert found.mean == pytest.approx(values.mean())
+        assert found.median == pytest.approx(np.median(values), rel=0.025)
+        assert found.p999 == pytest.approx(np.percentile(values, 99.9), rel=0.025)
+
+    @pytest.mark.parametrize(("value", "ok"), [(0.0, True), (1e-12, True), (50.0, False), (np.inf, False)])
+    def test_outside_the_histogram(self, value: float, ok: bool) -> None:
+        differences = verify._Differences()
+        differences.add(np.full(3, value), np.zeros(3))
+        check = differences.check("s", "a", 1, 1e-4, 1e-4)
+        assert (check.max, check.median, check.p999, check.ok) == (value, value, value, ok)
+
+    def test_one_nan_is_not_lost_among_many(self) -> None:
+        differences = verify._Differences()
+        differences.add(np.array([0.0, np.nan]), np.zeros(2))
+        differences.add(np.zeros(10_000), np.zeros(10_000))
+        check = differences.check("s", "a", 1, 1e-4, 1e-4)
+        assert np.isnan(check.max)
+        assert not check.ok
+
+    def test_memory_does_not_grow(self) -> None:
+        differences = verify._Differences()
+        size = differences.histogram.nbytes
+        for _ in range(3):
+            differences.add(np.zeros(200_000, np.float32), np.zeros(200_000))
+        assert differences.histogram.nbytes == size < 10_000
+        assert differences.count == 600_000
+
+
+def test_builtin_images() -> None:
+    images = verify.builtin_images()
+    assert images.shape == (7, 224, 224, 3)
+    assert images.dtype == np.uint8
+    np.testing.assert_array_equal(images, verify.builtin_images())
+    # One of them has no spectrum at all, one has bins that are zero.
+    assert [len(np.unique(image)) == 1 for image in images].count(True) == 1

@@ -27,6 +27,7 @@ class Kernel(NamedTuple):
 
 
 KERNELS = {
+    "Abs": Kernel("13+", "13+", "13+", "float int64 uint8"),
     "Add": Kernel("14+", "14+", "14+", "float int64 uint8"),
     "AveragePool": Kernel("19-21", "19-21", "19+", "float"),
     "BatchNormalization": Kernel("15+", "15+", "15+", "float"),

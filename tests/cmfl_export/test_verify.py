@@ -117,28 +117,26 @@ def swapped_embeddings(model: ModelProto) -> None:
     concat.input[:] = reversed(concat.input)
 
 
+def shift_order_statistics(model: ModelProto, places: int) -> None:
+    sorted_values = {node.output[0] for node in model.graph.node if node.op_type == "TopK"}
+    slices = [node for node in model.graph.node if node.input and node.input[0] in sorted_values]
+    assert [node.op_type for node in slices] == ["Slice"] * 4
+    for name in {name for node in slices for name in node.input[1:3]}:
+        change(model, name, lambda index: index - places)
+
+
 def percentile_off_by_one(model: ModelProto) -> None:
     """The order statistics 2507 and 2508 of 50176 in place of 2508 and 2509."""
-    topk = [node for node in model.graph.node if node.op_type == "TopK"]
-    slices = [
-        n for n in model.graph.node if n.op_type == "Slice" and n.input[0] in {t.output[0] for t in topk}
-    ]
-    assert len(slices) == 4
-    for name in {name for node in slices for name in node.input[1:3]}:
-        change(model, name, lambda index: index - 1)
+    shift_order_statistics(model, 1)
 
 
-def wide_percentiles(model: ModelProto) -> None:
-    """No clipping at all: the scaling runs from the smallest value to the largest."""
-    for node in model.graph.node:
-        if node.op_type == "Slice":
-            for name in node.input[1:3]:
-                if numpy_helper.to_array(tensor(model, name))[0] > 2:
-                    change(model, name, lambda index: index - 2508)
+def no_percentiles(model: ModelProto) -> None:
+    """The scaling runs from the smallest value to the largest."""
+    shift_order_statistics(model, 2508)
 
 
 def no_fftshift(model: ModelProto) -> None:
-    for name in ("net.spectrum.cos", "net.spectrum.sin"):
+    for name in ("net.spectrum.cos", "net.spectrum.sin", "net.spectrum.gain"):
         change(model, name, lambda matrix: np.fft.ifftshift(matrix, axes=0))
     change(model, "net.spectrum.zero_bin", np.fft.ifftshift)
 
@@ -199,7 +197,7 @@ MUTATIONS: dict[Callable[[ModelProto], None], tuple[set[str], set[str]]] = {
     swapped_heads: ({"p_real_rgb", "p_real_spectrum"}, SPECTRUM | {"p_real"}),
     swapped_embeddings: ({"p_real"}, SPECTRUM | {"p_real_rgb", "p_real_spectrum"}),
     percentile_off_by_one: (SPECTRUM, {"p_real_rgb"}),
-    wide_percentiles: (SPECTRUM | SPECTRUM_SCORES, {"p_real_rgb"}),
+    no_percentiles: (SPECTRUM | SPECTRUM_SCORES, {"p_real_rgb"}),
     no_fftshift: (SPECTRUM | SPECTRUM_SCORES, {"p_real_rgb"}),
     no_mean_in_the_zero_bin: (SPECTRUM, {"p_real_rgb"}),
     bgr: (SPECTRUM | {*SCORES}, set()),

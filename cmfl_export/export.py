@@ -12,9 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import verify
 from .card import METADATA_KEY, ModelCard
-from .errors import CmflError, need
+from .errors import CmflError
 from .files import whole_file, writing
+from .weights import load
 
 if TYPE_CHECKING:
     import onnx
@@ -63,8 +65,6 @@ def export(
     Raises:
         CmflError: unusable weights or options, or an exported graph that disagrees with PyTorch.
     """
-    from .verify import check_export  # verify imports torch's side lazily, and this module's constants
-
     out = Path(out)
     optional = check_outputs(outputs)
     if not 0 <= threshold <= 1:
@@ -92,24 +92,9 @@ def export(
             licence=licence,
         )
         write_model(model, card, part)
-        card = replace(card, parity=check_export(part, loaded.net))
+        card = replace(card, parity=verify.check_export(part, loaded.net))
         write_model(model, card, part)
     return card
-
-
-def load(weights: str | Path, spectra: str | None = None) -> Weights:
-    """`training.weights.load_weights`, with an error that says what to install where torch is missing."""
-    if spectra not in (None, "rgb", "fft"):
-        raise CmflError(f"spectra is {spectra!r}; an official one_stream checkpoint is rgb or fft")
-    try:
-        from training.weights import load_weights
-    except ImportError as error:
-        raise need("train", f"reading PyTorch weights ({error.name})") from error
-    # Many people have torch already. Without these two the exporter would fail later, in words of its own.
-    for package in ("onnx", "onnxscript"):
-        if importlib.util.find_spec(package) is None:
-            raise need("train", f"reading and writing ONNX files ({package})")
-    return load_weights(Path(weights), spectra="fft" if spectra == "fft" else "rgb" if spectra else None)
 
 
 def check_outputs(outputs: Sequence[str]) -> tuple[str, ...]:

@@ -27,9 +27,12 @@ SIZE = 224
 DEFAULT_MAX_PIXELS = 100_000_000
 MAX_FILE_BYTES = 1 << 29
 
+# What the shorter side of a picture that is not aligned is brought to, before the crop.
+UNALIGNED_SIZE = 256
+
 # Beyond this ratio of the sides only the part that the crop keeps is resized: a strip of 1 x 10,000 would
 # otherwise become 224 x 2,240,000.
-_EXTREME_RATIO = 8
+EXTREME_RATIO = 8
 
 # What photographs come in (JPEG covers MPO). The rest of what Pillow reads is attack surface.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
@@ -111,23 +114,31 @@ def fit(image: Image.Image, *, aligned: bool) -> Image.Image:
     aspect ratio of 8 only the part that the crop keeps is resized, so that memory stays bounded; a value may
     then differ by 1.
     """
-    shorter = SIZE if aligned else 256
+    shorter = SIZE if aligned else UNALIGNED_SIZE
     width, height = image.size
-    if width <= height:
-        new_width, new_height = shorter, int(shorter * height / width)
-    else:
-        new_width, new_height = int(shorter * width / height), shorter
+    new_width, new_height = _scaled(width, height, shorter)
     left = round((new_width - SIZE) / 2.0)
     top = round((new_height - SIZE) / 2.0)
-    if max(new_width, new_height) > _EXTREME_RATIO * shorter:
+    if max(new_width, new_height) > EXTREME_RATIO * shorter:
         across, down = width / new_width, height / new_height
         box = (left * across, top * down, (left + SIZE) * across, (top + SIZE) * down)
         return image.resize((SIZE, SIZE), Image.Resampling.BILINEAR, box=box)
-    if (width, height) != (new_width, new_height):
-        image = image.resize((new_width, new_height), Image.Resampling.BILINEAR)
+    image = resize_shorter(image, shorter)
     if image.size != (SIZE, SIZE):
         image = image.crop((left, top, left + SIZE, top + SIZE))
     return image
+
+
+def resize_shorter(image: Image.Image, shorter: int) -> Image.Image:
+    """The whole picture with its shorter side of this length, as torchvision's Resize on a Pillow image."""
+    size = _scaled(*image.size, shorter)
+    return image if image.size == size else image.resize(size, Image.Resampling.BILINEAR)
+
+
+def _scaled(width: int, height: int, shorter: int) -> tuple[int, int]:
+    if width <= height:
+        return shorter, int(shorter * height / width)
+    return int(shorter * width / height), shorter
 
 
 def _from_array(array: Pixels, max_pixels: int) -> Image.Image:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 BATCH_SIZES = (1, 2, 7)
 TOLERANCE = 1e-4  # on probabilities
 # On the spectrum, whose values span [-1, 1]: bounds on the median and on the largest difference. Photographs
-# stay below 1e-6 and 2e-4, and a percentile that is one order statistic off moves the median by 1e-5 and
+# stay below 1e-6 and 1e-4, and a percentile that is one order statistic off moves the median by 1e-5 and
 # more. The largest has room because a smooth or periodic drawing has bins that are only float32 rounding.
 SPECTRUM_MEDIAN_TOLERANCE = 1e-5
 SPECTRUM_MAX_TOLERANCE = 0.1

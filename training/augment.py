@@ -1,4 +1,4 @@
-"""The training augmentation: blur, JPEG, crop, flip (METHOD: "Augmentation"; Wang et al., CVPR 2020)."""
+"""The augmentation: resize, blur, JPEG, crop, flip (METHOD: "Augmentation"; Wang et al., CVPR 2020)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from cmfl_export.images import SIZE, fit
+from cmfl_export.images import EXTREME_RATIO, SIZE, UNALIGNED_SIZE, fit, resize_shorter
 
 MAX_SIGMA = 2.0
 JPEG_QUALITIES = (60, 70, 80, 90, 100)
@@ -18,7 +18,7 @@ JPEG_QUALITIES = (60, 70, 80, 90, 100)
 def augment(
     image: Image.Image, rng: np.random.Generator, *, aligned: bool, probability: float, train: bool = True
 ) -> np.ndarray:
-    """One sample of an RGB image: blur and JPEG by chance, then the crop and, in training, a flip by chance.
+    """One sample of an RGB image: to its size, blur and JPEG by chance, then crop and flip by chance.
 
     Args:
         image: RGB of any size.
@@ -30,8 +30,11 @@ def augment(
     Returns:
         uint8 [224, 224, 3].
     """
+    # Size comes first, so that a blur or a quality means the same for photographs of any size.
+    image = fit(image, aligned=True) if aligned else resize_shorter(_not_extreme(image), UNALIGNED_SIZE)
     image = degrade(image, rng, probability)
-    image = random_resized_crop(image, rng) if train and not aligned else fit(image, aligned=aligned)
+    if not aligned:
+        image = random_resized_crop(image, rng) if train else fit(image, aligned=False)
     if train and rng.random() < 0.5:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     return np.array(image)
@@ -74,3 +77,12 @@ def random_resized_crop(image: Image.Image, rng: np.random.Generator) -> Image.I
         left, top = (width - w) // 2, (height - h) // 2
     region = image.crop((left, top, left + w, top + h))
     return region.resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+
+
+def _not_extreme(image: Image.Image) -> Image.Image:
+    """The middle of a very long picture: all of a strip of 1 x 10,000 would be 256 x 2,560,000."""
+    width, height = image.size
+    longest = EXTREME_RATIO * min(width, height)
+    w, h = min(width, longest), min(height, longest)
+    left, top = (width - w) // 2, (height - h) // 2
+    return image if (w, h) == (width, height) else image.crop((left, top, left + w, top + h))

@@ -197,7 +197,7 @@ def test_animations_give_their_first_frame(format: str) -> None:
 @given(st.integers(1, 520), st.integers(1, 520), st.booleans())
 @settings(max_examples=60, deadline=None)
 def test_geometry_is_torchvisions(width: int, height: int, aligned: bool) -> None:
-    if max(width, height) > images._EXTREME_RATIO * min(width, height):
+    if max(width, height) > images.EXTREME_RATIO * min(width, height):
         width = height
     picture = noise(width, height)
     reference = Compose([Resize(SIZE if aligned else 256, InterpolationMode.BILINEAR), CenterCrop(SIZE)])

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from cmfl_export.images import fit
 from tests.conftest import picture
 from training.augment import JPEG_QUALITIES, augment, blur, degrade, jpeg, random_resized_crop
 
@@ -99,3 +100,25 @@ def test_random_crop_takes_torchvisions_regions() -> None:
     assert min(shares) < 0.15
     assert max(shares) > 0.85
     assert 0.4 < float(np.mean(shares)) < 0.6
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [((900, 300), (768, 256)), ((40, 80), (256, 512)), ((1, 9000), (256, 2048))]
+)
+def test_size_comes_before_blur_and_jpeg(
+    size: tuple[int, int], expected: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """METHOD: shorter side to 256, then the crop; for aligned images there is nothing but the 224 x 224."""
+    seen: list[tuple[int, int]] = []
+    monkeypatch.setattr("training.augment.degrade", lambda image, *_: seen.append(image.size) or image)
+    image = Image.fromarray(picture(1)).resize(size)
+    for train in (True, False):
+        assert augment(image, rng(0), aligned=False, probability=0.5, train=train).shape == (224, 224, 3)
+    augment(image, rng(0), aligned=True, probability=0.5)
+    assert seen == [expected, expected, (224, 224)]
+
+
+def test_augmented_dev_without_degradation_is_the_decoded_image() -> None:
+    image = Image.fromarray(picture(2, 300)).resize((300, 420))
+    found = augment(image, rng(0), aligned=False, probability=0.0, train=False)
+    np.testing.assert_array_equal(found, np.asarray(fit(image, aligned=False)))

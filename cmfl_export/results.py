@@ -9,6 +9,7 @@ import json
 import math
 import os
 import sys
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -72,7 +73,7 @@ class Prediction:
         return self.status is Status.OK
 
 
-class Writer:
+class Writer(ABC):
     """Takes rows and puts them out at once. `done` counts the paths that a resumed file already has."""
 
     def __init__(self, stream: BinaryIO, target: str, done: Counter[str]) -> None:
@@ -93,8 +94,9 @@ class Writer:
     def _begin(self) -> None:
         """Writes what comes before the first row."""
 
+    @abstractmethod
     def _put(self, rows: Sequence[Prediction]) -> None:
-        raise NotImplementedError
+        """Writes rows in the writer's format."""
 
     def _end(self) -> None:
         """Writes what comes after the last row."""

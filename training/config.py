@@ -83,6 +83,14 @@ class TrainConfig:
             )
         if self.architecture == "one_stream" and self.loss == "cmfl":
             raise CmflError("CMFL needs two branches: train one_stream with --loss bce")
+        for name in ("protocol", "data_root"):
+            try:
+                getattr(self, name).encode()
+            except UnicodeEncodeError as error:
+                text = repr(getattr(self, name))
+                raise CmflError(
+                    f"{name} {text} is not Unicode text; rename the folder"
+                ) from error
         for name in ("epochs", "batch_size", "accumulate", "devices", "nodes"):
             if getattr(self, name) < 1:
                 raise CmflError(f"{name} is {getattr(self, name)}; it must be at least 1")
@@ -96,10 +104,7 @@ class TrainConfig:
                 raise CmflError(f"{name} is {getattr(self, name)}; it must lie between 0 and 1")
 
     def to_toml(self) -> str:
-        # A JSON scalar is a TOML scalar.
-        return "".join(
-            f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in asdict(self).items()
-        )
+        return "".join(f"{key} = {_toml(value)}\n" for key, value in asdict(self).items())
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], source: str = "the configuration") -> TrainConfig:
@@ -122,6 +127,11 @@ class TrainConfig:
         except tomllib.TOMLDecodeError as error:
             raise CmflError(f"{path} is not TOML: {error}") from error
         return cls.from_dict(values, str(path))
+
+
+def _toml(value: str | int | float | bool) -> str:
+    """A JSON scalar is a TOML scalar, except that TOML wants one more character escaped."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 # The official training script to the letter: its defaults, with the paper's architecture and loss.

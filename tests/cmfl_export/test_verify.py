@@ -15,7 +15,7 @@ import pytest
 from onnx import ModelProto, helper, numpy_helper
 from typer.testing import CliRunner
 
-from cmfl_export import export, verify
+from cmfl_export import verify
 from cmfl_export.cli import app
 from cmfl_export.errors import CmflError
 from cmfl_export.images import decode
@@ -39,7 +39,7 @@ def loaded(weights_file: Path) -> Weights:
 def quick(monkeypatch: pytest.MonkeyPatch, loaded: Weights) -> None:
     """One batch size, and weights that are read once: what does not matter to what is being shown."""
     monkeypatch.setattr(verify, "BATCH_SIZES", (1,))
-    monkeypatch.setattr(export, "load", lambda *_: loaded)
+    monkeypatch.setattr(verify, "load", lambda *_: loaded)
 
 
 @pytest.fixture(scope="module")
@@ -339,7 +339,7 @@ class TestInputs:
     def test_another_architecture(
         self, model_file: Path, loaded: Weights, photographs: list[Path], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(export, "load", lambda *_: replace(loaded, net=CmflNet("one_stream", "fft")))
+        monkeypatch.setattr(verify, "load", lambda *_: replace(loaded, net=CmflNet("one_stream", "fft")))
         with pytest.raises(
             CmflError, match=r"is two_stream multi, but .* is one_stream fft; give the weights"
         ):

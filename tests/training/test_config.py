@@ -61,6 +61,7 @@ def _through_toml(config: TrainConfig) -> TrainConfig:
         ({"epochs": 2.5}, "of type int"),
         ({"epochs": True}, "of type int"),
         ({"aligned": 1}, "of type bool"),
+        ({"data_root": "faces\udcff"}, "rename the folder"),
     ],
 )
 def test_refusals_name_the_field(changes: dict[str, object], word: str) -> None:

@@ -88,9 +88,7 @@ class TrainConfig:
                 getattr(self, name).encode()
             except UnicodeEncodeError as error:
                 text = repr(getattr(self, name))
-                raise CmflError(
-                    f"{name} {text} is not Unicode text; rename the folder"
-                ) from error
+                raise CmflError(f"{name} {text} is not Unicode text; rename the folder") from error
         for name in ("epochs", "batch_size", "accumulate", "devices", "nodes"):
             if getattr(self, name) < 1:
                 raise CmflError(f"{name} is {getattr(self, name)}; it must be at least 1")

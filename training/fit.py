@@ -39,9 +39,12 @@ class Run:
     best: Path
     figures: dict[str, float]
     rows: list[dict[str, float]]  # one an epoch, as in metrics.csv
+    first_process: bool = True  # of those that train together
 
     def lines(self) -> list[str]:
-        """The outcome as text."""
+        """The outcome as text; of several processes only the first one speaks."""
+        if not self.first_process:
+            return []
         figures = self.figures
         text = (
             f"best epoch {int(figures['epoch']) + 1} of {len(self.rows)}: dev loss {figures['dev_loss']:.4f}"
@@ -135,7 +138,7 @@ def train(
         raise CmflError(
             f"no epoch of {out} had a finite {config.monitor}; lower --lr or use --precision fp32"
         )
-    return Run(out, out / BEST, run_files.best, run_files.rows)
+    return Run(out, out / BEST, run_files.best, run_files.rows, trainer.is_global_zero)
 
 
 def usable(

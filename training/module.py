@@ -35,7 +35,13 @@ class CmflModule(L.LightningModule):
     def training_step(self, batch: Batch, _batch_index: int) -> Tensor:
         loss: Tensor = self.loss(self.net(batch.images), batch.targets)
         self.log(
-            "train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch.images)
+            "train_loss",
+            loss,
+            on_step=False,
+            on_epoch=True,
+            prog_bar=True,
+            batch_size=len(batch.images),
+            sync_dist=True,
         )
         return loss
 

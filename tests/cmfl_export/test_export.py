@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import onnx
@@ -22,8 +21,6 @@ from training.deploy import DeployNet, output_names
 from training.model import CmflNet
 from training.weights import load_weights, save_weights
 
-from .kernels import KERNELS, takes
-
 OUTPUTS = {
     "p_real": ["batch"],
     "p_real_rgb": ["batch"],
@@ -34,11 +31,6 @@ OUTPUTS = {
     "spectrum": ["batch", 3, 224, 224],
 }
 IMAGES = np.stack([picture(seed) for seed in range(20, 27)])
-
-
-@pytest.fixture(scope="module")
-def graph(model_file: Path) -> onnx.ModelProto:
-    return onnx.load(model_file)
 
 
 @pytest.fixture(scope="module")
@@ -126,48 +118,6 @@ class TestContract:
         assert 0 < card.parity["max_abs_p"] <= card.parity["tolerance"] == 1e-4
         assert card.parity["batches"] == [1, 2, 7]
         assert card.parity["flips"] == 0
-
-
-class TestKernels:
-    """The graph against the published kernel lists; see kernels.py."""
-
-    def test_versions(self, graph: onnx.ModelProto) -> None:
-        used = {node.op_type for node in graph.graph.node}
-        assert used <= set(KERNELS)
-        for operator in used:
-            version = onnx.defs.get_schema(operator, OPSET, "").since_version
-            kernel = KERNELS[operator]
-            assert takes(kernel.cuda, version), f"{operator} {version} has no CUDA kernel"
-            assert takes(kernel.cpu, version), f"{operator} {version} has no CPU (WebAssembly) kernel"
-
-    def test_what_webgpu_leaves_to_webassembly(self, graph: onnx.ModelProto) -> None:
-        lacking = {
-            node.op_type
-            for node in graph.graph.node
-            if not takes(
-                KERNELS[node.op_type].webgpu, onnx.defs.get_schema(node.op_type, OPSET, "").since_version
-            )
-        }
-        assert lacking == {"TopK"}
-
-    def test_element_types(self, graph: onnx.ModelProto) -> None:
-        inferred = onnx.shape_inference.infer_shapes(graph, strict_mode=True).graph
-        kinds = {value.name: value.type.tensor_type.elem_type for value in inferred.value_info}
-        kinds |= {
-            value.name: value.type.tensor_type.elem_type for value in (*inferred.input, *inferred.output)
-        }
-        kinds |= {tensor.name: tensor.data_type for tensor in inferred.initializer}
-        for node in graph.graph.node:
-            names = [name for name in (*node.input, *node.output) if name]
-            types = {onnx.TensorProto.DataType.Name(kinds[name]).lower() for name in names}
-            assert types <= set(KERNELS[node.op_type].types.split()), (node.op_type, types)
-
-    @pytest.mark.parametrize(
-        ("versions", "version", "answer"),
-        [("14+", 14, True), ("14+", 13, False), ("19-21", 21, True), ("19-21", 22, False), ("", 1, False)],
-    )
-    def test_takes(self, versions: str, version: int, answer: bool) -> None:
-        assert takes(versions, version) is answer
 
 
 class TestValues:
@@ -378,8 +328,7 @@ class TestRefused:
     def test_torch_without_the_exporter(
         self, weights_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
     ) -> None:
-        util: ModuleType = module.importlib.util
-        monkeypatch.setattr(util, "find_spec", lambda name: None if name == package else name)
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == package else name)
         with pytest.raises(CmflError, match=rf"\({package}\) .*pip install 'cmfl-export\[train\]'"):
             export(weights_file, tmp_path / "m.onnx")
 

@@ -130,12 +130,13 @@ def test_two_processes(loss: str, tiny_data: tuple[Path, Path], tmp_path: Path) 
     protocol, root = tiny_data
     out = tmp_path / "run"
     options = f"--protocol {protocol} --data-root {root} -o {out} --loss {loss} --devices 2 --epochs 1"
-    subprocess.run(
+    process = subprocess.run(
         [CMFL, "train", *options.split(), "--batch-size", "3", "--precision", "fp32", "--workers", "0"],
         check=True,
         capture_output=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
+    assert process.stdout.count(b"best epoch") == 1
     (row,) = rows_of(out)
     weights = load_weights(out)
     samples = read_split(protocol / "dev.csv")

@@ -1,0 +1,48 @@
+"""What the tests of the deploy side share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import pytest
+from PIL import Image
+
+from cmfl_export import verify
+from training.weights import Weights, load_weights
+
+from . import tiny_model
+
+
+@pytest.fixture(scope="session")
+def loaded(weights_file: Path) -> Weights:
+    return load_weights(weights_file)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch, loaded: Weights) -> None:
+    """One batch size, and weights that are read once: what does not matter to what is being shown."""
+    monkeypatch.setattr(verify, "BATCH_SIZES", (1,))
+    monkeypatch.setattr(verify, "load", lambda *_: loaded)
+
+
+@pytest.fixture(scope="session")
+def graph(model_file: Path) -> onnx.ModelProto:
+    return onnx.load(model_file)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """See tiny_model: p_real is the mean of all pixels / 255."""
+    return tiny_model.write(tmp_path_factory.mktemp("model") / "tiny.onnx")
+
+
+@pytest.fixture(scope="session")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three pictures, of which the last is bright, one in a subfolder with a space, and one that is none."""
+    folder = tmp_path_factory.mktemp("faces")
+    (folder / "sub folder").mkdir()
+    for name, grey in (("a.png", 51), ("b.png", 102), ("sub folder/c.png", 204)):
+        Image.new("RGB", (224, 224), (grey, grey, grey)).save(folder / name)
+    (folder / "bad.jpg").write_bytes(b"no image")
+    return folder

@@ -36,12 +36,15 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turns an OSError (no permission, a full disk) into the CmflError that names the file."""
+def writing(target: Path | str) -> Iterator[None]:
+    """Turns an OSError (no permission, a full disk) into the CmflError that names the target."""
     try:
         yield
+    except BrokenPipeError:
+        # Who read it has gone, which is no fault of the target; the caller ends quietly.
+        raise
     except OSError as error:
-        raise CmflError(f"cannot write {path}: {error.strerror or error}") from error
+        raise CmflError(f"cannot write {target}: {error.strerror or error}") from error
 
 
 def write_whole(path: Path, data: bytes) -> None:

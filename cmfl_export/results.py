@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from .errors import CmflError, need
-from .files import whole_file
+from .files import whole_file, writing
 
 # The one schema of every format.
 COLUMNS = ("path", "p_real", "p_real_rgb", "p_real_spectrum", "decision", "status", "error")
@@ -88,7 +88,7 @@ class Writer(ABC):
             CmflError: the target cannot be written, a full disk for example.
             BrokenPipeError: who read standard output has gone (`cmfl predict ... | head`); end quietly then.
         """
-        with _writing(self._target):
+        with writing(self._target):
             self._put(rows)
 
     def _begin(self) -> None:
@@ -221,12 +221,12 @@ def open_writer(path: Path | None, format: str | None = None, *, resume: bool = 
     with _opened(path, in_place, append=done is not None) as stream:
         target = "standard output" if path is None else str(path)
         writer = _WRITERS[kind](stream, target, Counter() if done is None else done)
-        with _writing(target):
+        with writing(target):
             if done is None:
                 writer._begin()
         try:
             yield writer
-            with _writing(target):
+            with writing(target):
                 writer._end()
         except BaseException:
             writer._abandon()
@@ -269,29 +269,19 @@ def _format_of(path: Path | None, format: str | None) -> str:
     return format
 
 
-@contextmanager
-def _writing(target: str) -> Iterator[None]:
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise CmflError(f"cannot write {target}: {error.strerror or error}") from error
-
-
 def _opened(path: Path | None, in_place: bool, *, append: bool) -> AbstractContextManager[BinaryIO]:
     if path is None:
         return nullcontext(sys.stdout.buffer)
     if not in_place:
         return _whole_stream(path)
-    with _writing(str(path)):
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         return path.open("ab" if append else "wb", buffering=0)
 
 
 @contextmanager
 def _whole_stream(path: Path) -> Iterator[BinaryIO]:
-    with _writing(str(path)):
+    with writing(path):
         # Through a symbolic link its target is replaced, not the link; a device is never replaced by a file.
         target = path.resolve() if path.is_symlink() else path
         if target.exists() and not target.is_file():
@@ -305,7 +295,7 @@ def _whole_stream(path: Path) -> Iterator[BinaryIO]:
             with suppress(OSError):
                 stream.close()
             raise
-        with _writing(str(path)):
+        with writing(path):
             stream.close()
 
 

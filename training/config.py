@@ -10,7 +10,12 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from cmfl_export.errors import CmflError
 
+Architecture = Literal["two_stream", "one_stream"]
+Spectra = Literal["multi", "rgb", "fft"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+# What goes together.
+SPECTRA_OF: dict[str, tuple[Spectra, ...]] = {"two_stream": ("multi",), "one_stream": ("rgb", "fft")}
 
 
 @dataclass(frozen=True)
@@ -24,8 +29,8 @@ class TrainConfig:
     protocol: str = ""  # folder with train.csv and dev.csv
     data_root: str = ""  # what the protocol's filenames are relative to
 
-    architecture: Literal["two_stream", "one_stream"] = "two_stream"
-    spectra: Literal["multi", "rgb", "fft"] = "multi"
+    architecture: Architecture = "two_stream"
+    spectra: Spectra = "multi"
     pretrained: bool = False  # start from ImageNet
 
     loss: Literal["cmfl", "bce"] = "cmfl"
@@ -76,7 +81,7 @@ class TrainConfig:
                 raise CmflError(f"{field.name} is {value!r}; it must be of type {hint.__name__}")
 
     def _check_values(self) -> None:
-        if (self.spectra == "multi") != (self.architecture == "two_stream"):
+        if self.spectra not in SPECTRA_OF[self.architecture]:
             raise CmflError(
                 f"architecture {self.architecture} does not go with spectra {self.spectra}: "
                 "use two_stream with multi, or one_stream with rgb or fft"

@@ -7,8 +7,6 @@ from torch import Tensor, nn
 
 from .model import Branch, CmflNet, to_unit
 
-OPTIONAL_OUTPUTS = ("embedding", "spectrum", "heatmap")
-
 
 class DeployNet(nn.Module):
     """Wraps a CmflNet in eval mode; `forward` gives the tensors of `names` in that order.

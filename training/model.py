@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torchvision.models import DenseNet161_Weights, densenet161
 
+from .config import SPECTRA_OF, Architecture, Spectra
 from .spectrum import LogSpectrum
-
-Architecture = Literal["two_stream", "one_stream"]
-Spectra = Literal["multi", "rgb", "fft"]
 
 WIDTH = 384  # channels of a trunk's last map, and so the size of an embedding
 TRUNK_CHILDREN = 8  # DenseNet-161 features up to and including transition2
@@ -106,8 +104,7 @@ class CmflNet(nn.Module):
 
 def check_architecture(architecture: str, spectra: str) -> None:
     """Raises ValueError unless the two go together."""
-    allowed = {"two_stream": ("multi",), "one_stream": ("rgb", "fft")}
-    if spectra not in allowed.get(architecture, ()):
+    if spectra not in SPECTRA_OF.get(architecture, ()):
         raise ValueError(
             f"architecture {architecture!r} with spectra {spectra!r}: use two_stream with multi, "
             "or one_stream with rgb or fft"

@@ -18,8 +18,8 @@ from torch import Tensor
 from cmfl_export.errors import CmflError
 from cmfl_export.files import sha256_of, whole_file
 
-from .config import TrainConfig
-from .model import CmflNet, Spectra
+from .config import Spectra, TrainConfig
+from .model import CmflNet
 
 METADATA_KEY = "cmfl"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -10,11 +11,12 @@ from typing import Any
 from .errors import CmflError
 
 METADATA_KEY = "cmfl"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 INPUT_CONTRACT = "image: uint8 [batch, 224, 224, 3], RGB, one aligned face crop an image; batch is dynamic"
 LABEL_CONVENTION = (
-    "scores are P(real): 1 = real (bona fide), 0 = synthetic (attack); real when p_real >= threshold"
+    "scores are P(real): 1 = real (bona fide), 0 = synthetic (attack); real when "
+    "sigmoid(logit(p_real) / temperature) >= threshold"
 )
 INTENDED_USE = (
     "Evidence on whether an aligned face photograph is synthetic, for research and for review by a person. "
@@ -27,8 +29,10 @@ class ModelCard:
     """The one description of an exported model.
 
     `aligned` is the geometry that the model was trained for (see `cmfl_export.images`); `outputs` names the
-    graph outputs in order; `training` is the training configuration; `parity` the figures of the check that
-    the export ran; `versions` the libraries that made the file.
+    graph outputs in order; `threshold` applies to p_real after `temperature` (see `calibrated`);
+    `calibration` says on what data both were chosen, and `history` keeps what earlier calibrations said;
+    `training` is the training configuration; `parity` the figures of the check that the export ran;
+    `versions` the libraries that made the file.
     """
 
     name: str
@@ -38,6 +42,9 @@ class ModelCard:
     outputs: tuple[str, ...]
     threshold: float = 0.5
     threshold_source: str = "default 0.5, not calibrated"
+    temperature: float = 1.0
+    calibration: dict[str, Any] = field(default_factory=dict)
+    history: tuple[dict[str, Any], ...] = ()
     training: dict[str, Any] = field(default_factory=dict)
     data: str = ""
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -50,6 +57,14 @@ class ModelCard:
     input: str = INPUT_CONTRACT
     labels: str = LABEL_CONVENTION
     schema: int = SCHEMA_VERSION
+
+    def calibrated(self, p_real: float) -> float:
+        """The graph's p_real after temperature scaling (Guo et al., ICML 2017): sigmoid(logit(p) / T)."""
+        if self.temperature == 1.0 or not 0.0 < p_real < 1.0:
+            return p_real
+        opposite = (math.log1p(-p_real) - math.log(p_real)) / self.temperature
+        # Beyond 700 the exponential leaves the range of a float, and the result is 0 to all of its digits.
+        return 1.0 / (1.0 + math.exp(min(opposite, 700.0)))
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
@@ -81,6 +96,10 @@ class ModelCard:
         try:
             values["outputs"] = tuple(values["outputs"])
             values["threshold"] = float(values["threshold"])
+            values["history"] = tuple(values.get("history", ()))
+            values["temperature"] = float(values.get("temperature", 1.0))
+            if not (math.isfinite(values["temperature"]) and values["temperature"] > 0):
+                raise ValueError(f"temperature {values['temperature']}")
             return cls(**values)
         except (KeyError, ValueError, TypeError) as error:
             raise CmflError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -14,7 +14,7 @@ from PIL import Image
 
 from . import pipeline
 from .errors import CmflError
-from .images import DEFAULT_MAX_PIXELS, ImageError, ImageLike, decode
+from .images import DEFAULT_MAX_PIXELS, ImageError, ImageLike, Pixels, decode
 from .results import Prediction, Status
 from .runtime import SCORE_OUTPUTS, Session, usable_cores
 
@@ -107,7 +107,7 @@ class Detector:
                 [H, W] grey. Or a list or tuple of pictures, or a uint8 array [N, H, W, 3]. Or an iterator of
                 pictures, which is then read lazily.
             extras: fetch the model's optional outputs (embedding, heatmaps, spectrum) into
-                `Prediction.extras` as well.
+                `Prediction.extras` as well, and `image`, the uint8 [224, 224, 3] that the model was given.
 
         Returns:
             A Prediction; for many pictures a list of them, in order; for an iterator an iterator, in order.
@@ -122,19 +122,27 @@ class Detector:
             return list(self.stream(x, extras=extras))
         if isinstance(x, str | os.PathLike | bytes | Image.Image | np.ndarray):
             # Alone and unpadded: a full batch for one picture would be 64 times the work.
-            (prediction,) = self._rows([x], extras, batch_size=1, workers=1, pad=False)
+            (prediction,) = self._rows([x], extras, None, batch_size=1, workers=1, pad=False)
             return prediction
         # An open file is an iterator too, of lines.
         if isinstance(x, Iterator) and not isinstance(x, io.IOBase):
             return self.stream(x, extras=extras)
         raise TypeError(f"predict takes {_ACCEPTED}, not {type(x).__name__}")
 
-    def stream(self, pictures: Iterable[ImageLike], *, extras: bool = False) -> Iterator[Prediction]:
+    def stream(
+        self,
+        pictures: Iterable[ImageLike],
+        *,
+        extras: bool = False,
+        change: Callable[[Pixels, ImageLike], Pixels] | None = None,
+    ) -> Iterator[Prediction]:
         """Scores pictures lazily and in order, in bounded memory, decoding beside inference.
 
         Args:
             pictures: see `predict`; a few batches are taken ahead.
             extras: as in `predict`.
+            change: applied to each decoded image, uint8 [224, 224, 3], with the picture that it came from,
+                on the decoding threads; gives an image of the same shape (see `cmfl_export.degrade`).
 
         Raises:
             TypeError: a picture is of the wrong type; after the rows of the pictures before it.
@@ -143,6 +151,7 @@ class Detector:
         return self._rows(
             pictures,
             extras,
+            change,
             batch_size=self.batch_size,
             workers=self.workers,
             pad=self._session.pads,
@@ -156,7 +165,7 @@ class Detector:
 
         Returns:
             float32 [n] in [0, 1], P(real): `p_real` and, for two-stream models, `p_real_rgb` and
-            `p_real_spectrum`.
+            `p_real_spectrum`, as the graph gives them: without the card's temperature.
 
         Raises:
             ValueError: the batch has another dtype or shape.
@@ -165,12 +174,23 @@ class Detector:
         return self._session.run(batch, self._session.score_outputs)
 
     def _rows(
-        self, pictures: Iterable[ImageLike], extras: bool, *, batch_size: int, workers: int, pad: bool
+        self,
+        pictures: Iterable[ImageLike],
+        extras: bool,
+        change: Callable[[Pixels, ImageLike], Pixels] | None,
+        *,
+        batch_size: int,
+        workers: int,
+        pad: bool,
     ) -> Iterator[Prediction]:
+        def image_of(picture: ImageLike) -> Pixels:
+            image = decode(picture, aligned=self.aligned, max_pixels=self.max_pixels)
+            return image if change is None else change(image, picture)
+
         names = self._session.outputs if extras else self._session.score_outputs
         outcomes = pipeline.run(
             pictures,
-            lambda picture: decode(picture, aligned=self.aligned, max_pixels=self.max_pixels),
+            image_of,
             lambda batch: self._session.run(batch, names),
             batch_size=batch_size,
             workers=workers,
@@ -178,8 +198,8 @@ class Detector:
         )
         for outcome in outcomes:
             path = os.fspath(outcome.source) if isinstance(outcome.source, str | os.PathLike) else ""
-            if outcome.outputs is not None:
-                yield self._judge(path, outcome.outputs)
+            if outcome.outputs is not None and outcome.image is not None:
+                yield self._judge(path, outcome.outputs | ({"image": outcome.image} if extras else {}))
             elif isinstance(outcome.error, ImageError):
                 yield Prediction(path, status=outcome.error.status, error=outcome.error.message)
             elif isinstance(outcome.error, TypeError):
@@ -190,6 +210,7 @@ class Detector:
 
     def _judge(self, path: str, outputs: dict[str, NDArray[Any]]) -> Prediction:
         scores = {name: float(outputs[name]) for name in SCORE_OUTPUTS if name in outputs}
+        scores["p_real"] = self.card.calibrated(scores["p_real"])
         if not all(math.isfinite(score) for score in scores.values()):
             return Prediction(
                 path, status=Status.UNREADABLE, error="the model's score is not a finite number"

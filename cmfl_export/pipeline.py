@@ -21,10 +21,11 @@ _MOST_WAITING = 8
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[T]):
-    """What became of one source: its row of every output, or the exception that decoding it raised."""
+    """What became of one source: its image and its row of every output, or what decoding it raised."""
 
     source: T
     outputs: dict[str, NDArray[Any]] | None = None
+    image: NDArray[np.uint8] | None = None
     error: Exception | None = None
 
 
@@ -122,7 +123,8 @@ class _Batch(Generic[T]):
             if error is not None:
                 yield Outcome(source, error=error)
             else:
-                yield Outcome(source, {name: values[position] for name, values in outputs.items()})
+                row = {name: values[position] for name, values in outputs.items()}
+                yield Outcome(source, row, images[position])
                 position += 1
 
     def _stack(self, images: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:

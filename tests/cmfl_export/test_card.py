@@ -62,8 +62,8 @@ def test_optional_entries_have_defaults() -> None:
 
 
 def test_newer_schema_is_refused() -> None:
-    with pytest.raises(CmflError, match=r"schema 2, newer .* upgrade cmfl-export"):
-        ModelCard.from_json(changed(schema=2))
+    with pytest.raises(CmflError, match=rf"schema {SCHEMA_VERSION + 1}, newer .* upgrade cmfl-export"):
+        ModelCard.from_json(changed(schema=SCHEMA_VERSION + 1))
 
 
 @pytest.mark.parametrize(
@@ -101,3 +101,28 @@ def test_lines_of_an_empty_card() -> None:
     card = ModelCard("m", "one_stream", "rgb", True, ())
     items = dict(line.split(maxsplit=1) for line in card.lines())
     assert {items[key] for key in ("outputs", "data", "metrics", "training", "weights_sha256")} == {"-"}
+
+
+def test_temperature_sharpens_or_softens_and_keeps_order() -> None:
+    scores = [0.0, 1e-30, 0.1, 0.5, 0.8, 1.0]
+    for temperature in (0.05, 0.5, 1.0, 2.0, 20.0):
+        card = replace(CARD, temperature=temperature)
+        calibrated = [card.calibrated(score) for score in scores]
+        assert calibrated == sorted(calibrated)
+        assert (calibrated[0], calibrated[3], calibrated[-1]) == (0.0, 0.5, 1.0)
+    # logit(0.8) = ln 4; half of it is ln 2, whose sigmoid is 2/3.
+    assert replace(CARD, temperature=2.0).calibrated(0.8) == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("temperature", [0, -1, "hot", float("nan"), float("inf")])
+def test_a_temperature_that_cannot_be(temperature: object) -> None:
+    with pytest.raises(CmflError, match="incomplete"):
+        ModelCard.from_json(changed(temperature=temperature))
+
+
+def test_a_card_of_the_first_schema_is_uncalibrated() -> None:
+    old = json.loads(changed(schema=1))
+    for entry in ("temperature", "calibration", "history"):
+        del old[entry]
+    card = ModelCard.from_json(json.dumps(old))
+    assert (card.temperature, card.calibration, card.history) == (1.0, {}, ())

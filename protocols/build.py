@@ -1,0 +1,271 @@
+"""A protocol from folders of images, or from a definition: `cmfl protocol build`."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from cmfl_export.errors import CmflError
+from cmfl_export.files import sha256_of
+
+from .attacks import check_attacks
+from .built import Built, LeftOut, Missing, refuse_existing, refuse_one_class, write
+from .definitions import SALT, Source, load
+from .folders import Folder, PathLike, folder_in, images_in, names_in, root_of
+from .schema import Sample
+from .splitting import SPLITS, by_place, check_shares, cut, split_of
+from .subjects import subjects_of
+
+SHARES = (0.7, 0.15, 0.15)
+_NAMED = 3  # missing files
+
+_Splits = dict[str, list[Sample]]
+
+
+def build(
+    data_root: PathLike,
+    out: PathLike,
+    *,
+    real: Iterable[PathLike],
+    attacks: Iterable[tuple[str, PathLike]],
+    subject: str | None = None,
+    subject_table: PathLike | None = None,
+    shares: Sequence[float] = SHARES,
+    hold_out: Iterable[str] = (),
+    balance: bool = True,
+    salt: str = SALT,
+    force: bool = False,
+) -> Built:
+    """Builds train.csv, dev.csv and eval.csv, no subject in two of them, from folders of images.
+
+    The split of an image follows from its subject, the shares and the salt alone: more images or folders move
+    none to another split, and neither the order of the files nor the place of the data root matters. Images
+    that share a subject, real or synthetic, stay together.
+
+    Args:
+        data_root: what the file names in the protocol are relative to.
+        out: the protocol's folder; protocol.toml in it records how it was made.
+        real: folders of real images. These and the next are looked for in the working directory, then in
+            `data_root`, and must lie inside it. Subfolders belong to them.
+        attacks: names of attacks and their folders; a name may come more than once.
+        subject: a regular expression with one group, searched in the file name relative to `data_root` (with
+            `/`); the group is the subject. By default each file is a subject of its own.
+        subject_table: instead of it a CSV file with the columns filename and subject.
+        shares: of train, dev and eval; of the subjects, so roughly of the images.
+        hold_out: names of attacks that only eval holds. An image of theirs whose subject has other images in
+            train or dev is left out.
+        balance: cut both classes of each split to the smaller; the synthetic ones evenly across attack types.
+        salt: another salt gives another split.
+        force: replace the protocol that `out` holds.
+
+    Raises:
+        CmflError: a folder that is missing, outside `data_root` or without images; a file given as two kinds;
+            bad names, shares or subjects; a split without real or without synthetic images; `out` holds a
+            protocol or cannot be written.
+    """
+    root, out, attacks, hold_out = root_of(data_root), Path(out), list(attacks), sorted(set(hold_out))
+    refuse_existing(out, force)
+    check_shares(shares)
+    _check_names([name for name, _ in attacks], hold_out, salt)
+    folders = sorted(
+        {Folder(folder_in(root, path), "") for path in real}
+        | {Folder(folder_in(root, path), name) for name, path in attacks},
+        key=lambda folder: (folder.attack, folder.name),
+    )
+    if not folders or folders[0].attack:
+        raise CmflError("a protocol needs real images; give one folder of them or more")
+
+    images = images_in(root, folders)
+    left_out = [
+        LeftOut(len(names), f"{reason}, such as {names[0]!r}")
+        for reason, names in sorted(images.unusable.items())
+    ]
+    table = None if subject_table is None else Path(subject_table)
+    subject_of = subjects_of(list(images.attack_of), pattern=subject, table=table)
+    samples = [Sample(subject_of[name], name, attack) for name, attack in images.attack_of.items()]
+
+    splits, dropped = _split(samples, shares, hold_out, salt)
+    left_out += [
+        LeftOut(count, f"{attack} is held out, and other images of these subjects are in train or dev")
+        for attack, count in dropped.items()
+    ]
+    text = "/".join(f"{share:g}" for share in shares)
+    refuse_one_class(splits, f"give more images or subjects, or other shares than {text}")
+    if balance:
+        splits, cuts = _balanced(splits, salt)
+        left_out += cuts
+
+    built = Built(out, splits, tuple(left_out))
+    folders_of: dict[str, list[str]] = defaultdict(list)
+    for folder in folders:
+        folders_of[folder.attack].append(folder.name)
+    # What is None was not given, and TOML has no word for it.
+    options = {
+        "salt": salt,
+        "shares": list(shares),
+        "subject": subject,
+        "subject_table": table and table.name,
+        "subject_table_sha256": table and sha256_of(table),
+        "hold_out": hold_out,
+        "balance": balance,
+        "real": folders_of.pop(""),
+        "attacks": folders_of,
+    }
+    write(built, {key: value for key, value in options.items() if value is not None})
+    return built
+
+
+def build_definition(
+    definition: PathLike,
+    data_root: PathLike,
+    out: PathLike,
+    *,
+    allow_missing: bool = False,
+    force: bool = False,
+) -> Built:
+    """Builds what a definition says on a data root with its folders.
+
+    Which files go where follows from their names and the definition's salt. Files that are not there do not
+    change where the others go.
+
+    Args:
+        definition: a name of `definitions.names()`, or a TOML file (see definitions/stylegan2.toml).
+        data_root, out, force: as for `build`.
+        allow_missing: build from the files that are there.
+
+    Returns:
+        What was built. Where files are missing and that is not allowed, nothing is written, `ok` is false and
+        `lines` tells what is missing.
+
+    Raises:
+        CmflError: a faulty definition, a data root that is no folder, a split of one class, or `out` holds a
+            protocol or cannot be written.
+    """
+    root, out = root_of(data_root), Path(out)
+    plan = load(definition)
+    refuse_existing(out, force)
+    splits: _Splits = {split: [] for split in SPLITS}
+    missing: list[Missing] = []
+    for source in plan.sources:
+        drawn, lack = _draw(root, source, plan.salt)
+        missing += lack
+        for split, names in drawn.items():
+            splits[split] += [
+                Sample(subject, name, source.attack) for name, subject in subjects_of(names).items()
+            ]
+    splits = {split: _in_order(samples) for split, samples in splits.items()}
+    _refuse_shared(splits, plan.name)
+
+    built = Built(out, splits, missing=tuple(missing), written=allow_missing or not missing)
+    if built.written:
+        refuse_one_class(splits, "put the missing files there, or write a definition without them")
+        record = {
+            "definition": plan.name,
+            "salt": plan.salt,
+            "missing": [str(lack).strip() for lack in missing],
+        }
+        write(built, record)
+    return built
+
+
+def _check_names(attacks: Sequence[str], hold_out: Sequence[str], salt: str) -> None:
+    if not attacks:
+        raise CmflError("a protocol needs synthetic images; give one attack with its folder or more")
+    check_attacks(attacks)
+    unknown = [name for name in hold_out if name not in attacks]
+    if unknown:
+        raise CmflError(
+            f"no attack {unknown[0]!r} to hold out; the attacks are {', '.join(sorted(set(attacks)))}"
+        )
+    if not salt.isprintable():
+        raise CmflError(f"the salt {salt!r} must be printable")
+
+
+def _split(
+    samples: Sequence[Sample], shares: Sequence[float], hold_out: Sequence[str], salt: str
+) -> tuple[_Splits, dict[str, int]]:
+    """The samples of each split, and how many of each held-out attack had to be left out."""
+    held = [sample for sample in samples if sample.attack_type in hold_out]
+    splits: _Splits = {split: [] for split in SPLITS}
+    for sample in samples:
+        if sample.attack_type not in hold_out:
+            splits[split_of(sample.subject, shares, salt)].append(sample)
+    known = {sample.subject for split in ("train", "dev") for sample in splits[split]}
+    splits["eval"] += [sample for sample in held if sample.subject not in known]
+    dropped = Counter(sample.attack_type for sample in held if sample.subject in known)
+    return {split: _in_order(of) for split, of in splits.items()}, dropped
+
+
+def _balanced(splits: _Splits, salt: str) -> tuple[_Splits, list[LeftOut]]:
+    balanced: _Splits = {}
+    left_out = []
+    for split, samples in splits.items():
+        real = [sample for sample in samples if sample.is_real]
+        synthetic = [sample for sample in samples if not sample.is_real]
+        count = min(len(real), len(synthetic))
+        balanced[split] = _in_order([*cut(real, count, salt), *cut(synthetic, count, salt)])
+        kind = "real" if len(real) > count else "synthetic"
+        if len(samples) > 2 * count:
+            left_out.append(
+                LeftOut(
+                    len(samples) - 2 * count, f"{kind} in {split}, so that it has {count:,} of each class"
+                )
+            )
+    return balanced, left_out
+
+
+def _in_order(samples: Iterable[Sample]) -> list[Sample]:
+    """Real ones first, then by attack type and name."""
+    return sorted(samples, key=lambda sample: (sample.attack_type, sample.filename))
+
+
+def _draw(root: Path, source: Source, salt: str) -> tuple[dict[str, list[str]], list[Missing]]:
+    """Which of a source's files go into each split, those that are there; and what is missing, if anything.
+
+    A numbered file that is not there keeps its place, so that its coming moves no other.
+    """
+    if source.numbers is None:
+        names = names_in(root, source.folder) if (root / source.folder).is_dir() else []
+        candidates = [name for name in names if fnmatchcase(posixpath.basename(name), source.file)]
+        there = set(candidates)
+    else:
+        candidates = source.numbered_files()
+        there = _files_in(root, source.folder)
+    needed = sum(source.counts.values())
+    wanted = by_place(candidates, salt)[:needed]
+    splits: dict[str, list[str]] = {}
+    start = 0
+    for split, count in source.counts.items():
+        splits[split] = [name for name in wanted[start : start + count] if name in there]
+        start += count
+    lacking = set(wanted) - there
+    absent = [name for name in candidates if name in lacking]
+    count = needed - len(wanted) + len(absent)
+    first = tuple(name.removeprefix(f"{source.folder}/") for name in absent[:_NAMED])
+    return splits, [Missing(source.folder, needed, count, first)] if count else []
+
+
+def _files_in(root: Path, folder: str) -> set[str]:
+    """The files in a folder, relative to the root; none where the folder is missing."""
+    try:
+        with os.scandir(root / folder) as entries:
+            return {posixpath.normpath(f"{folder}/{entry.name}") for entry in entries if entry.is_file()}
+    except OSError:
+        return set()
+
+
+def _refuse_shared(splits: _Splits, definition: str) -> None:
+    """Sources that overlap would put one file, or one subject, into two splits."""
+    split_of_subject: dict[str, str] = {}
+    for split, samples in splits.items():
+        for sample in samples:
+            first = split_of_subject.setdefault(sample.subject, split)
+            if first != split:
+                raise CmflError(
+                    f"the definition {definition} puts {sample.subject!r} into {first} and into {split}; "
+                    "no two sources may share files"
+                )

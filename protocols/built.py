@@ -1,0 +1,189 @@
+"""A protocol that has been put together: what it holds, what was left out, and how it gets to disk."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from cmfl_export.errors import CmflError
+from cmfl_export.files import write_whole, writing
+
+from .reading import write_split
+from .schema import Sample
+from .splitting import SPLITS
+
+RECORD = "protocol.toml"
+_FORMAT = 1  # of the record
+FILES = (*(f"{split}.csv" for split in SPLITS), RECORD)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Images that were found and not taken, and why."""
+
+    count: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Files of a definition that are not there."""
+
+    folder: str
+    needed: int
+    count: int
+    first: tuple[str, ...]  # the first few, by their names in the folder; empty where only a pattern is known
+
+    def __str__(self) -> str:
+        names = ", ".join(self.first) + (", …" if self.count > len(self.first) else "")
+        return f"{self.count:>8,} of {self.needed:,} in {self.folder}" + (f": {names}" if self.first else "")
+
+
+@dataclass(frozen=True)
+class Built:
+    """What `build` made."""
+
+    out: Path
+    splits: Mapping[str, Sequence[Sample]]
+    left_out: tuple[LeftOut, ...] = ()
+    missing: tuple[Missing, ...] = ()
+    written: bool = True  # false where files are missing and that is not allowed
+
+    @property
+    def ok(self) -> bool:
+        """Whether the protocol was written."""
+        return self.written
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Attack type (empty: real; it comes first) -> split -> images."""
+        found = Counter((sample.attack_type, split) for split in SPLITS for sample in self.splits[split])
+        attacks = sorted({attack for attack, _ in found})
+        return {attack: {split: found[attack, split] for split in SPLITS} for attack in attacks}
+
+    def lines(self) -> list[str]:
+        """The table of images by attack type and split, what was left out, and where it is."""
+        rows = {attack or "real": list(of.values()) for attack, of in self.counts.items()}
+        rows["all"] = [len(self.splits[split]) for split in SPLITS]
+        subjects = [{sample.subject for sample in self.splits[split]} for split in SPLITS]
+        rows["subjects"] = [len(of) for of in subjects]
+        width = max(len(name) for name in (*rows, "attack type"))
+        table = [f"{'attack type':<{width}} " + "".join(f"{name:>9}" for name in (*SPLITS, "all"))]
+        table += [
+            f"{name:<{width}} " + "".join(f"{count:>9,}" for count in (*counts, sum(counts)))
+            for name, counts in rows.items()
+        ]
+        return [
+            *table,
+            *(f"left out {item.count:>8,} {item.reason}" for item in self.left_out),
+            *(f"missing  {item}" for item in self.missing),
+            f"wrote {', '.join(FILES)} to {self.out}"
+            if self.written
+            else "NOTHING WRITTEN: see what is missing",
+        ]
+
+
+def refuse_existing(out: Path, force: bool) -> None:
+    """Raises:
+    CmflError: `out` is a file, or holds a protocol already and `force` is not set.
+    """
+    if out.exists() and not out.is_dir():
+        raise CmflError(f"{out} is not a folder; give another one for the protocol")
+    existing = [name for name in FILES if (out / name).exists()]
+    if existing and not force:
+        raise CmflError(
+            f"{out} has a protocol already ({', '.join(existing)}); give another folder, "
+            "or --force to replace it"
+        )
+
+
+def refuse_one_class(splits: Mapping[str, Sequence[Sample]], advice: str) -> None:
+    """Raises:
+    CmflError: a split without real or without synthetic images; names all of them.
+    """
+    faults = []
+    for split in SPLITS:
+        real = sum(sample.is_real for sample in splits[split])
+        synthetic = len(splits[split]) - real
+        if not real or not synthetic:
+            faults.append(f"{split} ({real} real, {synthetic} synthetic)")
+    if faults:
+        raise CmflError(f"each split needs real and synthetic images: {', '.join(faults)} does not; {advice}")
+
+
+def write(built: Built, record: Mapping[str, Any]) -> None:
+    """Writes the three splits and the record of how they were made: all of them or none.
+
+    Args:
+        built: the protocol; the files go into its folder, in place of those that are there.
+        record: values and tables of values for protocol.toml; version and counts are added.
+
+    Raises:
+        CmflError: it cannot be written; what was there is then still there.
+    """
+    out = built.out
+    with writing(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name[:60]}.")
+    with scratch as folder:
+        new, old = Path(folder) / "new", Path(folder) / "old"
+        for split in SPLITS:
+            write_split(built.splits[split], new / f"{split}.csv")
+        write_whole(new / RECORD, _record(built, record).encode())
+        with writing(out):
+            if not out.exists():
+                new.rename(out)
+                return
+            old.mkdir()
+            _move_all(
+                [(out / name, old / name) for name in FILES if (out / name).exists()]
+                + [(new / name, out / name) for name in FILES]
+            )
+
+
+def _move_all(moves: Sequence[tuple[Path, Path]]) -> None:
+    done: list[tuple[Path, Path]] = []
+    try:
+        for source, target in moves:
+            source.rename(target)
+            done.append((source, target))
+    except BaseException:
+        for source, target in reversed(done):
+            target.rename(source)
+        raise
+
+
+def _record(built: Built, record: Mapping[str, Any]) -> str:
+    """protocol.toml: plain values first, as TOML wants it, then the tables."""
+    counts = {attack or "real": list(of.values()) for attack, of in built.counts.items()}
+    whole = {
+        "format": _FORMAT,
+        "made_with": f"cmfl-export {version('cmfl-export')}",
+        **record,
+        "splits": list(SPLITS),
+        "counts": counts,
+    }
+    plain = {key: value for key, value in whole.items() if not isinstance(value, Mapping)}
+    tables = {key: value for key, value in whole.items() if isinstance(value, Mapping)}
+    sections = [_pairs(plain), *(f"[{key}]\n{_pairs(table)}" for key, table in tables.items())]
+    return "# How this protocol was made by `cmfl protocol build`.\n\n" + "\n".join(sections)
+
+
+def _pairs(table: Mapping[str, Any]) -> str:
+    return "".join(f"{_key(key)} = {_value(value)}\n" for key, value in table.items())
+
+
+def _key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _value(key)
+
+
+def _value(value: Any) -> str:
+    """A TOML value. What JSON writes is TOML, except that TOML wants one more character escaped."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,163 @@
+"""Protocols as definitions: TOML files that say which generators, folders, numbers of images and file names.
+
+Those in this folder are the paper's. The top of stylegan2.toml says how one is written.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from cmfl_export.errors import CmflError
+
+from ..splitting import SPLITS
+
+SALT = "cmfl"
+_NUMBERED = re.compile(r"([^{}/\\]*)\{number(?::0([1-9]\d?))?\}([^{}/\\]*)")
+_DEFINITION_KEYS = {"name", "description", "salt", "source"}
+_SOURCE_KEYS = {"folder", "attack", "file", "numbers", *SPLITS}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Files of one kind in one folder, and how many of them go into each split."""
+
+    folder: str  # relative to the data root, with /
+    attack: str  # empty: real
+    file: str  # the name of one file with {number}, or a pattern
+    numbers: tuple[int, int] | None  # first and last; None where the files are not numbered
+    counts: Mapping[str, int]  # of each split
+
+    def numbered_files(self) -> list[str]:
+        """All names of a numbered source, relative to the data root."""
+        match = _NUMBERED.fullmatch(self.file)
+        if self.numbers is None or match is None:
+            return []
+        before, digits, after = match.groups()
+        first, last = self.numbers
+        prefix = "" if self.folder == "." else f"{self.folder}/"
+        return [f"{prefix}{before}{number:0{digits or 1}}{after}" for number in range(first, last + 1)]
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A protocol as it is written down, before any file has been looked for."""
+
+    name: str
+    description: str
+    salt: str
+    sources: tuple[Source, ...]
+
+
+def names() -> list[str]:
+    """The definitions that come with the package, in order of name."""
+    files = (entry.name for entry in resources.files(__name__).iterdir())
+    return sorted(name.removesuffix(".toml") for name in files if name.endswith(".toml"))
+
+
+def load(name_or_path: str | os.PathLike[str]) -> Definition:
+    """A definition by its name, or from a TOML file.
+
+    Raises:
+        CmflError: no such name or file, or something in it is wrong; names the file and the key.
+    """
+    if name_or_path in names():
+        where = f"{name_or_path}.toml"
+        data = resources.files(__name__).joinpath(where).read_bytes()
+    else:
+        where = os.fspath(name_or_path)
+        try:
+            data = Path(name_or_path).read_bytes()
+        except OSError as error:
+            raise CmflError(
+                f"the definition {where} cannot be read ({error.strerror}); give a TOML file or one of "
+                f"{', '.join(names())}"
+            ) from error
+    try:
+        values = tomllib.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise CmflError(f"{where}: not UTF-8; save it as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise CmflError(f"{where}: not TOML: {error}") from error
+    return _definition(values, where)
+
+
+def _definition(values: dict[str, Any], where: str) -> Definition:
+    _refuse_unknown(values, _DEFINITION_KEYS, where)
+    tables = values.get("source", [])
+    if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
+        raise CmflError(f"{where}: source: it needs one [[source]] or more")
+    sources = tuple(_source(table, f"{where}: source {n}") for n, table in enumerate(tables, 1))
+    for split in SPLITS:
+        for kind, real in (("real", True), ("synthetic", False)):
+            if not any(source.counts[split] for source in sources if (not source.attack) is real):
+                raise CmflError(f"{where}: {split}: no source gives it {kind} images")
+    return Definition(
+        name=_text(values, "name", where),
+        description=_text(values, "description", where, ""),
+        salt=_text(values, "salt", where, SALT),
+        sources=sources,
+    )
+
+
+def _source(values: dict[str, Any], where: str) -> Source:
+    _refuse_unknown(values, _SOURCE_KEYS, where)
+    folder = _text(values, "folder", where)
+    if re.match(r"[/\\]|[A-Za-z]:", folder) or "\\" in folder or ".." in folder.split("/"):
+        raise CmflError(
+            f"{where}: folder: {folder!r} must be relative to the data root, with / and without .."
+        )
+    # One spelling of each folder: ./faces/ is faces.
+    folder = "/".join(part for part in folder.split("/") if part not in ("", ".")) or "."
+    where = f"{where} ({folder})"
+    numbers = values.get("numbers")
+    file = _text(values, "file", where, "*" if numbers is None else None)
+    counts = {split: values.get(split, 0) for split in SPLITS}
+    for split, count in counts.items():
+        if not _is_count(count):
+            raise CmflError(f"{where}: {split}: {count!r} must be a whole number, 0 or more")
+    if not any(counts.values()):
+        raise CmflError(f"{where}: it gives no image to a split; say how many with train, dev or eval")
+    if numbers is not None:
+        numbers = _numbers(numbers, where)
+        if not _NUMBERED.fullmatch(file):
+            raise CmflError(f"{where}: file: {file!r} must be one name with one {{number:05}} in it")
+        available = numbers[1] - numbers[0] + 1
+        if sum(counts.values()) > available:
+            raise CmflError(
+                f"{where}: numbers: {available:,} files, but the splits take {sum(counts.values()):,}"
+            )
+    return Source(folder, _text(values, "attack", where, "").strip(), file, numbers, counts)
+
+
+def _numbers(value: Any, where: str) -> tuple[int, int]:
+    pair = value if isinstance(value, list) and len(value) == 2 else [-1, -1]
+    first, last = pair
+    if not (_is_count(first) and _is_count(last) and first <= last):
+        raise CmflError(f"{where}: numbers: {value!r} must be [first, last], whole numbers of 0 or more")
+    return first, last
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _text(values: dict[str, Any], key: str, where: str, default: str | None = None) -> str:
+    value = values.get(key, default)
+    if value is None:
+        raise CmflError(f"{where}: {key}: missing")
+    if not isinstance(value, str) or not value.isprintable() or (value == "" != default):
+        raise CmflError(f"{where}: {key}: {value!r} must be a text of printable characters")
+    return value
+
+
+def _refuse_unknown(values: dict[str, Any], known: set[str], where: str) -> None:
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise CmflError(f"{where}: {unknown[0]}: unknown key; it knows {', '.join(sorted(known))}")

@@ -1,0 +1,132 @@
+"""The images of the folders that a protocol is built from, as names relative to the data root."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+
+from cmfl_export.errors import CmflError
+from cmfl_export.sources import iter_paths
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder with images of one kind; `attack` is empty for real ones, `name` is relative to the root."""
+
+    name: str
+    attack: str
+
+
+@dataclass
+class Images:
+    """What the folders hold: file name -> attack type, and what cannot be listed: reason -> names."""
+
+    attack_of: dict[str, str] = field(default_factory=dict)
+    unusable: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+
+def root_of(data_root: PathLike) -> Path:
+    """The data root as an absolute path.
+
+    Raises:
+        CmflError: it is not a folder.
+    """
+    root = _absolute(data_root)
+    if not root.is_dir():
+        raise CmflError(f"the data root {data_root} is not a folder; give the folder that holds all images")
+    return root
+
+
+def folder_in(root: Path, folder: PathLike) -> str:
+    """The name of a folder relative to the data root, with `/`, whatever the system writes between names.
+
+    A relative path is looked for in the working directory first and then in the data root.
+
+    Raises:
+        CmflError: there is no such folder, or it lies outside the data root.
+    """
+    found = next((path for path in (Path(folder), root / folder) if path.is_dir()), None)
+    if found is None:
+        raise CmflError(f"{folder} is not a folder, neither here nor in the data root {root}")
+    # As written where that lies in the root, so that a link in the root may lead elsewhere.
+    for path, base in ((_absolute(found), root), (found.resolve(), root.resolve())):
+        if path.is_relative_to(base):
+            return path.relative_to(base).as_posix()
+    raise CmflError(
+        f"the folder {folder} lies outside the data root {root}; a protocol's file names are relative to the "
+        "data root: give one that holds all folders"
+    )
+
+
+def images_in(root: Path, folders: Iterable[Folder]) -> Images:
+    """The images in the folders and their subfolders, in order of name.
+
+    A file that is there twice, by folders within one another or by links, is taken once.
+
+    Raises:
+        CmflError: a folder without an image; a file that is given as two kinds.
+    """
+    images = Images()
+    attack_of: dict[str, str] = {}
+    for folder in folders:
+        names = names_in(root, folder.name)
+        if not names:
+            raise CmflError(f"no image found in {root / folder.name}; its files need an image's extension")
+        for name in names:
+            _refuse_two_kinds(name, attack_of.setdefault(name, folder.attack), name, folder.attack)
+
+    first: dict[tuple[int, int], str] = {}
+    for name, attack in sorted(attack_of.items()):
+        try:
+            info = (root / name).stat()
+        except OSError as error:
+            images.unusable[(error.strerror or str(error)).lower()].append(name)
+            continue
+        if not stat.S_ISREG(info.st_mode):
+            images.unusable["not a file"].append(name)
+        elif not _is_unicode(name):
+            images.unusable["the name is not valid Unicode"].append(name)
+        else:
+            # A file system without file numbers gives 0 for all.
+            same = first.setdefault((info.st_dev, info.st_ino), name) if info.st_ino else name
+            _refuse_two_kinds(name, attack, same, attack_of[same])
+            if same == name:
+                images.attack_of[name] = attack
+            else:
+                images.unusable["the same file under another name"].append(name)
+    return images
+
+
+def names_in(root: Path, folder: str) -> list[str]:
+    """The image files in a folder of the root and in its subfolders, relative to the root, with `/`."""
+    # With the slash a folder is walked even where its name ends like an image's.
+    paths: Sequence[str] = list(iter_paths([f"{root / folder}/"]))
+    return [PurePath(path).relative_to(root).as_posix() for path in paths if Path(path) != root / folder]
+
+
+def _absolute(path: PathLike) -> Path:
+    """Without `..`, but with the links as they are written."""
+    return Path(os.path.normpath(Path(path).absolute()))
+
+
+def _refuse_two_kinds(name: str, attack: str, other: str, other_attack: str) -> None:
+    if attack != other_attack:
+        kinds = " and ".join(repr(kind) if kind else "real" for kind in sorted((attack, other_attack)))
+        link = f" (which is {other})" if other != name else ""
+        raise CmflError(
+            f"{name}{link} is given as {kinds}; it can be one of them: give folders that do not overlap"
+        )
+
+
+def _is_unicode(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

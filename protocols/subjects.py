@@ -1,0 +1,84 @@
+"""Who is seen on a file: the rule that makes a subject of a file name."""
+
+from __future__ import annotations
+
+import csv
+import io
+import posixpath
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from cmfl_export.errors import CmflError
+
+
+def subjects_of(
+    filenames: Sequence[str], *, pattern: str | None = None, table: Path | None = None
+) -> dict[str, str]:
+    """The subject of each file.
+
+    Args:
+        filenames: relative to the data root, with `/`.
+        pattern: a regular expression with one group, searched in the file name; the group is the subject.
+        table: a CSV file with the columns `filename` and `subject` (others do not matter).
+
+    Returns:
+        File name -> subject. Without pattern and table each file is a subject of its own: its name without
+        the extension, folder included.
+
+    Raises:
+        CmflError: pattern and table both given; a bad pattern or table; a file without a subject.
+    """
+    if pattern is not None and table is not None:
+        raise CmflError("the subjects come from a pattern or from a table; give one of them")
+    if pattern is not None:
+        found = _by_pattern(filenames, pattern)
+        source = f"the subject pattern {pattern!r}"
+    elif table is not None:
+        found = _by_table(table)
+        source = f"the subject table {table}"
+    else:
+        return {name: posixpath.splitext(name)[0].strip() or name.strip() for name in filenames}
+    without = [name for name in filenames if not found.get(name)]
+    if without:
+        raise CmflError(
+            f"{source} gives no subject to {len(without):,} of {len(filenames):,} files, the first is "
+            f"{without[0]!r}"
+        )
+    return {name: found[name] for name in filenames}
+
+
+def _by_pattern(filenames: Sequence[str], pattern: str) -> dict[str, str]:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise CmflError(f"the subject pattern {pattern!r} is no regular expression: {error}") from error
+    if compiled.groups != 1:
+        raise CmflError(
+            f"the subject pattern {pattern!r} has {compiled.groups} groups; it needs one, around what names "
+            "the subject, as in 'person([0-9]+)'"
+        )
+    matches = ((name, compiled.search(name)) for name in filenames)
+    # A group that took no part in the match is None.
+    return {name: (match[1] or "").strip() for name, match in matches if match}
+
+
+def _by_table(table: Path) -> dict[str, str]:
+    try:
+        text = table.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise CmflError(f"the subject table {table} cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise CmflError(f"the subject table {table} is not UTF-8; save it as UTF-8") from error
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    if not {"filename", "subject"} <= set(reader.fieldnames or ()):
+        raise CmflError(f"the subject table {table} needs the columns filename and subject")
+    subjects: dict[str, str] = {}
+    for row in reader:
+        name, subject = posixpath.normpath(row["filename"] or ""), (row["subject"] or "").strip()
+        if subjects.setdefault(name, subject) != subject:
+            raise CmflError(
+                f"the subject table {table}, line {reader.line_num}: {name!r} has two subjects, "
+                f"{subjects[name]!r} and {subject!r}"
+            )
+    return subjects

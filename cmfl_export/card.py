@@ -59,19 +59,18 @@ class ModelCard:
     schema: int = SCHEMA_VERSION
 
     def calibrated(self, p_real: float) -> float:
-        """The graph's p_real after temperature scaling (Guo et al., ICML 2017): sigmoid(logit(p) / T)."""
-        if self.temperature == 1.0 or not 0.0 < p_real < 1.0:
-            return p_real
-        opposite = (math.log1p(-p_real) - math.log(p_real)) / self.temperature
-        # Beyond 700 the exponential leaves the range of a float, and the result is 0 to all of its digits.
-        return 1.0 / (1.0 + math.exp(min(opposite, 700.0)))
+        """The graph's p_real after temperature scaling; the threshold applies to it."""
+        return temper(p_real, self.temperature)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
 
     def lines(self) -> list[str]:
         """The card for a person, one item a line; nested items are named with dots."""
-        flat = dict(_flatten(asdict(self)))
+        values = asdict(self)
+        # Hashes, of use to `calibrate.refuse_overlap` alone.
+        values["calibration"].pop("subjects", None)
+        flat = dict(_flatten(values))
         width = max(map(len, flat))
         return [f"{key:<{width}}  {value}" for key, value in flat.items()]
 
@@ -107,10 +106,23 @@ class ModelCard:
             ) from error
 
 
+def temper(p_real: float, temperature: float) -> float:
+    """A probability after temperature scaling (Guo et al., ICML 2017): sigmoid(logit(p) / T)."""
+    if temperature == 1.0 or not 0.0 < p_real < 1.0:
+        return p_real
+    opposite = (math.log1p(-p_real) - math.log(p_real)) / temperature
+    # Beyond 700 the exponential leaves the range of a float, and the result is 0 to all of its digits.
+    return 1.0 / (1.0 + math.exp(min(opposite, 700.0)))
+
+
 def _flatten(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     for key, value in values.items():
         if isinstance(value, dict) and value:
             yield from _flatten(value, f"{prefix}{key}.")
+        elif isinstance(value, (list, tuple)) and any(isinstance(item, dict) for item in value):
+            yield from _flatten(
+                {str(number): item for number, item in enumerate(value, 1)}, f"{prefix}{key}."
+            )
         elif isinstance(value, (list, tuple)):
             yield prefix + key, ", ".join(map(str, value)) or "-"
         else:

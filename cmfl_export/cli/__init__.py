@@ -1,0 +1,62 @@
+"""The command line: each command parses, calls one library function, and prints."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import sys
+from typing import Any, NoReturn
+
+import typer
+
+from ..errors import CmflError
+from .evaluation import calibrate, evaluate
+from .model import doctor, export, predict, show, verify
+from .training import demo, simulate, train
+
+app = typer.Typer(
+    name="cmfl",
+    help="Detection of synthetic faces with Cross Modal Focal Loss: train, export to ONNX, predict, verify.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+# In the order of the help.
+for command in (train, export, predict, verify, show, evaluate, calibrate, simulate, demo, doctor):
+    app.command()(command)
+
+
+def main() -> None:
+    """The command `cmfl`: runs the app, and turns errors into one line and an exit code."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    logging.getLogger("cmfl").setLevel(logging.INFO)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # File names that are not UTF-8, and |Δp| in a code page that lacks it, are shown with escapes.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+    except CmflError as error:
+        _fail(str(error), 2)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted", 130)
+    except Exception as error:
+        # Typer's own errors, all of wrong usage, share no class that it makes public.
+        if hasattr(error, "format_message"):
+            _fail(f"{error.format_message().rstrip('.')} (see: {_help_of(error)})", 2)
+        if os.environ.get("CMFL_TRACEBACK"):
+            raise
+        _fail(f"internal error, please report it: {error!r} (set CMFL_TRACEBACK=1 to see where)", 2)
+    if code == 130:
+        # How newer versions of Typer pass on a KeyboardInterrupt.
+        _fail("interrupted", 130)
+    sys.exit(code)
+
+
+def _help_of(error: Any) -> str:
+    return f"{error.ctx.command_path} --help" if getattr(error, "ctx", None) else "cmfl --help"
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    typer.echo(f"cmfl: {' '.join(message.split())}", err=True)
+    sys.exit(code)

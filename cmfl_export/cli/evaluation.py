@@ -1,0 +1,92 @@
+"""Commands that measure: evaluate, calibrate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import BatchSize, DataRoot, Model, Progress, Protocol, Provider, Threads, Workers
+
+
+def evaluate(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for scores, figures and report.")],
+    models: Annotated[
+        list[Path] | None, typer.Argument(metavar="[MODEL]...", help="Exported .onnx files to compare.")
+    ] = None,
+    protocol: Protocol = None,
+    data_root: DataRoot = None,
+    split: Annotated[str, typer.Option(help="Which file of a protocol folder.")] = "eval",
+    scores: Annotated[
+        list[Path] | None,
+        typer.Option(help="A score file instead of a model; again for more. Ours, or id,label,path,score."),
+    ] = None,
+    degrade: Annotated[
+        list[str] | None,
+        typer.Option(help="jpeg:95,75 blur:1,2 resize:0.5 noise:2,5 webp:80; again for more."),
+    ] = None,
+    threshold: Annotated[float | None, typer.Option(help="Instead of each model's own.")] = None,
+    samples: Annotated[int, typer.Option(help="Resamples of the bootstrap.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap and of the noise.")] = 0,
+    provider: Provider = "auto",
+    batch_size: BatchSize = None,
+    threads: Threads = None,
+    workers: Workers = None,
+    progress: Progress = None,
+) -> None:
+    """Measure models or score files on a protocol: ISO/IEC 30107-3 figures, robustness, report."""
+    from ..evaluate import evaluate as run
+
+    evaluation = run(
+        models or [],
+        out,
+        protocol=protocol,
+        data_root=data_root,
+        split=split,
+        scores=scores or [],
+        degradations=degrade or [],
+        threshold=threshold,
+        samples=samples,
+        seed=seed,
+        provider=provider,
+        batch_size=batch_size,
+        threads=threads,
+        workers=workers,
+        progress=progress,
+    )
+    for line in evaluation.lines():
+        typer.echo(line)
+    if not evaluation.ok:
+        raise typer.Exit(1)
+
+
+def calibrate(
+    model: Model,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The .onnx file to write.")],
+    protocol: Protocol,
+    data_root: DataRoot,
+    at: Annotated[str, typer.Option(help="The threshold's rule: d-eer, apcer:0.05 or bpcer:0.01.")] = "d-eer",
+    split: Annotated[str, typer.Option(help="Which file of a protocol folder.")] = "dev",
+    provider: Provider = "auto",
+    batch_size: BatchSize = None,
+    threads: Threads = None,
+    workers: Workers = None,
+) -> None:
+    """Choose temperature and threshold on a dev split; writes a copy of the model with both in its card."""
+    from ..calibrate import calibrate as run
+
+    calibration = run(
+        model,
+        out,
+        protocol=protocol,
+        data_root=data_root,
+        at=at,
+        split=split,
+        provider=provider,
+        batch_size=batch_size,
+        threads=threads,
+        workers=workers,
+    )
+    for line in calibration.lines():
+        typer.echo(line)

@@ -1,0 +1,141 @@
+"""Commands on an exported model: export, predict, verify, show, doctor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import BatchSize, Inputs, Model, Progress, Provider, Spectra, Threads, Weights, Workers
+
+
+def export(
+    weights: Weights,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The .onnx file to write.")],
+    outputs: Annotated[
+        str, typer.Option(help="Optional graph outputs, separated by commas: embedding, heatmap, spectrum.")
+    ] = "",
+    name: Annotated[str | None, typer.Option(help="Name in the model card; the file's by default.")] = None,
+    spectra: Spectra = None,
+    threshold: Annotated[float, typer.Option(help="P(real) from which an image is called real.")] = 0.5,
+    data: Annotated[str, typer.Option(help="The card's words on the training data.")] = "",
+    licence: Annotated[str, typer.Option(help="The card's words on the terms of use.")] = "not stated",
+) -> None:
+    """Export weights to one ONNX file, checked against PyTorch before it appears."""
+    from ..export import export as run
+
+    card = run(
+        weights,
+        out,
+        outputs=[output.strip() for output in outputs.split(",") if output.strip()],
+        name=name,
+        spectra=spectra,
+        threshold=threshold,
+        data=data,
+        licence=licence,
+    )
+    typer.echo(
+        f"{out}: {card.architecture} {card.spectra}, outputs {', '.join(card.outputs)}; "
+        f"max |Δp| {card.parity['max_abs_p']:.1e} against PyTorch on {card.parity['images']}"
+    )
+
+
+def predict(
+    model: Model,
+    inputs: Inputs,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File for the rows; standard output by default.")
+    ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(help="csv, jsonl, json or parquet; from the file's name by default, else csv."),
+    ] = None,
+    recursive: Annotated[bool, typer.Option(help="Also look into the folders of folders.")] = True,
+    null: Annotated[bool, typer.Option("--null", "-0", help="Paths on standard input end with NUL.")] = False,
+    provider: Provider = "auto",
+    batch_size: BatchSize = None,
+    threads: Threads = None,
+    workers: Workers = None,
+    threshold: Annotated[float | None, typer.Option(help="Instead of the model's own.")] = None,
+    aligned: Annotated[bool | None, typer.Option(help="Instead of the model's own geometry.")] = None,
+    max_pixels: Annotated[int | None, typer.Option(help="Larger images get the status too_large.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an output that was cut off.")] = False,
+    progress: Progress = None,
+) -> None:
+    """Score images; one row for each input, in order."""
+    from ..images import DEFAULT_MAX_PIXELS
+    from ..predict import predict_to
+
+    summary = predict_to(
+        model,
+        inputs,
+        out,
+        format,
+        recursive=recursive,
+        null_separated=null,
+        provider=provider,
+        batch_size=batch_size,
+        threads=threads,
+        workers=workers,
+        threshold=threshold,
+        aligned=aligned,
+        max_pixels=DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels,
+        resume=resume,
+        progress=progress,
+    )
+    for line in summary.lines():
+        typer.echo(line, err=True)
+    if summary.failed:
+        raise typer.Exit(1)
+
+
+def verify(
+    model: Model,
+    weights: Weights,
+    inputs: Inputs,
+    tolerance: Annotated[float, typer.Option(help="Largest difference of any probability.")] = 1e-4,
+    provider: Provider = "auto",
+    threads: Threads = None,
+    spectra: Spectra = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Also write the report as JSON.")] = None,
+) -> None:
+    """Prove that an exported file computes what PyTorch computes; exit code 1 where it does not."""
+    from ..verify import verify as run
+
+    report = run(
+        model,
+        weights,
+        inputs,
+        tolerance=tolerance,
+        provider=provider,
+        threads=threads,
+        spectra=spectra,
+        out=out,
+    )
+    for line in report.lines():
+        typer.echo(line)
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+def show(
+    model: Model, json: Annotated[bool, typer.Option("--json", help="The card as it is in the file.")] = False
+) -> None:
+    """Print the model card inside an exported file."""
+    from ..runtime import read_card
+
+    card = read_card(model)
+    for line in [card.to_json()] if json else card.lines():
+        typer.echo(line)
+
+
+def doctor() -> None:
+    """Say what is installed, which providers really load, and what to do about those that do not."""
+    from ..doctor import diagnose
+
+    report = diagnose()
+    for line in report.lines():
+        typer.echo(line)
+    if not report.ok:
+        raise typer.Exit(1)

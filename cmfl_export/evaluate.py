@@ -1,0 +1,287 @@
+"""Evaluation of models and score files on a protocol: scores, figures, files. All of `cmfl evaluate`."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from protocols import Sample, read_split
+
+from . import assess, degrade
+from .calibrate import refuse_overlap
+from .card import ModelCard
+from .detector import Detector
+from .errors import CmflError, need
+from .evaluation import Candidate, Condition, Evaluation, Split
+from .files import sha256_of, write_whole
+from .intervals import bootstrap, paired_differences
+from .scores import Scored, read_scores, write_scores
+from .scoring import score, split_file
+
+# A degradation, None for the images as they are, and the scores under it.
+Run = tuple[degrade.Degradation | None, list[Scored]]
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """A model or a score file, and all that it says."""
+
+    name: str
+    file: str
+    threshold: float
+    threshold_source: str
+    runs: list[Run]
+    card: ModelCard | None = None
+    provider: str = ""
+
+
+def evaluate(
+    models: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    *,
+    protocol: str | os.PathLike[str] | None = None,
+    data_root: str | os.PathLike[str] | None = None,
+    split: str = "eval",
+    scores: Sequence[str | os.PathLike[str]] = (),
+    degradations: Sequence[str] = (),
+    threshold: float | None = None,
+    samples: int = assess.SAMPLES,
+    seed: int = 0,
+    provider: str = "auto",
+    threads: int | None = None,
+    batch_size: int | None = None,
+    workers: int | None = None,
+    progress: bool | None = None,
+) -> Evaluation:
+    """Measures models and score files on one split, and writes what was found into a folder.
+
+    The folder gets `scores.csv` (or one file a model and degradation, where there are several),
+    `metrics.json`, `report.html` (one file, nothing loaded from elsewhere) and the plots as PNG and SVG.
+
+    Args:
+        models: exported ONNX files.
+        out: the folder; files of an earlier evaluation in it are replaced.
+        protocol: a CSV file, or a folder with `<split>.csv`; needed for models.
+        data_root: what its file names are relative to; needed for models.
+        split: which file of a protocol folder.
+        scores: score files to evaluate beside or instead of models, see `scores.read_scores`.
+        degradations: as `degrade.parse` takes them; every model scores the split once for each.
+        threshold: for all candidates; by default a model's own, and 0.5 for score files.
+        samples: of the bootstrap.
+        seed: of the bootstrap and of the noise degradation.
+        provider, threads, batch_size, workers: see `Detector`.
+        progress: a bar on standard error; None shows it on a terminal.
+
+    Raises:
+        CmflError: nothing to evaluate; an unusable model, protocol, score file or option; a class without a
+            score; a threshold that was chosen on subjects of this very split; a missing package.
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        raise need("evaluate", "drawing the plots of an evaluation (matplotlib)")
+    _check(models, scores, protocol, data_root, degradations, samples, threshold)
+    damages = degrade.parse(degradations, seed)
+    file = None if protocol is None else split_file(Path(protocol), split)
+    listed = None if file is None else read_split(file)
+
+    detectors = [
+        Detector(
+            model,
+            provider=provider,
+            threads=threads,
+            batch_size=batch_size,
+            workers=workers,
+            threshold=threshold,
+        )
+        for model in models
+    ]
+    warnings = [
+        warning
+        for detector in detectors
+        for warning in refuse_overlap(detector.card, listed or [], chosen=threshold is None)
+    ]
+    names = _names([detector.card.name for detector in detectors] + [Path(path).stem for path in scores])
+    out = Path(out)
+    given = "given for this evaluation"
+    found: list[_Scores] = []
+    with _bar(len(listed or ()) * len(detectors) * (1 + len(damages)), progress) as advance:
+        for name, model, detector in zip(names, models, detectors, strict=False):
+            runs: list[Run] = []
+            for damage in (None, *damages):
+                rows = list(score(detector, listed or [], Path(data_root or "."), damage, advance))
+                # What was scored for hours is in the folder before figures are made of it.
+                write_scores(rows, out / _scores_name(name, damage, alone=len(names) == 1))
+                runs.append((damage, rows))
+            source = given if threshold is not None else detector.card.threshold_source
+            found.append(
+                _Scores(name, str(model), detector.threshold, source, runs, detector.card, detector.provider)
+            )
+    for name, path in zip(names[len(detectors) :], scores, strict=True):
+        rows = read_scores(path, listed, data_root)
+        write_scores(rows, out / _scores_name(name, None, alone=len(names) == 1))
+        at, source = (0.5, "default 0.5") if threshold is None else (threshold, given)
+        found.append(_Scores(name, str(path), at, source, [(None, rows)]))
+    _refuse_other_images(found)
+
+    settings = {
+        "samples": samples,
+        "level": assess.LEVEL,
+        "seed": seed,
+        "degradations": list(degradations),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(["cmfl", *sys.argv[1:]]),
+    }
+    candidates = [_measured(scores, samples, seed) for scores in found]
+    evaluation = Evaluation(
+        _described(file, found[0].runs[0][1]),
+        [candidates[0], *(_compared(candidates[0], other, samples, seed) for other in candidates[1:])],
+        settings,
+        warnings,
+        out,
+    )
+    _write(evaluation, None if data_root is None else Path(data_root))
+    return evaluation
+
+
+def _check(
+    models: Sequence[str | os.PathLike[str]],
+    scores: Sequence[str | os.PathLike[str]],
+    protocol: str | os.PathLike[str] | None,
+    data_root: str | os.PathLike[str] | None,
+    degradations: Sequence[str],
+    samples: int,
+    threshold: float | None,
+) -> None:
+    if not models and not scores:
+        raise CmflError("nothing to evaluate; give a model, or a score file with --scores")
+    if models and (protocol is None or data_root is None):
+        raise CmflError("a model needs images: give --protocol and --data-root")
+    if degradations and not models:
+        raise CmflError("score files hold no images to degrade; give a model")
+    if samples < 1:
+        raise CmflError(f"the bootstrap needs at least 1 resample, not {samples}")
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise CmflError(f"the threshold must be within 0 and 1, not {threshold}")
+
+
+def _refuse_other_images(found: Sequence[_Scores]) -> None:
+    """A comparison is of the same images, or it is none."""
+    first = [scored.sample.filename for scored in found[0].runs[0][1]]
+    for other in found[1:]:
+        if [scored.sample.filename for scored in other.runs[0][1]] != first:
+            raise CmflError(
+                f"{other.file} and {found[0].file} are not scores of the same images; give their --protocol"
+            )
+
+
+def _measured(scores: _Scores, samples: int, seed: int) -> Candidate:
+    rows = scores.runs[0][1]
+    assessment = assess.assess(
+        scores.name, rows, scores.threshold, scores.threshold_source, samples=samples, seed=seed
+    )
+    return Candidate(
+        scores.file,
+        sha256_of(Path(scores.file)),
+        scores.card,
+        scores.provider,
+        rows,
+        assessment,
+        [_condition(run, scores, samples, seed) for run in scores.runs],
+    )
+
+
+def _condition(run: Run, scores: _Scores, samples: int, seed: int) -> Condition:
+    damage, rows = run
+    data = assess.arrays(rows)
+    if not data.is_real.any() or data.is_real.all():
+        raise CmflError(f"{scores.name}, {damage and damage.label}: a class has no image with a score")
+    figures = bootstrap(
+        data.p_real,
+        data.is_real,
+        scores.threshold,
+        strata=data.attack_types,
+        subjects=data.subjects,
+        samples=samples,
+        seed=seed,
+        level=assess.LEVEL,
+    )
+    failed = sum(not scored.row.ok for scored in rows)
+    return Condition(damage, figures["d_eer"], figures["apcer"], figures["bpcer"], failed)
+
+
+def _compared(first: Candidate, other: Candidate, samples: int, seed: int) -> Candidate:
+    """The candidate with its differences from the first, over the images that both could score."""
+    pairs = [(a, b) for a, b in zip(first.rows, other.rows, strict=True) if a.row.ok and b.row.ok]
+    a, b = (assess.arrays(rows) for rows in (list(side) for side in zip(*pairs, strict=True)))
+    differences = paired_differences(
+        a.p_real,
+        b.p_real,
+        a.is_real,
+        (first.assessment.threshold, other.assessment.threshold),
+        strata=a.attack_types,
+        subjects=a.subjects,
+        samples=samples,
+        seed=seed,
+        level=assess.LEVEL,
+    )
+    return replace(other, differences=differences)
+
+
+def _described(file: Path | None, rows: Sequence[Scored]) -> Split:
+    samples: list[Sample] = [scored.sample for scored in rows]
+    n_real = sum(sample.is_real for sample in samples)
+    return Split(
+        "the score file's images" if file is None else f"{file.resolve().parent.name}/{file.stem}",
+        "" if file is None else str(file),
+        "" if file is None else sha256_of(file),
+        n_real,
+        len(samples) - n_real,
+        len({sample.subject for sample in samples}),
+    )
+
+
+def _write(evaluation: Evaluation, data_root: Path | None) -> None:
+    from .evaluation_page import draw, page
+
+    out = evaluation.out
+    text = json.dumps(evaluation.to_json(), indent=1, ensure_ascii=True, allow_nan=False)
+    write_whole(out / "metrics.json", f"{text}\n".encode())
+    figures = draw(evaluation)
+    from . import plots
+
+    for name, figure in figures.items():
+        plots.save(figure, out / name)
+    write_whole(out / "report.html", page(evaluation, figures, data_root).encode("utf-8", "backslashreplace"))
+
+
+def _names(wanted: Sequence[str]) -> list[str]:
+    """The names, told apart by a number where two are the same."""
+    seen: dict[str, int] = {}
+    names = []
+    for name in wanted:
+        seen[name] = seen.get(name, 0) + 1
+        names.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return names
+
+
+def _scores_name(name: str, damage: degrade.Degradation | None, *, alone: bool) -> str:
+    parts = [] if alone else [name]
+    if damage is not None:
+        parts.append(damage.label)
+    return "-".join(["scores", *(re.sub(r"[^\w.]+", "-", part) for part in parts)]) + ".csv"
+
+
+def _bar(total: int, progress: bool | None) -> AbstractContextManager[Callable[[int], None]]:
+    if total == 0 or not (sys.stderr.isatty() if progress is None else progress):
+        return nullcontext(lambda _: None)
+    from .progress import bar
+
+    return bar(lambda: total)

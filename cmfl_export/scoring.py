@@ -1,0 +1,66 @@
+"""A model over the images of a protocol's split: for evaluation and for calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from protocols import Sample
+
+from .degrade import Degradation
+from .detector import Detector
+from .errors import CmflError
+from .images import ImageLike, Pixels
+from .scores import Scored
+
+
+def split_file(protocol: Path, split: str) -> Path:
+    """The CSV of a split: the file itself, or the one of that name in a protocol folder.
+
+    Raises:
+        CmflError: the folder has no such split.
+    """
+    if not protocol.is_dir():
+        return protocol
+    file = protocol / f"{split}.csv"
+    if not file.is_file():
+        there = ", ".join(sorted(path.stem for path in protocol.glob("*.csv"))) or "none"
+        raise CmflError(f"{protocol} has no split {split!r}; it has: {there}")
+    return file
+
+
+def score(
+    detector: Detector,
+    samples: Sequence[Sample],
+    data_root: Path,
+    damage: Degradation | None = None,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Iterator[Scored]:
+    """Scores the images of a split, in order; each gives one row whatever is wrong with it.
+
+    Args:
+        detector: the model.
+        samples: rows of a split.
+        data_root: what their file names are relative to.
+        damage: applied to each decoded image; None leaves them as they are.
+        advance: called with 0 after each row (see `progress.bar`).
+
+    Raises:
+        CmflError: the data root is not a folder, or the model failed to run.
+    """
+    if not data_root.is_dir():
+        raise CmflError(
+            f"the data root {data_root} is not a folder; give what the protocol's file names are relative to"
+        )
+
+    def change(image: Pixels, source: ImageLike) -> Pixels:
+        assert damage is not None
+        # The name within the data root: noise shall not depend on where the data lie.
+        return damage.apply(image, Path(str(source)).relative_to(data_root).as_posix())
+
+    paths = (str(data_root / sample.filename) for sample in samples)
+    rows = detector.stream(paths, change=None if damage is None else change)
+    for sample, row in zip(samples, rows, strict=True):
+        advance(0)
+        yield Scored(sample, replace(row, path=sample.filename))

@@ -1,27 +1,22 @@
-"""A protocol from folders of images, or from a definition: `cmfl protocol build`."""
+"""A protocol from folders of images: `cmfl protocol build --real DIR --attack NAME=DIR`."""
 
 from __future__ import annotations
 
-import os
-import posixpath
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from cmfl_export.errors import CmflError
 from cmfl_export.files import sha256_of
 
 from .attacks import check_attacks
-from .built import Built, LeftOut, Missing, refuse_existing, refuse_one_class, write
-from .definitions import SALT, Source, load
-from .folders import Folder, PathLike, folder_in, images_in, names_in, root_of
+from .built import Built, LeftOut, refuse_existing, refuse_one_class, write
+from .folders import Folder, PathLike, folder_in, images_in, root_of
 from .schema import Sample
-from .splitting import SPLITS, by_place, check_shares, cut, split_of
+from .splitting import SALT, SPLITS, check_shares, cut, in_order, split_of
 from .subjects import subjects_of
 
 SHARES = (0.7, 0.15, 0.15)
-_NAMED = 3  # missing files
 
 _Splits = dict[str, list[Sample]]
 
@@ -119,59 +114,6 @@ def build(
     return built
 
 
-def build_definition(
-    definition: PathLike,
-    data_root: PathLike,
-    out: PathLike,
-    *,
-    allow_missing: bool = False,
-    force: bool = False,
-) -> Built:
-    """Builds what a definition says on a data root with its folders.
-
-    Which files go where follows from their names and the definition's salt. Files that are not there do not
-    change where the others go.
-
-    Args:
-        definition: a name of `definitions.names()`, or a TOML file (see definitions/stylegan2.toml).
-        data_root, out, force: as for `build`.
-        allow_missing: build from the files that are there.
-
-    Returns:
-        What was built. Where files are missing and that is not allowed, nothing is written, `ok` is false and
-        `lines` tells what is missing.
-
-    Raises:
-        CmflError: a faulty definition, a data root that is no folder, a split of one class, or `out` holds a
-            protocol or cannot be written.
-    """
-    root, out = root_of(data_root), Path(out)
-    plan = load(definition)
-    refuse_existing(out, force)
-    splits: _Splits = {split: [] for split in SPLITS}
-    missing: list[Missing] = []
-    for source in plan.sources:
-        drawn, lack = _draw(root, source, plan.salt)
-        missing += lack
-        for split, names in drawn.items():
-            splits[split] += [
-                Sample(subject, name, source.attack) for name, subject in subjects_of(names).items()
-            ]
-    splits = {split: _in_order(samples) for split, samples in splits.items()}
-    _refuse_shared(splits, plan.name)
-
-    built = Built(out, splits, missing=tuple(missing), written=allow_missing or not missing)
-    if built.written:
-        refuse_one_class(splits, "put the missing files there, or write a definition without them")
-        record = {
-            "definition": plan.name,
-            "salt": plan.salt,
-            "missing": [str(lack).strip() for lack in missing],
-        }
-        write(built, record)
-    return built
-
-
 def _check_names(attacks: Sequence[str], hold_out: Sequence[str], salt: str) -> None:
     if not attacks:
         raise CmflError("a protocol needs synthetic images; give one attack with its folder or more")
@@ -197,7 +139,7 @@ def _split(
     known = {sample.subject for split in ("train", "dev") for sample in splits[split]}
     splits["eval"] += [sample for sample in held if sample.subject not in known]
     dropped = Counter(sample.attack_type for sample in held if sample.subject in known)
-    return {split: _in_order(of) for split, of in splits.items()}, dropped
+    return {split: in_order(of) for split, of in splits.items()}, dropped
 
 
 def _balanced(splits: _Splits, salt: str) -> tuple[_Splits, list[LeftOut]]:
@@ -207,65 +149,9 @@ def _balanced(splits: _Splits, salt: str) -> tuple[_Splits, list[LeftOut]]:
         real = [sample for sample in samples if sample.is_real]
         synthetic = [sample for sample in samples if not sample.is_real]
         count = min(len(real), len(synthetic))
-        balanced[split] = _in_order([*cut(real, count, salt), *cut(synthetic, count, salt)])
+        balanced[split] = in_order([*cut(real, count, salt), *cut(synthetic, count, salt)])
         kind = "real" if len(real) > count else "synthetic"
         if len(samples) > 2 * count:
-            left_out.append(
-                LeftOut(
-                    len(samples) - 2 * count, f"{kind} in {split}, so that it has {count:,} of each class"
-                )
-            )
+            reason = f"{kind} in {split}, which now has {count:,} of each class"
+            left_out.append(LeftOut(len(samples) - 2 * count, reason))
     return balanced, left_out
-
-
-def _in_order(samples: Iterable[Sample]) -> list[Sample]:
-    """Real ones first, then by attack type and name."""
-    return sorted(samples, key=lambda sample: (sample.attack_type, sample.filename))
-
-
-def _draw(root: Path, source: Source, salt: str) -> tuple[dict[str, list[str]], list[Missing]]:
-    """Which of a source's files go into each split, those that are there; and what is missing, if anything.
-
-    A numbered file that is not there keeps its place, so that its coming moves no other.
-    """
-    if source.numbers is None:
-        names = names_in(root, source.folder) if (root / source.folder).is_dir() else []
-        candidates = [name for name in names if fnmatchcase(posixpath.basename(name), source.file)]
-        there = set(candidates)
-    else:
-        candidates = source.numbered_files()
-        there = _files_in(root, source.folder)
-    needed = sum(source.counts.values())
-    wanted = by_place(candidates, salt)[:needed]
-    splits: dict[str, list[str]] = {}
-    start = 0
-    for split, count in source.counts.items():
-        splits[split] = [name for name in wanted[start : start + count] if name in there]
-        start += count
-    lacking = set(wanted) - there
-    absent = [name for name in candidates if name in lacking]
-    count = needed - len(wanted) + len(absent)
-    first = tuple(name.removeprefix(f"{source.folder}/") for name in absent[:_NAMED])
-    return splits, [Missing(source.folder, needed, count, first)] if count else []
-
-
-def _files_in(root: Path, folder: str) -> set[str]:
-    """The files in a folder, relative to the root; none where the folder is missing."""
-    try:
-        with os.scandir(root / folder) as entries:
-            return {posixpath.normpath(f"{folder}/{entry.name}") for entry in entries if entry.is_file()}
-    except OSError:
-        return set()
-
-
-def _refuse_shared(splits: _Splits, definition: str) -> None:
-    """Sources that overlap would put one file, or one subject, into two splits."""
-    split_of_subject: dict[str, str] = {}
-    for split, samples in splits.items():
-        for sample in samples:
-            first = split_of_subject.setdefault(sample.subject, split)
-            if first != split:
-                raise CmflError(
-                    f"the definition {definition} puts {sample.subject!r} into {first} and into {split}; "
-                    "no two sources may share files"
-                )

@@ -84,10 +84,17 @@ class Built:
             *table,
             *(f"left out {item.count:>8,} {item.reason}" for item in self.left_out),
             *(f"missing  {item}" for item in self.missing),
-            f"wrote {', '.join(FILES)} to {self.out}"
-            if self.written
-            else "NOTHING WRITTEN: see what is missing",
+            self._verdict(),
         ]
+
+    def _verdict(self) -> str:
+        if self.written:
+            return f"wrote {', '.join(FILES)} to {self.out}"
+        count = sum(item.count for item in self.missing)
+        return (
+            f"NOTHING WRITTEN: {count:,} files are missing; put them there, or build from the others with "
+            "--allow-missing"
+        )
 
 
 def refuse_existing(out: Path, force: bool) -> None:

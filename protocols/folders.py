@@ -51,13 +51,14 @@ def folder_in(root: Path, folder: PathLike) -> str:
     Raises:
         CmflError: there is no such folder, or it lies outside the data root.
     """
-    found = next((path for path in (Path(folder), root / folder) if path.is_dir()), None)
-    if found is None:
+    found = [path for path in (Path(folder), root / folder) if path.is_dir()]
+    if not found:
         raise CmflError(f"{folder} is not a folder, neither here nor in the data root {root}")
-    # As written where that lies in the root, so that a link in the root may lead elsewhere.
-    for path, base in ((_absolute(found), root), (found.resolve(), root.resolve())):
-        if path.is_relative_to(base):
-            return path.relative_to(base).as_posix()
+    for path in found:
+        # First as written, so that a link in the root may lead out of it.
+        for absolute, base in ((_absolute(path), root), (path.resolve(), root.resolve())):
+            if absolute.is_relative_to(base):
+                return absolute.relative_to(base).as_posix()
     raise CmflError(
         f"the folder {folder} lies outside the data root {root}; a protocol's file names are relative to the "
         "data root: give one that holds all folders"
@@ -92,6 +93,8 @@ def images_in(root: Path, folders: Iterable[Folder]) -> Images:
             images.unusable["not a file"].append(name)
         elif not _is_unicode(name):
             images.unusable["the name is not valid Unicode"].append(name)
+        elif "\\" in name:
+            images.unusable["a backslash in the name, which other systems take for a folder"].append(name)
         else:
             # A file system without file numbers gives 0 for all.
             same = first.setdefault((info.st_dev, info.st_ino), name) if info.st_ino else name

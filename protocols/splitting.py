@@ -13,6 +13,7 @@ from cmfl_export.errors import CmflError
 from .schema import Sample
 
 SPLITS = ("train", "dev", "eval")
+SALT = "cmfl"  # what the hash begins with unless told otherwise
 
 
 def place(text: str, salt: str) -> float:
@@ -66,3 +67,8 @@ def cut(samples: Sequence[Sample], count: int, salt: str) -> list[Sample]:
         quota = (count - len(kept)) // (len(types) - index)
         kept.extend(named[name] for name in by_place(named, salt)[:quota])
     return sorted(kept, key=lambda sample: sample.filename)
+
+
+def in_order(samples: Iterable[Sample]) -> list[Sample]:
+    """Real ones first, then by attack type and name."""
+    return sorted(samples, key=lambda sample: (sample.attack_type, sample.filename))

@@ -16,9 +16,9 @@ from typing import Any
 
 from cmfl_export.errors import CmflError
 
-from ..splitting import SPLITS
+from ..attacks import check_attacks
+from ..splitting import SALT, SPLITS
 
-SALT = "cmfl"
 _NUMBERED = re.compile(r"([^{}/\\]*)\{number(?::0([1-9]\d?))?\}([^{}/\\]*)")
 _DEFINITION_KEYS = {"name", "description", "salt", "source"}
 _SOURCE_KEYS = {"folder", "attack", "file", "numbers", *SPLITS}
@@ -94,6 +94,10 @@ def _definition(values: dict[str, Any], where: str) -> Definition:
     if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
         raise CmflError(f"{where}: source: it needs one [[source]] or more")
     sources = tuple(_source(table, f"{where}: source {n}") for n, table in enumerate(tables, 1))
+    try:
+        check_attacks(source.attack for source in sources if source.attack)
+    except CmflError as error:
+        raise CmflError(f"{where}: attack: {error}") from error
     for split in SPLITS:
         for kind, real in (("real", True), ("synthetic", False)):
             if not any(source.counts[split] for source in sources if (not source.attack) is real):
@@ -133,7 +137,7 @@ def _source(values: dict[str, Any], where: str) -> Source:
             raise CmflError(
                 f"{where}: numbers: {available:,} files, but the splits take {sum(counts.values()):,}"
             )
-    return Source(folder, _text(values, "attack", where, "").strip(), file, numbers, counts)
+    return Source(folder, _text(values, "attack", where, ""), file, numbers, counts)
 
 
 def _numbers(value: Any, where: str) -> tuple[int, int]:
@@ -152,8 +156,10 @@ def _text(values: dict[str, Any], key: str, where: str, default: str | None = No
     value = values.get(key, default)
     if value is None:
         raise CmflError(f"{where}: {key}: missing")
-    if not isinstance(value, str) or not value.isprintable() or (value == "" != default):
+    if not isinstance(value, str) or not value.isprintable():
         raise CmflError(f"{where}: {key}: {value!r} must be a text of printable characters")
+    if not value and default != "":
+        raise CmflError(f"{where}: {key}: empty")
     return value
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from .detector import Detector
 from .errors import CmflError
+from .gallery import gallery
 from .images import DEFAULT_MAX_PIXELS
-from .results import Prediction, open_writer
+from .results import Prediction, open_writer, read_rows
 from .sources import count_paths, iter_paths
 
 
@@ -85,12 +86,15 @@ def predict_to(
     max_pixels: int = DEFAULT_MAX_PIXELS,
     resume: bool = False,
     progress: bool | None = None,
+    report: str | Path | None = None,
+    report_images: int = 5000,
 ) -> Summary:
     """Scores every input and writes one row for each, in order.
 
     A row is in the output as soon as its batch has run, so that an interrupt or a kill leaves the rows so far
     (csv and jsonl). The model is loaded and the first input found before the output is touched. When the
-    reader of standard output goes away (`| head`) the run ends there, quietly.
+    reader of standard output goes away (`| head`) the run ends there, quietly. The report is written at the
+    end, and also, of the rows so far, after an interrupt or an error.
 
     Args:
         inputs, recursive, null_separated: see `cmfl_export.sources.iter_paths`.
@@ -100,10 +104,14 @@ def predict_to(
             `cmfl_export.detector.Detector`.
         progress: a progress bar on standard error; None shows it when that is a terminal on which no rows
             appear.
+        report: an HTML page of the rows, see `cmfl_export.gallery`. With `resume` also of those before.
+        report_images: how many images, the most suspicious, the report holds as pictures.
 
     Raises:
         CmflError: an unusable model, provider, output or option, or no input at all.
     """
+    if report_images < 0:
+        raise CmflError(f"report images must be at least 0, not {report_images}")
     detector = Detector(
         model,
         provider=provider,
@@ -119,17 +127,26 @@ def predict_to(
     if first is None:
         raise CmflError(f"no images found in {_named(inputs)}")
     summary = Summary(detector.provider, detector.passed_over)
+    output = None if output is None else Path(output)
     start = time.perf_counter()
     try:
         with (
-            open_writer(None if output is None else Path(output), format, resume=resume) as writer,
+            nullcontext()
+            if report is None
+            else gallery(Path(report), detector, Path(model), pictures=report_images, output=output) as album,
+            open_writer(output, format, resume=resume) as writer,
             _bar(inputs, recursive, output, progress) as advance,
         ):
+            if album is not None and resume and output is not None:
+                for row in read_rows(output):
+                    album.add(row, earlier=True)
             remaining = _without_done(chain([first], paths), writer.done, summary)
-            for row in detector.stream(remaining):
+            for row in detector.stream(remaining, extras=album is not None):
                 writer.write([row])
                 summary.count(row)
                 advance(summary.skipped)
+                if album is not None:
+                    album.add(row)
     except BrokenPipeError:
         if output is None:
             # Python flushes standard output once more at exit; that must not fail as well.

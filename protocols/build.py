@@ -88,8 +88,10 @@ def build(
         LeftOut(count, f"{attack} is held out, and other images of these subjects are in train or dev")
         for attack, count in dropped.items()
     ]
-    text = "/".join(f"{share:g}" for share in shares)
-    refuse_one_class(splits, f"give more images or subjects, or other shares than {text}")
+    advice = (
+        f"give more images or subjects, or other shares than {'/'.join(f'{share:g}' for share in shares)}"
+    )
+    refuse_one_class(splits, advice + (", or hold out fewer attacks" if hold_out else ""))
     if balance:
         splits, cuts = _balanced(splits, salt)
         left_out += cuts

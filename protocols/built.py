@@ -120,9 +120,9 @@ def refuse_one_class(splits: Mapping[str, Sequence[Sample]], advice: str) -> Non
         real = sum(sample.is_real for sample in splits[split])
         synthetic = len(splits[split]) - real
         if not real or not synthetic:
-            faults.append(f"{split} ({real} real, {synthetic} synthetic)")
+            faults.append(f"{split} has {real:,} real and {synthetic:,} synthetic")
     if faults:
-        raise CmflError(f"each split needs real and synthetic images: {', '.join(faults)} does not; {advice}")
+        raise CmflError(f"each split needs images of both classes, but {', '.join(faults)}; {advice}")
 
 
 def write(built: Built, record: Mapping[str, Any]) -> None:

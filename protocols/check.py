@@ -1,0 +1,166 @@
+"""Is a protocol fit to train and to judge on? Files, duplicates, subjects, balance, the shortcut audit."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from random import Random
+
+import numpy as np
+
+from cmfl_export.errors import CmflError
+from cmfl_export.files import write_whole
+
+from .check_report import CheckReport, Duplicate, Overlap, Problem, SplitCounts, Use
+from .duplicates import Pair, find_pairs, groups
+from .inspection import Broken, Sound, inspect_all
+from .reading import read_split
+from .schema import Sample
+from .separability import require_sklearn
+from .shortcuts import Audited, audit
+
+LIMIT = 2000
+
+_SPLITS = ("train", "dev", "eval")
+
+
+def check(
+    protocol: str | os.PathLike[str],
+    data_root: str | os.PathLike[str],
+    *,
+    shortcuts: bool = True,
+    strict: bool = False,
+    limit: int = LIMIT,
+    aligned: bool = True,
+    workers: int | None = None,
+    seed: int = 0,
+    out: str | os.PathLike[str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> CheckReport:
+    """Decodes every file of a protocol once and reports what would make its results worthless.
+
+    Args:
+        protocol: a folder with train.csv, dev.csv, eval.csv (those that exist), or one CSV file.
+        data_root: the folder that the file names are relative to.
+        shortcuts: run the shortcut audit; it needs scikit-learn.
+        strict: what is only suspicious (see `Level`) fails the check, too.
+        limit: images of each split's real class and of each of its attack types that are audited for
+            shortcuts, at most; drawn by `seed`. Duplicates are looked for among all images.
+        aligned: how the network takes the images, as in training.
+        workers: threads that decode; by default as many as there are processors.
+        seed: decides the audit's sample and folds.
+        out: writes the report there as JSON.
+        progress: called after each image with the number done and the number of all.
+
+    Raises:
+        CmflError: a CSV file is not a protocol's; the data root is no folder; scikit-learn is missing; `out`
+            cannot be written. A broken image or a leak is a finding, not an error.
+    """
+    root = Path(data_root)
+    if not root.is_dir():
+        raise CmflError(
+            f"the data root {root} is not a folder; give the folder that the file names are relative to"
+        )
+    if shortcuts:
+        require_sklearn()
+    splits = _read(Path(protocol))
+    uses = [Use(name, sample) for name, samples in splits.items() for sample in samples]
+    sampled = _sample(uses, limit, seed) if shortcuts else set()
+    found = []
+    paths = [root / use.sample.filename for use in uses]
+    audited = [number in sampled for number in range(len(uses))]
+    for inspected in inspect_all(paths, audited, aligned=aligned, workers=workers):
+        found.append(inspected)
+        if progress is not None:
+            progress(len(found), len(uses))
+    sound = [(use, one) for use, one in zip(uses, found, strict=True) if isinstance(one, Sound)]
+    report = CheckReport(
+        protocol=str(protocol),
+        data_root=str(data_root),
+        splits=tuple(_counts(name, samples) for name, samples in splits.items()),
+        problems=tuple(
+            Problem(use.split, use.sample.filename, one.reason)
+            for use, one in zip(uses, found, strict=True)
+            if isinstance(one, Broken)
+        ),
+        overlaps=_overlaps(splits),
+        duplicates=_duplicates(sound),
+        shortcuts=tuple(
+            audit(
+                [
+                    Audited(use.split, use.sample.subject, use.sample.attack_type, *one.audited)
+                    for use, one in sound
+                    if one.audited is not None
+                ],
+                seed=seed,
+            )
+        ),
+        audited=sum(one.audited is not None for _, one in sound),
+        strict=strict,
+    )
+    if out is not None:
+        write_whole(Path(out), (json.dumps(report.as_dict(), indent=2, allow_nan=False) + "\n").encode())
+    return report
+
+
+def _read(protocol: Path) -> dict[str, list[Sample]]:
+    """The splits by name; a class that is missing is a finding of the check."""
+    if not protocol.is_dir():
+        return {protocol.stem: read_split(protocol, allow_one_class=True)}
+    paths = {name: protocol / f"{name}.csv" for name in _SPLITS}
+    splits = {name: read_split(path, allow_one_class=True) for name, path in paths.items() if path.exists()}
+    if not splits:
+        raise CmflError(f"{protocol} holds none of train.csv, dev.csv and eval.csv; give a protocol's folder")
+    return splits
+
+
+def _counts(split: str, samples: Sequence[Sample]) -> SplitCounts:
+    attacks = Counter(sample.attack_type for sample in samples)
+    real = attacks.pop("", 0)
+    return SplitCounts(split, real, dict(sorted(attacks.items())))
+
+
+def _sample(uses: Sequence[Use], limit: int, seed: int) -> set[int]:
+    """The numbers of the images that are audited. Another attack type changes nothing in the other draws."""
+    strata: dict[tuple[str, str], list[int]] = {}
+    for number, use in enumerate(uses):
+        strata.setdefault((use.split, use.sample.attack_type), []).append(number)
+    chosen: set[int] = set()
+    for (split, attack), members in strata.items():
+        draw = Random(f"{seed}/{split}/{attack}")
+        chosen.update(draw.sample(members, min(limit, len(members))))
+    return chosen
+
+
+def _overlaps(splits: Mapping[str, Sequence[Sample]]) -> tuple[Overlap, ...]:
+    seen: dict[str, dict[str, None]] = {}
+    for name, samples in splits.items():
+        for sample in samples:
+            seen.setdefault(sample.subject, {})[name] = None
+    return tuple(Overlap(subject, tuple(names)) for subject, names in seen.items() if len(names) > 1)
+
+
+def _duplicates(sound: Sequence[tuple[Use, Sound]]) -> tuple[Duplicate, ...]:
+    """The groups of pictures that are the same, leaks first."""
+    if not sound:
+        return ()
+    digests = [one.digest for _, one in sound]
+    pairs = find_pairs(digests, np.stack([one.thumbnail for _, one in sound]))
+    of_member: dict[int, list[Pair]] = {}
+    for pair in pairs:
+        of_member.setdefault(pair.first, []).append(pair)
+    found = []
+    for members in groups(len(sound), pairs):
+        links = [pair for member in members for pair in of_member.get(member, ())]
+        found.append(
+            Duplicate(
+                uses=tuple(sound[member][0] for member in members),
+                identical=len({digests[member] for member in members}) == 1,
+                mirrored=any(pair.mirrored for pair in links),
+                correlation=min(pair.correlation for pair in links),
+            )
+        )
+    return tuple(sorted(found, key=lambda group: (not group.across_splits, not group.across_classes)))

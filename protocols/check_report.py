@@ -1,0 +1,277 @@
+"""What `check` found, as data, as text for the terminal, and as a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from .schema import Sample
+from .shortcuts import SEVERITY, Level, Separation
+
+_NAMED = 5
+# One class this many times larger than the other is worth a word.
+_UNBALANCED = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A row of a split."""
+
+    split: str
+    sample: Sample
+
+    def __str__(self) -> str:
+        return f"{self.split}: {self.sample.filename} ({self.sample.attack_type or 'real'})"
+
+
+@dataclass(frozen=True, slots=True)
+class SplitCounts:
+    """How many images a split has of each kind."""
+
+    split: str
+    real: int
+    attacks: dict[str, int]
+
+    @property
+    def synthetic(self) -> int:
+        return sum(self.attacks.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A file that cannot be used."""
+
+    split: str
+    filename: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """A subject who is in more than one split."""
+
+    subject: str
+    splits: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """Files that show the same picture; `correlation` is the least alike pair's, 1 for identical bytes."""
+
+    uses: tuple[Use, ...]
+    identical: bool
+    mirrored: bool
+    correlation: float
+
+    @property
+    def across_splits(self) -> bool:
+        return len({use.split for use in self.uses}) > 1
+
+    @property
+    def across_classes(self) -> bool:
+        return len({use.sample.is_real for use in self.uses}) > 1
+
+    @property
+    def leaks(self) -> bool:
+        return self.across_splits or self.across_classes
+
+    @property
+    def how(self) -> str:
+        if self.identical:
+            return "identical files"
+        return f"near-identical{', mirrored' if self.mirrored else ''} ({self.correlation:.2f})"
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """The findings on a protocol; `shortcuts` is worst first and empty when there was no audit.
+
+    `audited` is the number of images in the audit's sample.
+    """
+
+    protocol: str
+    data_root: str
+    splits: tuple[SplitCounts, ...]
+    problems: tuple[Problem, ...]
+    overlaps: tuple[Overlap, ...]
+    duplicates: tuple[Duplicate, ...]
+    shortcuts: tuple[Separation, ...]
+    audited: int
+    strict: bool
+
+    @property
+    def images(self) -> int:
+        return sum(split.real + split.synthetic for split in self.splits)
+
+    @property
+    def failures(self) -> list[str]:
+        """Why the protocol may not be used as it is; empty when it may."""
+        leaks = [duplicate for duplicate in self.duplicates if duplicate.leaks]
+        across_splits = sum(duplicate.across_splits for duplicate in leaks)
+        one_class = [split.split for split in self.splits if split.split != "eval" and _lacks_class(split)]
+        fatal = [Level.SHORTCUT, Level.SUSPICIOUS] if self.strict else [Level.SHORTCUT]
+        return [
+            text
+            for count, text in (
+                (len(self.problems), f"{_number(self.problems, 'file')} cannot be used"),
+                (len(one_class), f"only one class in {', '.join(one_class)}"),
+                (len(self.overlaps), f"leakage: {_number(self.overlaps, 'subject')} in two splits"),
+                (across_splits, f"leakage: {across_splits} pictures in two splits"),
+                (
+                    len(leaks) - across_splits,
+                    f"leakage: {len(leaks) - across_splits} pictures in both classes of a split",
+                ),
+                *((1, f"{level}: {', '.join(self._named(level))}") for level in fatal if self._named(level)),
+            )
+            if count
+        ]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What to look into."""
+        within = sum(not duplicate.leaks for duplicate in self.duplicates)
+        levels = [Level.WEAK] if self.strict else [Level.SUSPICIOUS, Level.WEAK]
+        found = [f"{level}: {', '.join(self._named(level))}" for level in levels if self._named(level)]
+        if within:
+            found.append(f"{within} pictures more than once within a split and class")
+        return found + [f"{split.split} is unbalanced" for split in self.splits if _unbalanced(split)]
+
+    @property
+    def ok(self) -> bool:
+        return not self.failures
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, in JSON's types."""
+        verdict = {"ok": self.ok, "failures": self.failures, "warnings": self.warnings}
+        return verdict | asdict(self)
+
+    def lines(self) -> list[str]:
+        """The report for the terminal: sections, worst findings first, and the verdict in the last line."""
+        return [
+            f"{self.protocol}: {self.images} images in {self.data_root}",
+            *self._counts_lines(),
+            "",
+            *self._problem_lines(),
+            *self._overlap_lines(),
+            *self._duplicate_lines(),
+            *self._shortcut_lines(),
+            "",
+            *(f"warning: {warning}" for warning in self.warnings),
+            f"NOT OK: {'; '.join(self.failures)}" if self.failures else "ok: nothing speaks against it",
+        ]
+
+    def _named(self, level: Level) -> list[str]:
+        """The properties at this level somewhere and nowhere worse."""
+        return [worst.property for worst in self._worst() if worst.level is level]
+
+    def _worst(self) -> list[Separation]:
+        """Each property's worst result."""
+        worst: dict[str, Separation] = {}
+        for result in self.shortcuts:
+            worst.setdefault(result.property, result)
+        return list(worst.values())
+
+    def _counts_lines(self) -> Iterator[str]:
+        rows = [
+            [
+                split.split,
+                str(split.real),
+                str(split.synthetic),
+                ", ".join(f"{name} {count}" for name, count in split.attacks.items()),
+            ]
+            for split in self.splits
+        ]
+        yield from _table([["split", "real", "synthetic", "attack types"], *rows], numbers=(1, 2))
+
+    def _problem_lines(self) -> Iterator[str]:
+        if not self.problems:
+            yield "files       all there and readable"
+            return
+        yield f"files       {len(self.problems)} of {self.images} cannot be used"
+        yield from _few([f"{one.split}: {one.filename} ({one.reason})" for one in self.problems])
+
+    def _overlap_lines(self) -> Iterator[str]:
+        if not self.overlaps:
+            yield "subjects    none in two splits"
+            return
+        yield f"subjects    {len(self.overlaps)} in two splits"
+        yield from _few([f"{one.subject} ({', '.join(one.splits)})" for one in self.overlaps])
+
+    def _duplicate_lines(self) -> Iterator[str]:
+        kinds = (
+            ("in two splits", [one for one in self.duplicates if one.across_splits]),
+            (
+                "in both classes of a split",
+                [one for one in self.duplicates if one.across_classes and not one.across_splits],
+            ),
+            ("within a split and class", [one for one in self.duplicates if not one.leaks]),
+        )
+        if not self.duplicates:
+            yield "duplicates  none, identical or near-identical"
+        for where, found in kinds:
+            if found:
+                yield f"duplicates  {_number(found, 'picture')} {where}"
+                yield from _few([f"{one.how}: {_members(one.uses)}" for one in found])
+
+    def _shortcut_lines(self) -> Iterator[str]:
+        if not self.shortcuts:
+            yield "shortcuts   not audited"
+            return
+        yield (
+            f"shortcuts   how well one property alone tells the classes apart, on {self.audited} images "
+            "(AUC: 0.5 not at all, 1 perfectly; with its 99.9 % interval)"
+        )
+        header = ["verdict", "property", "AUC", "interval", "worst in", "real", "synthetic"]
+        worst = self._worst()
+        rows = [
+            [
+                one.level.upper() if SEVERITY[one.level] > SEVERITY[Level.WEAK] else str(one.level),
+                one.property,
+                f"{one.auc:.3f}",
+                f"{one.low:.2f}-{one.high:.2f}",
+                one.split + (f", {one.attack_type}" if one.attack_type else ""),
+                one.real,
+                one.synthetic,
+            ]
+            for one in worst
+        ]
+        yield from _table([header, *rows], numbers=(2,))
+        for one in worst:
+            if one.level is not Level.OK:
+                yield f"  {one.property}: {one.advice}"
+
+
+def _lacks_class(split: SplitCounts) -> bool:
+    return split.real == 0 or split.synthetic == 0
+
+
+def _unbalanced(split: SplitCounts) -> bool:
+    small, large = sorted((split.real, split.synthetic))
+    return 0 < small * _UNBALANCED < large
+
+
+def _number(items: Sequence[object], name: str) -> str:
+    return f"{len(items)} {name}{'' if len(items) == 1 else 's'}"
+
+
+def _members(uses: Sequence[Use]) -> str:
+    rest = len(uses) - 3
+    return " = ".join(map(str, uses[:3])) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _few(lines: Sequence[str]) -> Iterator[str]:
+    yield from (f"  {line}" for line in lines[:_NAMED])
+    if len(lines) > _NAMED:
+        yield f"  and {len(lines) - _NAMED} more"
+
+
+def _table(rows: Sequence[Sequence[str]], numbers: Sequence[int]) -> Iterator[str]:
+    """Aligned columns; those of `numbers` to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [
+            cell.rjust(width) if number in numbers else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        yield ("  " + "  ".join(cells)).rstrip()

@@ -1,0 +1,75 @@
+"""Each file of a protocol read once: is it sound, what is it, what does it look like?"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from cmfl_export.images import MAX_FILE_BYTES, ImageError, open_rgb
+
+from .duplicates import thumbnail
+from .encoding import Encoding, read_encoding
+from .traces import Traces, measure
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """What is kept of a file that decodes: some 1.5 kB, and 4 kB where it is part of the audit's sample."""
+
+    digest: bytes  # SHA-256
+    thumbnail: npt.NDArray[np.uint8]  # [32, 32], grey
+    audited: tuple[Encoding, Traces] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A file that cannot be used, and why."""
+
+    reason: str
+
+
+Inspected = Sound | Broken
+
+
+def inspect(path: Path, *, audited: bool, aligned: bool) -> Inspected:
+    """Reads and decodes one file; with `audited` also its header and the traces in its pixels."""
+    content = _content(path)
+    try:
+        image = open_rgb(content)
+    except ImageError as error:
+        return Broken(error.message)
+    if not isinstance(content, bytes):
+        # It could not be read a moment ago, and now it can: something is writing to it.
+        return Broken("changed while it was read")
+    found = (read_encoding(content), measure(image, aligned=aligned)) if audited else None
+    return Sound(hashlib.sha256(content).digest(), thumbnail(image), found)
+
+
+def inspect_all(
+    paths: Sequence[Path], audited: Sequence[bool], *, aligned: bool, workers: int | None
+) -> Iterator[Inspected]:
+    """`inspect` for every path, in order, on threads (as many as there are processors by default)."""
+    pool = ThreadPoolExecutor(workers or os.cpu_count() or 1, thread_name_prefix="cmfl-check")
+    try:
+        yield from pool.map(
+            lambda path, sampled: inspect(path, audited=sampled, aligned=aligned), paths, audited
+        )
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _content(path: Path) -> bytes | Path:
+    """The bytes of the file; where they cannot be had the path, for the decoder to say why."""
+    try:
+        if path.is_file() and path.stat().st_size <= MAX_FILE_BYTES:
+            return path.read_bytes()
+    except OSError:
+        pass
+    return path

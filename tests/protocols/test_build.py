@@ -143,7 +143,7 @@ def test_a_held_out_twin_of_a_known_face_is_left_out(tmp_path: Path) -> None:
     read_protocol(root / "p")
 
 
-_folders = st.lists(
+_images = st.lists(
     st.tuples(st.sampled_from(["real", "sg2", "sg3"]), st.integers(0, 25), st.integers(0, 2)),
     max_size=40,
     unique=True,
@@ -151,45 +151,46 @@ _folders = st.lists(
 
 
 @settings(deadline=None, max_examples=20)
-@given(first=_folders, more=_folders, hold_out=st.sampled_from([[], ["sg3"]]), balance=st.booleans())
-def test_more_images_move_nobody(
+@given(
+    first=_images,
+    more=_images,
+    hold_out=st.sampled_from([[], ["sg3"]]),
+    subject=st.sampled_from([None, SUBJECT]),
+    balance=st.booleans(),
+)
+def test_more_images_and_folders_move_nobody(
     first: list[tuple[str, int, int]],
     more: list[tuple[str, int, int]],
     hold_out: list[str],
+    subject: str | None,
     balance: bool,
 ) -> None:
-    # Enough of each kind that no split lacks a class.
-    base = {kind: [f"p{person}_base.png" for person in range(100, 140)] for kind in ("real", "sg2")}
-    base["sg3"] = ["p200_base.png"]
-
-    def build_with(images: Iterable[tuple[str, int, int]], attacks: list[str]) -> dict[str, str]:
+    def add_and_build(images: Iterable[tuple[str, int, int]], *attacks: str) -> dict[str, str]:
         for kind, person, image in images:
-            plant(root, {kind: [f"p{person}_{image}.png"]})
-        return by_file(
-            build(
-                root,
-                root / "p",
-                real=["real"],
-                attacks=[(name, name) for name in attacks],
-                subject=SUBJECT,
-                hold_out=hold_out,
-                balance=balance,
-                force=True,
-            )
+            plant(data, {kind: [f"p{person}_{image}.png"]})
+        built = build(
+            data,
+            data / "p",
+            real=["real"],
+            attacks=[(name, name) for name in attacks],
+            subject=subject,
+            hold_out=hold_out,
+            balance=balance,
+            force=True,
         )
+        return by_file(built)
 
     with tempfile.TemporaryDirectory() as folder:
-        root = plant(Path(folder), base)
-        before = build_with(first, ["sg2", "sg3"])
-        after = build_with(more, ["sg2", "sg3", *(["sg4"] if (root / "sg4").exists() else [])])
-        plant(root, {"sg4": ["p3_0.png", "p150_0.png"]})
-        with_a_new_folder = build_with([], ["sg2", "sg3", "sg4"])
-    for later in (after, with_a_new_folder):
-        assert {name: later[name] for name in before if name in later} == {
-            name: split for name, split in before.items() if name in later
-        }
+        # Enough of each kind that no split lacks a class.
+        base = {kind: [f"p{person}_9.png" for person in range(100, 140)] for kind in ("real", "sg2")}
+        data = plant(Path(folder), base | {"sg3": ["p200_9.png"]})
+        before = add_and_build(first, "sg2", "sg3")
+        after = add_and_build(more, "sg2", "sg3")
+        in_the_end = add_and_build([("sg4", 3, 0), ("sg4", 150, 0)], "sg2", "sg3", "sg4")
+    for earlier, later in ((before, after), (after, in_the_end), (before, in_the_end)):
+        assert all(earlier[name] == later[name] for name in earlier if name in later)
     if not balance and not hold_out:
-        assert before.items() <= after.items() <= with_a_new_folder.items()
+        assert before.items() <= after.items() <= in_the_end.items()
 
 
 def test_order_and_place_do_not_matter(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

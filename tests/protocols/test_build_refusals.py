@@ -29,7 +29,7 @@ def snapshot(folder: Path) -> dict[str, bytes]:
 
 
 def refusal(root: Path, out: str = "p", **options: Any) -> str:
-    given = {"real": ["real"], "attacks": [("a", "fake")]} | options
+    given: dict[str, Any] = {"real": ["real"], "attacks": [("a", "fake")]} | options
     before = snapshot(root.parent)
     with pytest.raises(CmflError) as caught:
         build(given.pop("data_root", root), root / out, **given)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import BatchSize, DataRoot, Model, Progress, Protocol, Provider, Threads, Workers
+from .options import DATA_ROOT, PROTOCOL, BatchSize, Model, Progress, Provider, Threads, Workers
 
 
 def evaluate(
@@ -15,8 +15,8 @@ def evaluate(
     models: Annotated[
         list[Path] | None, typer.Argument(metavar="[MODEL]...", help="Exported .onnx files to compare.")
     ] = None,
-    protocol: Protocol = None,
-    data_root: DataRoot = None,
+    protocol: Annotated[Path | None, PROTOCOL] = None,
+    data_root: Annotated[Path | None, DATA_ROOT] = None,
     split: Annotated[str, typer.Option(help="Which file of a protocol folder.")] = "eval",
     scores: Annotated[
         list[Path] | None,
@@ -64,8 +64,8 @@ def evaluate(
 def calibrate(
     model: Model,
     out: Annotated[Path, typer.Option("--out", "-o", help="The .onnx file to write.")],
-    protocol: Protocol,
-    data_root: DataRoot,
+    protocol: Annotated[Path, PROTOCOL],
+    data_root: Annotated[Path, DATA_ROOT],
     at: Annotated[str, typer.Option(help="The threshold's rule: d-eer, apcer:0.05 or bpcer:0.01.")] = "d-eer",
     split: Annotated[str, typer.Option(help="Which file of a protocol folder.")] = "dev",
     provider: Provider = "auto",

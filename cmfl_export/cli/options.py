@@ -25,8 +25,8 @@ Inputs = Annotated[
     ),
 ]
 
-Protocol = Annotated[Path | None, typer.Option(help="A protocol CSV, or a folder of them.")]
-DataRoot = Annotated[Path | None, typer.Option(help="What the protocol's file names are relative to.")]
+PROTOCOL = typer.Option(help="A protocol CSV, or a folder of them.")
+DATA_ROOT = typer.Option(help="What the protocol's file names are relative to.")
 BatchSize = Annotated[int | None, typer.Option(help="Images a run; 8 on the CPU, 64 on a GPU.")]
 Workers = Annotated[int | None, typer.Option(help="Decoding threads.")]
 Progress = Annotated[bool | None, typer.Option(help="Progress bar on standard error.")]

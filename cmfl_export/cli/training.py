@@ -10,13 +10,13 @@ from typing import Annotated
 import typer
 
 from ..errors import need
-from .options import DataRoot
+from .options import DATA_ROOT
 
 
 def train(
     out: Annotated[Path, typer.Option("--out", "-o", help="Run folder to write.")],
     protocol: Annotated[Path | None, typer.Option(help="Folder with train.csv and dev.csv.")] = None,
-    data_root: DataRoot = None,
+    data_root: Annotated[Path | None, DATA_ROOT] = None,
     preset: Annotated[str | None, typer.Option(help="paper: the official training script's values.")] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file, as config.toml of a run folder.")] = None,
     resume: Annotated[

@@ -12,7 +12,8 @@ import typer
 
 from ..errors import CmflError
 from .evaluation import calibrate, evaluate
-from .model import doctor, export, predict, show, verify
+from .model import doctor, explain, export, predict, show, verify
+from .protocol import app as protocol
 from .training import demo, simulate, train
 
 app = typer.Typer(
@@ -23,8 +24,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 # In the order of the help.
-for command in (train, export, predict, verify, show, evaluate, calibrate, simulate, demo, doctor):
+for command in (train, export, predict, explain, evaluate, calibrate, verify, show, simulate, demo, doctor):
     app.command()(command)
+app.add_typer(protocol, name="protocol")
 
 
 def main() -> None:

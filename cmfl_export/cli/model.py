@@ -1,4 +1,4 @@
-"""Commands on an exported model: export, predict, verify, show, doctor."""
+"""Commands on an exported model: export, predict, explain, verify, show, doctor."""
 
 from __future__ import annotations
 
@@ -62,6 +62,12 @@ def predict(
     max_pixels: Annotated[int | None, typer.Option(help="Larger images get the status too_large.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an output that was cut off.")] = False,
     progress: Progress = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Also write a page to look through the images, one .html file.")
+    ] = None,
+    report_images: Annotated[
+        int, typer.Option(help="Most images with pictures on that page; the others have text alone.")
+    ] = 5000,
 ) -> None:
     """Score images; one row for each input, in order."""
     from ..images import DEFAULT_MAX_PIXELS
@@ -83,11 +89,32 @@ def predict(
         max_pixels=DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels,
         resume=resume,
         progress=progress,
+        report=report,
+        report_images=report_images,
     )
     for line in summary.lines():
         typer.echo(line, err=True)
     if summary.failed:
         raise typer.Exit(1)
+
+
+def explain(
+    model: Model,
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="One image file.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The figure to write: .png, .svg or .pdf.")],
+    provider: Provider = "auto",
+    threads: Threads = None,
+    threshold: Annotated[float | None, typer.Option(help="Instead of the model's own.")] = None,
+    aligned: Annotated[bool | None, typer.Option(help="Instead of the model's own geometry.")] = None,
+) -> None:
+    """Draw what the model saw in one image: spectrum, heatmaps and scores in one figure."""
+    from ..explain import explain as run
+
+    explanation = run(
+        model, image, out, provider=provider, threads=threads, threshold=threshold, aligned=aligned
+    )
+    for line in explanation.lines():
+        typer.echo(line)
 
 
 def verify(

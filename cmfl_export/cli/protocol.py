@@ -1,0 +1,129 @@
+"""Commands on protocols: protocol build, protocol check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import CmflError
+from .options import DATA_ROOT, Progress, Workers
+
+app = typer.Typer(help="Who is in train, dev and eval: build and check protocols.", no_args_is_help=True)
+
+
+@app.command()
+def build(
+    out: Annotated[Path, typer.Option("--out", "-o", help="The protocol's folder.")],
+    data_root: Annotated[Path, DATA_ROOT],
+    real: Annotated[
+        list[Path] | None, typer.Option(metavar="DIR", help="Folder of real images; again for more.")
+    ] = None,
+    attack: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=DIR", help="An attack and a folder of its images; again for more."),
+    ] = None,
+    definition: Annotated[
+        str | None,
+        typer.Option(help="Instead: stylegan2, stylegan3, swagan (the paper's), or a TOML file like theirs."),
+    ] = None,
+    hold_out: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="An attack for eval alone; again for more.")
+    ] = None,
+    subject: Annotated[
+        str | None,
+        typer.Option(metavar="REGEX", help="Its group is the subject in a file name; else each file is one."),
+    ] = None,
+    subject_table: Annotated[
+        Path | None, typer.Option(help="Instead: a CSV with the columns filename,subject.")
+    ] = None,
+    shares: Annotated[str, typer.Option(help="Of train, dev and eval.")] = "0.7,0.15,0.15",
+    balance: Annotated[bool, typer.Option(help="Cut both classes of a split to the smaller.")] = True,
+    salt: Annotated[str | None, typer.Option(help="Another salt gives another split.")] = None,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Build a definition from the files that are there.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the protocol in that folder.")] = False,
+) -> None:
+    """Make train.csv, dev.csv and eval.csv from folders, or by a definition; no subject is in two of them."""
+    if definition is not None:
+        if real or attack:
+            raise CmflError("give either --definition or the folders with --real and --attack")
+        from protocols.from_definition import build_definition
+
+        built = build_definition(definition, data_root, out, allow_missing=allow_missing, force=force)
+    else:
+        from protocols.build import build as run
+        from protocols.splitting import SALT
+
+        built = run(
+            data_root,
+            out,
+            real=real or [],
+            attacks=[_pair(text) for text in attack or []],
+            subject=subject,
+            subject_table=subject_table,
+            shares=_shares(shares),
+            hold_out=hold_out or [],
+            balance=balance,
+            salt=SALT if salt is None else salt,
+            force=force,
+        )
+    for line in built.lines():
+        typer.echo(line)
+    if not built.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def check(
+    protocol: Annotated[Path, typer.Argument(metavar="PROTOCOL", help="A protocol folder, or one CSV.")],
+    data_root: Annotated[Path, DATA_ROOT],
+    shortcuts: Annotated[bool, typer.Option(help="Audit what else tells the classes apart.")] = True,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="What is only suspicious fails the check, too.")
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option(help="Images of each class and attack type that are audited, at most.")
+    ] = None,
+    aligned: Annotated[bool, typer.Option(help="How the network takes the images.")] = True,
+    seed: Annotated[int, typer.Option(help="Of the audit's sample.")] = 0,
+    workers: Workers = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Also write the report as JSON.")] = None,
+    progress: Progress = None,
+) -> None:
+    """Look for leaks, broken files and shortcuts; exit code 1 where there are any."""
+    from protocols.check import LIMIT
+    from protocols.check import check as run
+
+    report = run(
+        protocol,
+        data_root,
+        shortcuts=shortcuts,
+        strict=strict,
+        limit=LIMIT if limit is None else limit,
+        aligned=aligned,
+        seed=seed,
+        workers=workers,
+        out=out,
+        progress=progress,
+    )
+    for line in report.lines():
+        typer.echo(line)
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+def _shares(text: str) -> list[float]:
+    try:
+        return [float(share) for share in text.split(",")]
+    except ValueError as error:
+        raise CmflError(f"--shares takes three numbers, such as 0.7,0.15,0.15, not {text!r}") from error
+
+
+def _pair(text: str) -> tuple[str, Path]:
+    name, separator, folder = text.partition("=")
+    if not separator or not folder:
+        raise CmflError(f"--attack takes NAME=DIR, not {text!r}")
+    return name, Path(folder)

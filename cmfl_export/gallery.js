@@ -1,8 +1,8 @@
 "use strict";
 
 const PER_PAGE = 60;
-const PLACES = ["upper left", "top", "upper right", "left", "centre", "right",
-  "lower left", "bottom", "lower right"];
+const PLACES = ["in the upper left", "at the top", "in the upper right", "on the left", "in the centre",
+  "on the right", "in the lower left", "at the bottom", "in the lower right"];
 
 const element = (id) => document.getElementById(id);
 const report = JSON.parse(element("report").textContent);
@@ -24,7 +24,7 @@ function make(tag, attributes = {}, ...children) {
   return made;
 }
 
-const score = (value) => (value === null ? "none" : value.toFixed(3));
+const score = (value) => (value < 0.0005 ? "<0.001" : value >= 0.9995 ? ">0.999" : value.toFixed(3));
 const call = (value) => (value >= report.threshold ? "real" : "synthetic");
 const verdict = (row) => row.decision ?? row.status;
 const heads = (row) => HEADS.map((name, head) => [name, row.scores[head]]).filter(([, value]) => value !== null);
@@ -104,7 +104,7 @@ function card(row, place) {
   const text = make("div", { class: "card-text" }, make("div", { class: "verdict" }, badge(row), ...(
     row.decision ? [make("strong", {}, score(row.scores[0]))] : [])));
   for (const [name, value] of heads(row).slice(1)) {
-    text.append(make("div", { class: "score" }, make("span", {}, name), bar(value), make("span", {}, score(value))));
+    text.append(make("div", { class: "score" }, make("span", {}, name), make("span", {}, score(value)), bar(value)));
   }
   if (row.disagree) text.append(make("span", { class: "differ" }, "Branches disagree"));
   text.append(make("bdi", { class: "path", title: row.path }, row.name));
@@ -128,8 +128,8 @@ function addPager(pager) {
       element("filters").scrollIntoView();
     }
   };
-  const previous = make("button", { type: "button" }, "Previous page");
-  const next = make("button", { type: "button" }, "Next page");
+  const previous = make("button", { type: "button", "aria-label": "Previous page" }, "Previous");
+  const next = make("button", { type: "button", "aria-label": "Next page" }, "Next");
   const field = make("input", { type: "number", min: 1, value: 1 });
   const last = make("span");
   previous.addEventListener("click", () => turn(-1));
@@ -148,14 +148,17 @@ function detail(place) {
   shown = place;
   const row = matching[place];
   const saved = picture(row);
-  const score0 = row.decision ? `, P(real) ${score(row.scores[0])}` : "";
   element("detail-name").replaceChildren(make("bdi", {}, row.name));
-  element("detail-place").textContent =
-    `${whole.format(place + 1)} of ${whole.format(matching.length)}: ${verdict(row)}${score0}`;
+  const path = make("bdi", { class: "path" }, row.path);
+  element("detail-path").replaceChildren(
+    row.link ? make("a", { href: row.link, target: "_blank", rel: "noreferrer" }, path) : path);
+  element("detail-place").replaceChildren(
+    `${whole.format(place + 1)} of ${whole.format(matching.length)}, input ${whole.format(row.number)} `, badge(row),
+    row.decision ? ` P(real) ${score(row.scores[0])}` : "",
+    ...(row.disagree ? [" ", make("span", { class: "differ" }, "Branches disagree")] : []));
   element("detail-pictures").replaceChildren(...pictures(row, saved));
   element("detail-controls").hidden = !saved || Object.keys(saved.heatmaps).length === 0;
   element("detail-scores").replaceChildren(...(row.decision ? [scoreTable(row)] : []));
-  element("detail-facts").replaceChildren(...facts(row));
   element("previous").setAttribute("aria-disabled", place === 0);
   element("next").setAttribute("aria-disabled", place === matching.length - 1);
   const dialog = element("detail");
@@ -208,27 +211,18 @@ function strongest(levels) {
   const at = levels.indexOf(Math.max(...levels));
   if (!levels[at]) return "no evidence anywhere";
   const third = (place) => Math.min(2, Math.floor(place / 14 * 3));
-  return `strongest at the ${PLACES[3 * third(Math.floor(at / 14)) + third(at % 14)]}`;
+  return `strongest ${PLACES[3 * third(Math.floor(at / 14)) + third(at % 14)]}`;
 }
 
 function scoreTable(row) {
   const body = make("tbody");
   for (const [name, value] of heads(row)) {
-    body.append(make("tr", {}, make("th", { scope: "row" }, name), make("td", { class: "number" }, value.toFixed(4)),
+    body.append(make("tr", {}, make("th", { scope: "row" }, name), make("td", { class: "number" }, value.toFixed(6)),
       make("td", { class: "wide" }, bar(value)), make("td", {}, call(value))));
   }
   const titles = [["Score", ""], ["P(real)", "number"], [`Threshold ${+report.threshold.toPrecision(4)}`, ""], ["Side", ""]];
   const head = make("thead", {}, make("tr", {}, ...titles.map(([title, kind]) => make("th", { scope: "col", class: kind }, title))));
   return make("table", {}, make("caption", { class: "hidden" }, "Scores"), head, body);
-}
-
-function facts(row) {
-  const path = make("bdi", { class: "path" }, row.path);
-  const items = [["Decision", badge(row)], ["Input", whole.format(row.number)],
-    ["File", row.link ? make("a", { href: row.link, target: "_blank", rel: "noreferrer" }, path) : path]];
-  if (row.error) items.push(["Reason", row.error]);
-  if (row.disagree) items.push(["Branches", "They disagree"]);
-  return items.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)));
 }
 
 function step(by) {
@@ -250,7 +244,9 @@ if (!report.branches) {
   for (const order of ["rgb", "spectrum", "difference"]) document.querySelector(`#sort [value=${order}]`).remove();
 }
 document.querySelectorAll(".pager").forEach(addPager);
-element("filters").addEventListener("input", update);
+// A text field changes once more when it loses the focus; new cards under the pointer would swallow the click.
+element("filters").addEventListener("input", (event) => event.target.tagName === "SELECT" || update());
+element("filters").addEventListener("change", (event) => event.target.tagName !== "SELECT" || update());
 element("filters").addEventListener("submit", (event) => event.preventDefault());
 // The fields have their first values again only after the event.
 element("filters").addEventListener("reset", () => setTimeout(update));

@@ -117,7 +117,7 @@ def _notes(album: Album, detector: Detector, pictures: int, complete: bool) -> s
             f"{album.earlier:,} rows were scored by an earlier run, which this one resumed; "
             "they have scores but no pictures."
         )
-    lacking = _lacking(detector)
+    lacking = heat.lacking(detector.card)
     if lacking:
         notes.append(
             f"This model puts out no {' and no '.join(lacking)}. To see them here, export it with: "
@@ -136,13 +136,6 @@ def _notes(album: Album, detector: Detector, pictures: int, complete: bool) -> s
     return f'<p class="note">{escape(detector.card.intended_use)}</p>\n{warnings}'
 
 
-def _lacking(detector: Detector) -> list[str]:
-    """The optional outputs that the model could have and has not."""
-    outputs = detector.card.outputs
-    lacking = [] if any(name.startswith("heatmap_") for name in outputs) else ["heatmap"]
-    return lacking + (["spectrum"] if detector.card.spectra != "rgb" and "spectrum" not in outputs else [])
-
-
 def _counts(album: Album, detector: Detector) -> Html:
     counts: dict[str, object] = {
         "Inputs": f"{album.total:,}",
@@ -157,7 +150,7 @@ def _counts(album: Album, detector: Detector) -> Html:
 
 def _histogram(album: Album) -> str:
     """Bars of synthetic and, upon them, real images by score, with the threshold."""
-    width, height, left, top = 640, 110, 44, 18
+    width, height, left, top = 640, 110, 48, 30
     step = width / BINS
     most = max(1, int(album.histogram.sum(axis=0).max()))
     bars = []
@@ -174,7 +167,8 @@ def _histogram(album: Album) -> str:
                     f"<title>{count:,} {kind}, P(real) {low:.3f} to {high:.3f}</title></rect>\n"
                 )
     ticks = "".join(
-        f'<text x="{left + share * width:.0f}" y="{top + height + 16}" text-anchor="middle">{share:g}</text>'
+        f'<text class="below" x="{left + share * width:.0f}" y="{top + height + 5}" text-anchor="middle">'
+        f"{share:g}</text>"
         for share in (0, 0.25, 0.5, 0.75, 1)
     )
     line = left + album.threshold * width
@@ -182,7 +176,7 @@ def _histogram(album: Album) -> str:
     spoken = ", ".join(f"{count} from {place / 10:g}" for place, count in enumerate(tenths) if count)
     label = f"Histogram of P(real), images by tenths: {spoken or 'none'}; threshold {album.threshold:.4g}"
     return (
-        f'<figure class="histogram"><svg viewBox="0 0 {left + width + 20} {top + height + 24}" role="img" '
+        f'<figure class="histogram"><svg viewBox="0 0 {left + width + 20} {top + height + 30}" role="img" '
         f'aria-label="{escape(label)}">\n'
         f'<path d="M{left} {top}V{top + height}H{left + width}"/>'
         f'<text x="{left - 6}" y="{top + 9}" text-anchor="end">{most:,}</text>'

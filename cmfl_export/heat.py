@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from .card import ModelCard
+
 # Red, green, blue and opacity at equal steps from no evidence to the strongest. Light and opacity both grow,
 # so that the order is seen without telling the colours apart.
 _STEPS = np.array(
-    [[60, 0, 110, 0], [120, 10, 150, 90], [205, 35, 125, 170], [245, 115, 55, 215], [255, 225, 75, 235]]
+    [[130, 60, 190, 0], [150, 40, 170, 85], [215, 45, 125, 165], [250, 120, 55, 210], [255, 230, 80, 235]]
 )
 
 
@@ -19,6 +21,12 @@ def colours() -> NDArray[np.uint8]:
     """The colour scale of heatmaps: uint8 [256, 4], red, green, blue and opacity, from 0 to the peak."""
     at, places = np.linspace(0, 1, 256), np.linspace(0, 1, len(_STEPS))
     return _bytes(np.stack([np.interp(at, places, channel) for channel in _STEPS.T], axis=-1))
+
+
+def lacking(card: ModelCard) -> list[str]:
+    """The outputs for pictures that a model of this kind could have and this one has not."""
+    missing = [] if any(name.startswith("heatmap_") for name in card.outputs) else ["heatmap"]
+    return missing + (["spectrum"] if card.spectra != "rgb" and "spectrum" not in card.outputs else [])
 
 
 def levels(heatmap: NDArray[np.floating]) -> NDArray[np.uint8]:
@@ -62,7 +70,7 @@ def grey_spectrum(spectrum: NDArray[np.floating]) -> NDArray[np.uint8]:
 def jpeg(picture: NDArray[np.uint8], quality: int) -> bytes:
     """A JPEG file of uint8 [H, W, 3] RGB or [H, W] grey."""
     stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, "JPEG", quality=quality, optimize=True)
+    Image.fromarray(picture).save(stream, "JPEG", quality=quality)
     return stream.getvalue()
 
 

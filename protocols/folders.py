@@ -78,7 +78,10 @@ def images_in(root: Path, folders: Iterable[Folder]) -> Images:
     for folder in folders:
         names = names_in(root, folder.name)
         if not names:
-            raise CmflError(f"no image found in {root / folder.name}; its files need an image's extension")
+            raise CmflError(
+                f"no image found in {root / folder.name}; it must be readable and hold files with an image's "
+                "extension"
+            )
         for name in names:
             _refuse_two_kinds(name, attack_of.setdefault(name, folder.attack), name, folder.attack)
 

@@ -203,7 +203,13 @@ def test_order_and_place_do_not_matter(root: Path, tmp_path: Path, monkeypatch: 
 
     build(root, tmp_path / "a", real=["real"], attacks=ATTACKS, hold_out=["sg3"])
     folders: list[tuple[str, str | Path]] = [("sg3", link / "fake" / "sg3"), ("sg2", elsewhere / "fake/sg2/")]
-    build(link, tmp_path / "b", real=[elsewhere / "real", link / "real"], attacks=folders, hold_out=["sg3"])
+    build(
+        link,
+        tmp_path / "b",
+        real=[elsewhere / "real", link / "real"],
+        attacks=folders,
+        hold_out=["sg3", "sg3"],
+    )
     monkeypatch.chdir(elsewhere / "fake")
     build(
         "..", tmp_path / "c", real=["../real"], attacks=[("sg2", "sg2"), ("sg3", "./sg3")], hold_out=["sg3"]
@@ -218,10 +224,14 @@ def test_a_relative_folder_is_looked_for_here_and_then_in_the_root(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant(tmp_path, {"real": ["stray.png"]})
+    plant(root, {"sg2": ["stray.png"]})
     monkeypatch.chdir(tmp_path)
+    # The one here is outside the data root.
     built = build("data", "p", real=["real"], attacks=[("sg2", "data/fake/sg2")])
     assert "stray.png" not in str(built.splits)
     assert (tmp_path / "p" / "train.csv").is_file()
+    monkeypatch.chdir(root / "fake")
+    assert build(root, tmp_path / "q", real=["real"], attacks=[("sg2", "sg2")]).splits == built.splits
 
 
 def test_the_record_is_enough_to_build_it_again(root: Path) -> None:

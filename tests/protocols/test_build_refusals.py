@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,19 @@ def test_a_split_that_lacks_a_class_is_named(root: Path) -> None:
     assert re.search(r"but dev has \d+ real and 0 synthetic, eval has \d+ real and 0 synthetic; give", text)
     assert text.endswith("give more images or subjects, or other shares than 0.7/0.15/0.15")
     assert "dev has 0 real and " in refusal(root, real=["few"], attacks=[("a", "fake")])
+
+
+def test_a_folder_that_cannot_be_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scandir = os.scandir
+
+    def deny(path: str) -> Any:
+        if Path(path) == root / "real":
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", deny)
+    with pytest.raises(CmflError, match=r"no image found in .*real; it must be readable"):
+        build(root, root / "p", real=["real"], attacks=[("a", "fake")])
 
 
 def test_links_to_a_file_of_another_kind(root: Path) -> None:

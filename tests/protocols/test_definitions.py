@@ -39,7 +39,7 @@ eval = 10
 [[source]]
 folder = "other"
 attack = "new"
-file = "*.jpg"
+file = "?.jpg"
 eval = 6
 """
 
@@ -53,7 +53,7 @@ def definition(tmp_path: Path, text: str = SMALL) -> Path:
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     seeds = [f"seed{number}.png" for number in range(20)]
-    others = [*(f"sub/{number}.jpg" for number in range(9)), "not.png"]
+    others = [*(f"sub/{number}.jpg" for number in range(9)), "not.png", "10.jpg"]
     return plant(tmp_path / "data", {"real": numbered(30), "sg": seeds, "other": others})
 
 
@@ -160,6 +160,7 @@ def test_a_missing_file_moves_no_other(root: Path, tmp_path: Path) -> None:
     whole = build_definition(definition(tmp_path), root, tmp_path / "a")
     (gone,) = [s for s in whole.splits["train"] if s.is_real][:1]
     (root / gone.filename).unlink()
+    (root / gone.filename).mkdir()
     refused = build_definition(definition(tmp_path), root, tmp_path / "b")
     assert not refused.ok
     name = gone.filename.removeprefix("real/")
@@ -195,6 +196,7 @@ def test_sources_must_not_share_files(root: Path, tmp_path: Path) -> None:
     for more, expected in (
         ("folder='real'\nattack='x'\nfile='{number:03}.png'\nnumbers=[0, 19]\ndev=20", "into dev"),
         ("folder='real'\nattack='x'\nfile='*.png'\neval=30", "into eval"),
+        ("folder='real'\nfile='{number:03}.png'\nnumbers=[20, 29]\neval=1", "into eval and into eval"),
     ):
         path = definition(tmp_path, f"{SMALL}\n[[source]]\n{more}")
         with pytest.raises(CmflError, match=f"the definition small puts 'real/.*{expected}; no two sources"):

@@ -163,8 +163,7 @@ def distributions(series: Series, attack_types: ArrayLike) -> Figure:
             axes.axvline(series.threshold, color=INK, linewidth=1.4)
             rate = 100 * int((members & is_wrong).sum()) / total
             axes.set_title(f"{label} · n = {total:,} · {error} {rate:.1f} %")
-            axes.set_xlim(0, 1)
-            axes.margins(y=0.08)
+            axes.set(xlim=(0, 1), ylim=(0, 1.08 * (right + wrong).max()))
             axes.yaxis.set_major_locator(MaxNLocator(3))
         panels[-1].set_xlabel("P(real)")
         figure.supylabel("Share of the images (%)", fontsize=9)
@@ -186,7 +185,7 @@ def reliability(series: Sequence[Series]) -> Figure:
 
     Up to three detectors are drawn with Wilson's 95 % intervals; those of more would hide each other.
     """
-    from matplotlib.ticker import FuncFormatter
+    from matplotlib.ticker import FuncFormatter, NullFormatter
 
     found = [metrics.reliability(one.p_real, one.is_real) for one in series]
     with styled():
@@ -195,8 +194,9 @@ def reliability(series: Sequence[Series]) -> Figure:
         above.set(xlim=(-0.01, 1.01), ylim=(-2, 102), ylabel="Share of real images (%)")
         above.plot([0, 1], [0, 100], color=QUIET, linewidth=0.8)
         most = max(float(one.count.max()) for one in found)
-        below.set(yscale="log", ylim=(0.7, 2 * most), xlabel="P(real)", ylabel="Images in the bin")
+        below.set(yscale="log", ylim=(0.7, max(15, 2 * most)), xlabel="P(real)", ylabel="Images in the bin")
         below.yaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
+        below.yaxis.set_minor_formatter(NullFormatter())
         lines, labels = [], []
         for number, (one, bins) in enumerate(zip(series, found, strict=True)):
             filled = bins.count > 0

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from random import Random
 
@@ -38,7 +40,7 @@ def check(
     workers: int | None = None,
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: bool | None = None,
 ) -> CheckReport:
     """Decodes every file of a protocol once and reports what would make its results worthless.
 
@@ -53,7 +55,7 @@ def check(
         workers: threads that decode; by default as many as there are processors.
         seed: decides the audit's sample and folds.
         out: writes the report there as JSON.
-        progress: called after each image with the number done and the number of all.
+        progress: a progress bar on standard error; None shows it on a terminal.
 
     Raises:
         CmflError: a CSV file is not a protocol's; the data root is no folder; scikit-learn is missing; `out`
@@ -72,10 +74,10 @@ def check(
     found = []
     paths = [root / use.sample.filename for use in uses]
     audited = [number in sampled for number in range(len(uses))]
-    for inspected in inspect_all(paths, audited, aligned=aligned, workers=workers):
-        found.append(inspected)
-        if progress is not None:
-            progress(len(found), len(uses))
+    with _bar(len(uses), progress) as advance:
+        for inspected in inspect_all(paths, audited, aligned=aligned, workers=workers):
+            found.append(inspected)
+            advance(0)
     sound = [(use, one) for use, one in zip(uses, found, strict=True) if isinstance(one, Sound)]
     report = CheckReport(
         protocol=str(protocol),
@@ -104,6 +106,14 @@ def check(
     if out is not None:
         write_whole(Path(out), (json.dumps(report.as_dict(), indent=2, allow_nan=False) + "\n").encode())
     return report
+
+
+def _bar(total: int, progress: bool | None) -> AbstractContextManager[Callable[[int], None]]:
+    if not (sys.stderr.isatty() if progress is None else progress):
+        return nullcontext(lambda _skipped: None)
+    from cmfl_export.progress import bar
+
+    return bar(lambda: total)
 
 
 def _read(protocol: Path) -> dict[str, list[Sample]]:

@@ -22,7 +22,7 @@ class Use:
     sample: Sample
 
     def __str__(self) -> str:
-        return f"{self.split}: {self.sample.filename} ({self.sample.attack_type or 'real'})"
+        return f"{self.split}: {_shown(self.sample.filename)} ({self.sample.attack_type or 'real'})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +107,8 @@ class CheckReport:
     @property
     def failures(self) -> list[str]:
         """Why the protocol may not be used as it is; empty when it may."""
-        leaks = [duplicate for duplicate in self.duplicates if duplicate.leaks]
-        across_splits = sum(duplicate.across_splits for duplicate in leaks)
+        across_splits = [one for one in self.duplicates if one.across_splits]
+        others = [one for one in self.duplicates if one.across_classes and not one.across_splits]
         one_class = [split.split for split in self.splits if split.split != "eval" and _lacks_class(split)]
         fatal = [Level.SHORTCUT, Level.SUSPICIOUS] if self.strict else [Level.SHORTCUT]
         return [
@@ -117,11 +117,8 @@ class CheckReport:
                 (len(self.problems), f"{_number(self.problems, 'file')} cannot be used"),
                 (len(one_class), f"only one class in {', '.join(one_class)}"),
                 (len(self.overlaps), f"leakage: {_number(self.overlaps, 'subject')} in two splits"),
-                (across_splits, f"leakage: {across_splits} pictures in two splits"),
-                (
-                    len(leaks) - across_splits,
-                    f"leakage: {len(leaks) - across_splits} pictures in both classes of a split",
-                ),
+                (len(across_splits), f"leakage: {_number(across_splits, 'picture')} in two splits"),
+                (len(others), f"leakage: {_number(others, 'picture')} in both classes of a split"),
                 *((1, f"{level}: {', '.join(self._named(level))}") for level in fatal if self._named(level)),
             )
             if count
@@ -130,11 +127,11 @@ class CheckReport:
     @property
     def warnings(self) -> list[str]:
         """What to look into."""
-        within = sum(not duplicate.leaks for duplicate in self.duplicates)
+        within = [one for one in self.duplicates if not one.leaks]
         levels = [Level.WEAK] if self.strict else [Level.SUSPICIOUS, Level.WEAK]
         found = [f"{level}: {', '.join(self._named(level))}" for level in levels if self._named(level)]
         if within:
-            found.append(f"{within} pictures more than once within a split and class")
+            found.append(f"{_number(within, 'picture')} more than once within a split and class")
         return found + [f"{split.split} is unbalanced" for split in self.splits if _unbalanced(split)]
 
     @property
@@ -158,8 +155,16 @@ class CheckReport:
             *self._shortcut_lines(),
             "",
             *(f"warning: {warning}" for warning in self.warnings),
-            f"NOT OK: {'; '.join(self.failures)}" if self.failures else "ok: nothing speaks against it",
+            self._verdict(),
         ]
+
+    def _verdict(self) -> str:
+        if self.failures:
+            return f"NOT OK: {'; '.join(self.failures)}"
+        suspicious = self._named(Level.SUSPICIOUS)
+        if suspicious:
+            return f"ok, but look into what is suspicious: {', '.join(suspicious)}"
+        return "ok, with warnings" if self.warnings else "ok"
 
     def _named(self, level: Level) -> list[str]:
         """The properties at this level somewhere and nowhere worse."""
@@ -189,14 +194,14 @@ class CheckReport:
             yield "files       all there and readable"
             return
         yield f"files       {len(self.problems)} of {self.images} cannot be used"
-        yield from _few([f"{one.split}: {one.filename} ({one.reason})" for one in self.problems])
+        yield from _few([f"{one.split}: {_shown(one.filename)} ({one.reason})" for one in self.problems])
 
     def _overlap_lines(self) -> Iterator[str]:
         if not self.overlaps:
             yield "subjects    none in two splits"
             return
         yield f"subjects    {len(self.overlaps)} in two splits"
-        yield from _few([f"{one.subject} ({', '.join(one.splits)})" for one in self.overlaps])
+        yield from _few([f"{_shown(one.subject)} ({', '.join(one.splits)})" for one in self.overlaps])
 
     def _duplicate_lines(self) -> Iterator[str]:
         kinds = (
@@ -220,10 +225,10 @@ class CheckReport:
             return
         yield (
             f"shortcuts   how well one property alone tells the classes apart, on {self.audited} images "
-            "(AUC: 0.5 not at all, 1 perfectly; with its 99.9 % interval)"
+            "(AUC: 0.5 not at all, 1 perfectly; 99.9 % interval)"
         )
-        header = ["verdict", "property", "AUC", "interval", "worst in", "real", "synthetic"]
         worst = self._worst()
+        told = [one for one in worst if one.level is not Level.OK or one.auc != 0.5]
         rows = [
             [
                 one.level.upper() if SEVERITY[one.level] > SEVERITY[Level.WEAK] else str(one.level),
@@ -231,15 +236,35 @@ class CheckReport:
                 f"{one.auc:.3f}",
                 f"{one.low:.2f}-{one.high:.2f}",
                 one.split + (f", {one.attack_type}" if one.attack_type else ""),
-                one.real,
-                one.synthetic,
+                self._elsewhere(one),
             ]
-            for one in worst
+            for one in told
         ]
+        header = ["verdict", "property", "AUC", "interval", "worst in", "in the other splits"]
         yield from _table([header, *rows], numbers=(2,))
+        silent = [one.property for one in worst if one not in told]
+        if silent:
+            yield f"  say nothing (AUC 0.500): {', '.join(silent)}"
         for one in worst:
             if one.level is not Level.OK:
-                yield f"  {one.property}: {one.advice}"
+                values = f" (real {one.real}, synthetic {one.synthetic})" if one.real else ""
+                yield f"  {one.property}{values}: {one.advice}"
+
+    def _elsewhere(self, worst: Separation) -> str:
+        """The same property's highest AUC in each other split."""
+        highest = {
+            split.split: max(
+                (
+                    one.auc
+                    for one in self.shortcuts
+                    if one.property == worst.property and one.split == split.split
+                ),
+                default=None,
+            )
+            for split in self.splits
+            if split.split != worst.split
+        }
+        return ", ".join(f"{split} {auc:.3f}" for split, auc in highest.items() if auc is not None)
 
 
 def _lacks_class(split: SplitCounts) -> bool:
@@ -253,6 +278,11 @@ def _unbalanced(split: SplitCounts) -> bool:
 
 def _number(items: Sequence[object], name: str) -> str:
     return f"{len(items)} {name}{'' if len(items) == 1 else 's'}"
+
+
+def _shown(name: str) -> str:
+    """A name as a terminal may print it: no line ends or escape sequences."""
+    return name if name.isprintable() else ascii(name)
 
 
 def _members(uses: Sequence[Use]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
+import numpy.typing as npt
 
 from .encoding import Encoding
 from .traces import Floats, Traces
@@ -144,7 +145,7 @@ PROPERTIES = (
 )
 
 
-def typical(labels: list[str]) -> str:
+def typical(labels: npt.NDArray[np.str_]) -> str:
     """The most frequent label, with its share where there are others."""
     names, counts = np.unique(labels, return_counts=True)
     share = counts.max() / counts.sum()

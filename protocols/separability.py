@@ -36,19 +36,20 @@ def ordered(values: npt.ArrayLike, is_real: Bools) -> Auc:
         values: [N] finite numbers.
         is_real: [N]; both classes are present.
     """
-    area = _area(np.asarray(values, np.float64), is_real)
-    return _with_interval(max(area, 1 - area), is_real)
+    numbers = np.asarray(values, np.float64)
+    area = _area(numbers, is_real)
+    return _with_interval(max(area, 1 - area), is_real, _untied(numbers))
 
 
-def categorical(labels: Sequence[str], is_real: Bools, folds: Folds) -> Auc:
+def categorical(labels: npt.NDArray[np.str_], is_real: Bools, folds: Folds) -> Auc:
     """How well the class frequency of each label, learnt on the other folds, separates the classes.
 
     Args:
-        labels: [N] names.
+        labels: [N].
         is_real: [N]; both classes are present.
         folds: [N], from `split_folds`.
     """
-    _, code = np.unique(np.asarray(labels), return_inverse=True)
+    _, code = np.unique(labels, return_inverse=True)
     count = int(code.max()) + 1
 
     def score(train: Bools, test: Bools) -> Floats:
@@ -58,7 +59,7 @@ def categorical(labels: Sequence[str], is_real: Bools, folds: Folds) -> Auc:
         ratio[(real == 0) & (attack == 0)] = 0
         return np.asarray(ratio[code[test]], np.float64)
 
-    return _cross_validated(score, is_real, folds)
+    return _cross_validated(score, is_real, folds, _untied(code))
 
 
 def learnt(features: Floats, is_real: Bools, folds: Folds) -> Auc:
@@ -82,7 +83,7 @@ def learnt(features: Floats, is_real: Bools, folds: Folds) -> Auc:
         model.fit(features[train], is_real[train])
         return np.asarray(model.decision_function(features[test]), np.float64)
 
-    return _cross_validated(score, is_real, folds)
+    return _cross_validated(score, is_real, folds, 1.0)
 
 
 def require_sklearn() -> None:
@@ -109,7 +110,9 @@ def split_folds(subjects: Sequence[str], is_real: Bools, seed: int) -> Folds:
     return fold_of[subject]
 
 
-def _cross_validated(score: Callable[[Bools, Bools], Floats], is_real: Bools, folds: Folds) -> Auc:
+def _cross_validated(
+    score: Callable[[Bools, Bools], Floats], is_real: Bools, folds: Folds, untied: float
+) -> Auc:
     """The mean of the folds' areas, each weighted by its pairs: scores of two models are not compared."""
     areas, weights = [], []
     for fold in range(int(folds.max()) + 1):
@@ -121,7 +124,7 @@ def _cross_validated(score: Callable[[Bools, Bools], Floats], is_real: Bools, fo
             weights.append(real * attack)
     if not areas:
         return Auc(0.5, 0.0, 1.0)
-    return _with_interval(float(np.average(areas, weights=weights)), is_real)
+    return _with_interval(float(np.average(areas, weights=weights)), is_real, untied)
 
 
 def _area(scores: Floats, is_real: Bools) -> float:
@@ -132,8 +135,15 @@ def _area(scores: Floats, is_real: Bools) -> float:
     return float((real * (below + attack / 2)).sum() / (real.sum() * attack.sum()))
 
 
-def _with_interval(area: float, is_real: Bools) -> Auc:
-    """Newcombe's interval for an AUC (Statistics in Medicine 25, 2006, p. 559, method 5).
+def _untied(values: npt.NDArray[np.generic]) -> float:
+    """The factor by which ties lower the rank statistic's variance (Mann-Whitney's correction), 0..1."""
+    _, counts = np.unique(values, return_counts=True)
+    count = len(values)
+    return float(1 - (counts.astype(np.float64) ** 3 - counts).sum() / (float(count) ** 3 - count))
+
+
+def _with_interval(area: float, is_real: Bools, untied: float) -> Auc:
+    """Newcombe's interval for an AUC (Statistics in Medicine 25, 2006, p. 559, method 5), corrected for ties.
 
     The ends are the areas whose own Hanley-McNeil standard error just reaches to `area`. Unlike a bootstrap
     it stays wide when five images of each class happen to be separated perfectly.
@@ -143,7 +153,7 @@ def _with_interval(area: float, is_real: Bools) -> Auc:
     more = (real + attack) / 2 - 1
 
     def reaches(end: float) -> bool:
-        variance = end * (1 - end) * (1 + more * ((1 - end) / (2 - end) + end / (1 + end)))
+        variance = untied * end * (1 - end) * (1 + more * ((1 - end) / (2 - end) + end / (1 + end)))
         return abs(end - area) <= _Z * math.sqrt(variance / (real * attack))
 
     return Auc(area, _border(reaches, area, 0.0), _border(reaches, area, 1.0))

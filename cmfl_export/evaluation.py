@@ -197,7 +197,7 @@ def condition_table(candidate: Candidate) -> list[list[str]]:
 
 def comparison_table(candidates: Sequence[Candidate]) -> list[list[str]]:
     """Rows of text on the joint head of each candidate, and its difference from the first."""
-    keys = ("d_eer", "bpcer20", "apcer", "bpcer", "auc", "brier")
+    keys = ("d_eer", "apcer", "bpcer", "auc")
     rows = [["", *(LABELS[key] for key in keys)]]
     for candidate in candidates:
         values = candidate.assessment.heads["p_real"]

@@ -230,7 +230,7 @@ def _error(scored: Scored, data_root: Path) -> str:
         image = f'<img alt="" src="{data_uri(buffer.getvalue(), "image/jpeg")}">'
     kind = badge(sample.attack_type or "real", "real" if sample.is_real else "synthetic")
     name = f'<span class="path">{escape(sample.filename)}</span>'
-    return f"<li>{image}{kind} p_real {score:.3f} {name}</li>\n"
+    return f"<li>{image}{kind}<br>p_real {score:.3f}{name}</li>\n"
 
 
 def _failures(failed: Sequence[Scored]) -> str:

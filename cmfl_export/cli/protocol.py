@@ -29,7 +29,10 @@ def build(
         typer.Option(help="Instead: stylegan2, stylegan3, swagan (the paper's), or a TOML file like theirs."),
     ] = None,
     hold_out: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="An attack for eval alone; again for more.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="An attack for eval alone, cut as all (--no-balance keeps all); again."
+        ),
     ] = None,
     subject: Annotated[
         str | None,
@@ -54,6 +57,7 @@ def build(
 
         built = build_definition(definition, data_root, out, allow_missing=allow_missing, force=force)
     else:
+        from protocols.attacks import attack_option
         from protocols.build import build as run
         from protocols.splitting import SALT
 
@@ -61,7 +65,7 @@ def build(
             data_root,
             out,
             real=real or [],
-            attacks=[_pair(text) for text in attack or []],
+            attacks=[attack_option(text) for text in attack or []],
             subject=subject,
             subject_table=subject_table,
             shares=_shares(shares),
@@ -120,10 +124,3 @@ def _shares(text: str) -> list[float]:
         return [float(share) for share in text.split(",")]
     except ValueError as error:
         raise CmflError(f"--shares takes three numbers, such as 0.7,0.15,0.15, not {text!r}") from error
-
-
-def _pair(text: str) -> tuple[str, Path]:
-    name, separator, folder = text.partition("=")
-    if not separator or not folder:
-        raise CmflError(f"--attack takes NAME=DIR, not {text!r}")
-    return name, Path(folder)

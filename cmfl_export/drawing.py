@@ -40,6 +40,7 @@ INK, QUIET, GRID = "#1b1f24", "#59636e", "#d5dae0"
 
 _STYLE = {
     "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9.0,
     "text.color": INK,
     "text.parse_math": False,

@@ -1,4 +1,4 @@
-"""D-EER against cases counted by hand, a brute-force count, and what must not change it."""
+"""D-EER, operating points and DET: counted by hand, by brute force, and what must not change them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cmfl_export.metrics import d_eer
+from cmfl_export.metrics import apcer_at_bpcer, bpcer_at_apcer, d_eer, det
 
 
 def errors_at(threshold: float, real: list[float], attacks: list[float]) -> tuple[Fraction, Fraction]:
@@ -111,17 +111,89 @@ def test_labels_of_any_number_type(labels: object) -> None:
     assert d_eer(np.float32([0.9, 0.1]), labels).rate == 0
 
 
-@pytest.mark.parametrize(
-    ("p_real", "is_real", "message"),
-    [
-        ([0.1, 0.2], [1, 1], "2 real and 0 synthetic"),
-        ([0.1, 0.2], [0, 0], "0 real and 2 synthetic"),
-        ([], [], "0 real and 0 synthetic"),
-        ([0.1, float("nan")], [1, 0], "finite"),
-        ([0.1, float("inf")], [1, 0], "finite"),
-        ([0.1, 0.2, 0.3], [1, 0], "3 scores for 2 labels"),
-    ],
-)
-def test_refused(p_real: list[float], is_real: list[int], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        d_eer(p_real, is_real)
+# (real, attacks, limit of the APCER, threshold, APCER, BPCER)
+OPERATING_POINTS: dict[str, tuple[list[float], list[float], float, float, float, float]] = {
+    "separated: no APCER is spent that buys nothing": ([0.8, 0.9], [0.1, 0.2], 0.5, 0.5, 0, 0),
+    "separated, limit 0": ([0.8, 0.9], [0.1, 0.2], 0, 0.5, 0, 0),
+    "reversed: no APCER is spent that buys nothing": ([0.1, 0.2], [0.6, 0.8], 0.5, 0.9, 0, 1),
+    "neighbouring floats": ([float(np.nextafter(0.5, 1))], [0.5], 0, float(np.nextafter(0.5, 1)), 0, 0),
+    "the limit itself is allowed": ([0.5, 0.7], [0.1] * 9 + [0.6], 0.1, 0.3, 0.1, 0),
+    "just below the limit": ([0.5, 0.7], [0.1] * 9 + [0.6], 0.0999, 0.65, 0, 0.5),
+    "everything may pass": ([0.2, 0.4], [0.3, 0.1], 1, 0.15, 0.5, 0),
+    "lowest score real, everything may pass": ([0.1, 0.4], [0.3, 0.2], 1, 0.1, 1, 0),
+    "highest score synthetic": ([0.3, 0.6], [0.2, 0.9], 0, 0.95, 0, 1),
+    "highest score synthetic, and 1": ([0.3, 0.6], [0.2, 1.0], 0, float(np.nextafter(1, 2)), 0, 1),
+    "all scores equal": ([0.5, 0.5], [0.5], 0.9, 0.75, 0, 1),
+    "real and synthetic tied at the top": ([0.5, 0.9], [0.9, 0.1], 0.4, 0.95, 0, 1),
+    "one sample each, reversed": ([0.1], [0.3], 0.1, 0.65, 0, 1),
+    "beyond probabilities": ([-4.0, 3.0], [-5.0, 7.0], 0, float(np.nextafter(7, 8)), 0, 1),
+}
+
+
+@pytest.mark.parametrize("name", OPERATING_POINTS)
+def test_operating_point_by_hand(name: str) -> None:
+    real, attacks, limit, *expected = OPERATING_POINTS[name]
+    assert bpcer_at_apcer(*both(real, attacks), limit) == pytest.approx(expected, abs=1e-15)
+
+
+@pytest.mark.parametrize("name", OPERATING_POINTS)
+def test_operating_point_of_the_other_error(name: str) -> None:
+    """With classes and signs exchanged APCER is BPCER, and nothing but the end points is asymmetric."""
+    real, attacks, limit, threshold, apcer, bpcer = OPERATING_POINTS[name]
+    mirrored = both([-score for score in attacks], [-score for score in real])
+    point = apcer_at_bpcer(*mirrored, limit)
+    assert (point.apcer, point.bpcer) == pytest.approx((bpcer, apcer), abs=1e-15)
+    if min(real + attacks) < threshold < max(real + attacks):
+        assert point.threshold == pytest.approx(-threshold, abs=1e-15)
+
+
+@settings(deadline=None, max_examples=300)
+@given(real=scores, attacks=scores, limit=st.sampled_from([0.0, 0.01, 0.1, 0.25, 1 / 3, 0.5, 1.0]))
+def test_operating_points_by_brute_force(real: list[float], attacks: list[float], limit: float) -> None:
+    candidates = [*{*real, *attacks}, np.inf]
+    rates = [errors_at(threshold, real, attacks) for threshold in candidates]
+    # A limit such as 1/3 means the share that is the nearest float to it.
+    least_bpcer, its_apcer = min((bpcer, apcer) for apcer, bpcer in rates if float(apcer) <= limit)
+    threshold, apcer, bpcer = bpcer_at_apcer(*both(real, attacks), limit)
+    assert (apcer, bpcer) == (float(its_apcer), float(least_bpcer))
+    assert tuple(map(float, errors_at(threshold, real, attacks))) == (apcer, bpcer)
+    assert np.isfinite(threshold)
+
+    least_apcer, its_bpcer = min(pair for pair in rates if float(pair[1]) <= limit)
+    threshold, apcer, bpcer = apcer_at_bpcer(*both(real, attacks), limit)
+    assert (apcer, bpcer) == (float(least_apcer), float(its_bpcer))
+    assert tuple(map(float, errors_at(threshold, real, attacks))) == (apcer, bpcer)
+
+
+@settings(deadline=None, max_examples=200)
+@given(real=scores, attacks=scores)
+def test_det_is_every_way_to_decide(real: list[float], attacks: list[float]) -> None:
+    curve = det(*both(real, attacks))
+    assert (np.diff(curve.threshold) > 0).all()
+    rates = list(zip(curve.apcer.tolist(), curve.bpcer.tolist(), strict=True))
+    # The thresholds give the rates, no pair is missing, and none is there twice.
+    assert rates == [
+        tuple(map(float, errors_at(threshold, real, attacks))) for threshold in curve.threshold.tolist()
+    ]
+    assert len(set(rates)) == len(rates) == len({*real, *attacks}) + 1
+    assert (rates[0], rates[-1]) == ((1, 0), (0, 1))
+
+
+def test_thresholds_keep_clear_of_the_scores() -> None:
+    """A score that another machine computes a little differently is decided alike."""
+    rng = np.random.default_rng(3)
+    p_real, is_real = rng.permutation(200) / 200, rng.random(200) < 0.5
+    for point in (bpcer_at_apcer(p_real, is_real, 0.1), apcer_at_bpcer(p_real, is_real, 0.1)):
+        assert np.abs(p_real - point.threshold).min() == pytest.approx(1 / 400)
+
+
+def test_no_finite_threshold_above_the_largest_float() -> None:
+    largest = float(np.finfo(np.float64).max)
+    assert bpcer_at_apcer([0.5, largest], [1, 0], 0.1) == (np.inf, 0, 1)
+
+
+@pytest.mark.parametrize("limit", [-0.01, 1.01, float("nan")])
+def test_limit_that_is_no_rate(limit: float) -> None:
+    for choose in (bpcer_at_apcer, apcer_at_bpcer):
+        with pytest.raises(ValueError, match="rate"):
+            choose([0.1, 0.9], [0, 1], limit)

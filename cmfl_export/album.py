@@ -83,7 +83,8 @@ class Album:
         total, real, synthetic, disagree: counts of all rows; `disagree`: one branch is at or above the
             threshold and the other below it.
         failed: counts by status.
-        earlier: rows that a run before this one had scored.
+        earlier: rows of a run before this one.
+        with_image: rows that came with their image.
         histogram: int [2, BINS], synthetic and real by p_real.
         peaks: the largest value of any heatmap, by branch.
     """
@@ -91,7 +92,7 @@ class Album:
     def __init__(self, threshold: float, pictures: int) -> None:
         """`pictures`: how many of the most suspicious images are kept as pictures."""
         self.threshold = threshold
-        self.total = self.real = self.synthetic = self.disagree = self.earlier = 0
+        self.total = self.real = self.synthetic = self.disagree = self.earlier = self.with_image = 0
         self.failed = Counter[Status]()
         self.histogram = np.zeros((2, BINS), np.int64)
         self.peaks: dict[str, float] = {}
@@ -119,13 +120,18 @@ class Album:
         self.histogram[int(is_real), min(int(row.p_real * BINS), BINS - 1)] += 1
         suspicion = (-row.p_real, -entry.number)
         _push(self._scored, (*suspicion, entry), self._most_scored)
-        if "image" not in row.extras or self._most_pictures == 0:
+        if "image" in row.extras:
+            self.with_image += 1
+            self._keep_picture(suspicion, row.extras)
+
+    def _keep_picture(self, suspicion: tuple[float, int], extras: Mapping[str, np.ndarray]) -> None:
+        full = len(self._pictures) >= self._most_pictures
+        if full and (not self._pictures or suspicion < self._pictures[0][:2]):
             return
-        if len(self._pictures) < self._most_pictures or suspicion > self._pictures[0][:2]:
-            picture = Picture.of(row.extras)
-            _push(self._pictures, (*suspicion, picture), self._most_pictures)
-            for branch, peak in picture.peaks.items():
-                self.peaks[branch] = max(peak, self.peaks.get(branch, 0.0))
+        picture = Picture.of(extras)
+        _push(self._pictures, (*suspicion, picture), self._most_pictures)
+        for branch, peak in picture.peaks.items():
+            self.peaks[branch] = max(peak, self.peaks.get(branch, 0.0))
 
     def scored(self) -> list[Entry]:
         """The rows with a score, most suspicious first."""

@@ -248,8 +248,10 @@ document.querySelectorAll(".pager").forEach(addPager);
 element("filters").addEventListener("input", (event) => event.target.tagName === "SELECT" || update());
 element("filters").addEventListener("change", (event) => event.target.tagName !== "SELECT" || update());
 element("filters").addEventListener("submit", (event) => event.preventDefault());
-// The fields have their first values again only after the event.
-element("filters").addEventListener("reset", () => setTimeout(update));
+element("reset").addEventListener("click", () => {
+  element("filters").reset();
+  update();
+});
 element("previous").addEventListener("click", () => step(-1));
 element("next").addEventListener("click", () => step(1));
 element("close").addEventListener("click", () => element("detail").close());

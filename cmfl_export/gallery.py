@@ -87,7 +87,7 @@ def _write(report: Path, album: Album, detector: Detector, model: Path, complete
         f'<section aria-labelledby="results">\n<h2 id="results" tabindex="-1">Results</h2>\n'
         f"<noscript>\n{_plain_list(album.scored())}</noscript>\n{resource('gallery.html')}</section>\n"
         f"{_failed(album)}{_reading(detector)}{_model(detector, model, made)}</main>\n"
-        f"{_data(album, detector, pictures.keys(), report)}{_PICTURES}"
+        f"{_data(album, detector, pictures.keys(), report)}\n{_PICTURES}"
     )
     page = document(
         f"Detection report: {detector.card.name}",
@@ -123,7 +123,7 @@ def _notes(album: Album, detector: Detector, pictures: int, complete: bool) -> s
             f"This model puts out no {' and no '.join(lacking)}. To see them here, export it with: "
             f"cmfl export WEIGHTS -o MODEL.onnx --outputs {','.join(lacking)}"
         )
-    if pictures < album.real + album.synthetic - album.earlier:
+    if pictures < album.with_image:
         notes.append(
             f"The {pictures:,} most suspicious images are here as pictures, the others as text with a link."
         )

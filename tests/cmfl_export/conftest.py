@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
@@ -12,6 +13,7 @@ from cmfl_export import verify
 from training.weights import Weights, load_weights
 
 from . import tiny_model
+from .browser import Browser, chromium
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +48,10 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.new("RGB", (224, 224), (grey, grey, grey)).save(folder / name)
     (folder / "bad.jpg").write_bytes(b"no image")
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One Chromium for all tests of pages."""
+    with chromium(tmp_path_factory.mktemp("profile")) as window:
+        yield window

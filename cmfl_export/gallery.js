@@ -248,7 +248,7 @@ document.querySelectorAll(".pager").forEach(addPager);
 element("filters").addEventListener("input", (event) => event.target.tagName === "SELECT" || update());
 element("filters").addEventListener("change", (event) => event.target.tagName !== "SELECT" || update());
 element("filters").addEventListener("submit", (event) => event.preventDefault());
-element("reset").addEventListener("click", () => {
+element("start-over").addEventListener("click", () => {
   element("filters").reset();
   update();
 });

@@ -89,15 +89,16 @@ def test_filters_change_the_cards_and_the_announced_count(opened: Browser) -> No
     assert opened.texts(NAMES) == ["00070.png", "00077.png"]
     opened.one("#text").send_keys("nothing")
     assert count(opened) == "None of 103 matches"
-    opened.one("#reset").click()
+    opened.one("#start-over").click()
     assert count(opened) == "1 to 60 of 103"
     opened.one("#high").clear()
     opened.one("#high").send_keys("0.1")
     assert count(opened) == "1 to 10 of 10 that match, of 103 in all"
-    opened.one("#reset").click()
+    opened.one("#start-over").click()
     choose(opened, "status", "truncated")
     assert opened.texts(NAMES) == ["broken.jpg"]
     assert opened.texts("#cards .none") == ["the file ends too early"]
+    assert opened.complaints() == []
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from .schema import Sample
 from .shortcuts import SEVERITY, Level, Separation
 
 _NAMED = 5
+_WIDTH = 110
 # One class this many times larger than the other is worth a word.
 _UNBALANCED = 1.5
 
@@ -229,26 +231,31 @@ class CheckReport:
         )
         worst = self._worst()
         told = [one for one in worst if one.level is not Level.OK or one.auc != 0.5]
-        rows = [
-            [
-                one.level.upper() if SEVERITY[one.level] > SEVERITY[Level.WEAK] else str(one.level),
-                one.property,
-                f"{one.auc:.3f}",
-                f"{one.low:.2f}-{one.high:.2f}",
-                one.split + (f", {one.attack_type}" if one.attack_type else ""),
-                self._elsewhere(one),
-            ]
-            for one in told
-        ]
-        header = ["verdict", "property", "AUC", "interval", "worst in", "in the other splits"]
-        yield from _table([header, *rows], numbers=(2,))
+        rows = [["verdict", "property", "AUC", "interval", "worst in", "in the other splits"]]
+        for one in told:
+            loud = SEVERITY[one.level] > SEVERITY[Level.WEAK]
+            rows.append(
+                [
+                    one.level.upper() if loud else str(one.level),
+                    one.property,
+                    f"{one.auc:.3f}",
+                    f"{one.low:.2f}-{one.high:.2f}",
+                    one.split + (f", {one.attack_type}" if one.attack_type else ""),
+                    self._elsewhere(one),
+                ]
+            )
+        shown = rows if len(self.splits) > 1 else [row[:-1] for row in rows]
+        yield from _table(shown, numbers=(2,))
         silent = [one.property for one in worst if one not in told]
         if silent:
-            yield f"  say nothing (AUC 0.500): {', '.join(silent)}"
+            yield from _wrapped(f"say nothing (AUC 0.500): {', '.join(silent)}")
+        to_do: dict[str, list[str]] = {}
         for one in worst:
             if one.level is not Level.OK:
                 values = f" (real {one.real}, synthetic {one.synthetic})" if one.real else ""
-                yield f"  {one.property}{values}: {one.advice}"
+                to_do.setdefault(one.advice, []).append(one.property + values)
+        for advice, properties in to_do.items():
+            yield from _wrapped(f"{', '.join(properties)}: {advice}")
 
     def _elsewhere(self, worst: Separation) -> str:
         """The same property's highest AUC in each other split."""
@@ -294,6 +301,10 @@ def _few(lines: Sequence[str]) -> Iterator[str]:
     yield from (f"  {line}" for line in lines[:_NAMED])
     if len(lines) > _NAMED:
         yield f"  and {len(lines) - _NAMED} more"
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
 
 
 def _table(rows: Sequence[Sequence[str]], numbers: Sequence[int]) -> Iterator[str]:

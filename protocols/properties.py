@@ -35,6 +35,11 @@ class Property:
 
 _RE_ENCODE = "write both classes again with one encoder: the same format, quality and chroma subsampling"
 
+
+def _joined(*parts: str) -> str:
+    return " ".join(filter(None, parts))
+
+
 PROPERTIES = (
     Property(
         "resolution",
@@ -80,15 +85,13 @@ PROPERTIES = (
         "file properties together",
         Kind.FILE,
         "put both classes through one pipeline: the same decoder, resize kernel, size and encoder",
-        label=lambda file, _: " ".join(
-            (
-                file.format,
-                f"{file.width}x{file.height}",
-                file.mode,
-                file.jpeg_tables,
-                file.chroma,
-                "icc" if file.icc else "",
-            )
+        label=lambda file, _: _joined(
+            file.format,
+            f"{file.width}x{file.height}",
+            file.mode,
+            file.jpeg_tables,
+            file.chroma,
+            "ICC" if file.icc else "",
         ),
     ),
     Property(

@@ -23,6 +23,8 @@ _PEAK_STRENGTH = 7.0
 # Below, what is in the picture shows more periods than any interpolation.
 _LOWEST_FREQUENCY = 0.08
 _GRID_STRENGTH = 1.25
+# ITU-R BT.601, unrounded: the rounding noise of a grey picture would cover the weakest frequencies.
+_LUMINANCE = np.array([0.299, 0.587, 0.114])
 # A picture whose channels differ by less than this on average shows no colour, whatever its mode.
 _GREY_RANGE = 2.0
 
@@ -50,11 +52,11 @@ class Traces:
 def measure(image: Image.Image, *, aligned: bool = True) -> Traces:
     """Measures an RGB picture at its full size; `aligned` is how the network would take it."""
     seen = fit(image, aligned=aligned)
-    stored = _luminance(_middle(image))
+    stored = np.asarray(_middle(image).convert("L"), np.float64)
     resampling, period = _resampling(stored)
     blocks, grid = _blocks(stored)
     return Traces(
-        radial=_radial(_luminance(seen)),
+        radial=_radial(np.asarray(seen, np.float64) @ _LUMINANCE),
         thumbnail=np.asarray(seen.resize((8, 8), Image.Resampling.BOX), np.float64).ravel(),
         resampling=resampling,
         period=period,
@@ -62,10 +64,6 @@ def measure(image: Image.Image, *, aligned: bool = True) -> Traces:
         grid=grid,
         grey=_colour_range(seen) < _GREY_RANGE,
     )
-
-
-def _luminance(image: Image.Image) -> Floats:
-    return np.asarray(np.asarray(image, np.float64) @ np.array([0.299, 0.587, 0.114]))
 
 
 def _colour_range(image: Image.Image) -> float:
@@ -84,16 +82,16 @@ def _middle(image: Image.Image) -> Image.Image:
 
 def _radial(luminance: Floats) -> Floats:
     """The log of the mean power in 31 rings of equal width, from the first frequency to the corner."""
-    power = np.abs(np.fft.fft2(luminance - luminance.mean())) ** 2
+    # Half of the plane: the other half is the same.
+    power = np.abs(np.fft.rfft2(luminance - luminance.mean())).ravel() ** 2
     ring, count = _rings()
-    return np.log(np.bincount(ring, power.ravel(), RADIAL_BINS + 1)[1:] / count + 1e-3)
+    return np.log(np.bincount(ring, power, RADIAL_BINS + 1)[1:] / count + 1e-3)
 
 
 @cache
 def _rings() -> tuple[npt.NDArray[np.int64], Floats]:
-    """The ring (1..31; 0 for the mean) of every frequency [224 * 224], and the frequencies in each ring."""
-    frequency = np.fft.fftfreq(SIZE)
-    radius = np.hypot(frequency[:, None], frequency[None, :]).ravel()
+    """The ring (1..31; 0 for the mean) of every frequency [224 * 113], and the frequencies in each ring."""
+    radius = np.hypot(np.fft.fftfreq(SIZE)[:, None], np.fft.rfftfreq(SIZE)).ravel()
     edges = np.linspace(1 / SIZE, radius.max() * (1 + 1e-9), RADIAL_BINS + 1)
     ring = np.digitize(radius, edges)
     ring[radius == 0] = 0

@@ -107,8 +107,8 @@ def line_of(number: int) -> dict[str, Any]:
     }
 
 
-def legend(figure: Figure, handles: Sequence[Artist], labels: Sequence[str], columns: int = 1) -> None:
-    """A legend below the axes, where it hides nothing; LEGEND_ROW inches a row."""
+def finish(figure: Figure, handles: Sequence[Artist], labels: Sequence[str], columns: int = 1) -> None:
+    """Adds a legend below the axes, where it hides nothing, LEGEND_ROW inches a row; settles the layout."""
     figure.legend(
         handles,
         labels,
@@ -119,6 +119,9 @@ def legend(figure: Figure, handles: Sequence[Artist], labels: Sequence[str], col
         labelspacing=0.35,
         borderaxespad=0.2,
     )
+    # Once for all formats: text is as wide as the resolution makes it, and the places would depend on that.
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
 
 
 def short(name: str) -> str:

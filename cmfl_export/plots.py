@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import metrics
-from .drawing import INK, LEGEND_ROW, QUIET, legend, line_of, new_figure, save, short, styled, svg
+from .drawing import INK, LEGEND_ROW, QUIET, finish, line_of, new_figure, save, short, styled, svg
 from .intervals import wilson
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def det(series: Sequence[Series]) -> Figure:
             f"D-EER {100 * rate:.1f} % · {short(one.name)}" for one, rate in zip(series, equal, strict=True)
         ]
         marks = {"o": "D-EER", "s": "at the detector's threshold"}
-        legend(figure, [*lines, *(_sample(marker) for marker in marks)], [*labels, *marks.values()])
+        finish(figure, [*lines, *(_sample(marker) for marker in marks)], [*labels, *marks.values()])
     return figure
 
 
@@ -119,7 +119,7 @@ def roc(series: Sequence[Series]) -> Figure:
             apcer, bpcer = _rates(one)
             _mark(axes, number, 100 * apcer, 100 * (1 - bpcer), "s")
             labels.append(f"AUC {metrics.auc(one.p_real, one.is_real):.3f} · {short(one.name)}")
-        legend(figure, [*lines, _sample("s")], [*labels, "at the detector's threshold"])
+        finish(figure, [*lines, _sample("s")], [*labels, "at the detector's threshold"])
     return figure
 
 
@@ -132,15 +132,15 @@ def distributions(series: Series, attack_types: ArrayLike) -> Figure:
     Args:
         attack_types: [N] names; those of real samples do not matter.
     """
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-    from matplotlib.ticker import MaxNLocator
-
     scores = np.asarray(series.p_real, np.float64)
     is_wrong = (scores >= series.threshold) != np.asarray(series.is_real, np.bool_)
     rows = _rows(series, np.asarray(attack_types, np.str_))
     edges = np.linspace(0, 1, 51)
     with styled():
+        from matplotlib.lines import Line2D
+        from matplotlib.patches import Patch
+        from matplotlib.ticker import MaxNLocator
+
         figure = new_figure(f"Scores of {short(series.name)}", 1.1 + 1.05 * len(rows))
         panels = figure.subplots(len(rows), 1, sharex=True, squeeze=False)[:, 0]
         for axes, (label, error, members) in zip(panels, rows, strict=True):
@@ -167,7 +167,7 @@ def distributions(series: Series, attack_types: ArrayLike) -> Figure:
             axes.yaxis.set_major_locator(MaxNLocator(3))
         panels[-1].set_xlabel("P(real)")
         figure.supylabel("Share of the images (%)", fontsize=9)
-        legend(
+        finish(
             figure,
             [
                 Patch(facecolor=_RIGHT),
@@ -185,10 +185,10 @@ def reliability(series: Sequence[Series]) -> Figure:
 
     Up to three detectors are drawn with Wilson's 95 % intervals; those of more would hide each other.
     """
-    from matplotlib.ticker import FuncFormatter, NullFormatter
-
     found = [metrics.reliability(one.p_real, one.is_real) for one in series]
     with styled():
+        from matplotlib.ticker import FuncFormatter, NullFormatter
+
         figure = new_figure("Reliability of the scores", 5.9 + LEGEND_ROW * len(series))
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         above.set(xlim=(-0.01, 1.01), ylim=(-2, 102), ylabel="Share of real images (%)")
@@ -209,7 +209,7 @@ def reliability(series: Sequence[Series]) -> Figure:
             lines.append(_line(above, number, x, 100 * share, marked=True))
             below.stairs(bins.count, bins.edges, color=color, linestyle=dashes, linewidth=1.5)
             labels.append(f"ECE {metrics.ece(one.p_real, one.is_real):.3f} · {short(one.name)}")
-        legend(figure, lines, labels)
+        finish(figure, lines, labels)
     return figure
 
 
@@ -243,7 +243,7 @@ def degradations(
             for axes in row:
                 axes.set(xlabel=short(family), ylim=(0, 105 * top or 1), xmargin=0.08)
             row[0].set_ylabel("Error (%)")
-        legend(figure, [lines[name] for name in names], [short(name) for name in names])
+        finish(figure, [lines[name] for name in names], [short(name) for name in names])
     return figure
 
 

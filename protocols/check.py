@@ -22,7 +22,7 @@ from .inspection import Broken, Sound, inspect_all
 from .reading import read_split
 from .schema import Sample
 from .separability import require_sklearn
-from .shortcuts import Audited, audit
+from .shortcuts import SMALLEST_CLASS, Audited, audit
 
 LIMIT = 2000
 
@@ -58,8 +58,8 @@ def check(
         progress: a progress bar on standard error; None shows it on a terminal.
 
     Raises:
-        CmflError: a CSV file is not a protocol's; the data root is no folder; scikit-learn is missing; `out`
-            cannot be written. A broken image or a leak is a finding, not an error.
+        CmflError: a CSV file is not a protocol's; the data root is no folder; scikit-learn is missing;
+            `limit` is below 10; `out` cannot be written. A broken image or a leak is a finding, not an error.
     """
     root = Path(data_root)
     if not root.is_dir():
@@ -68,6 +68,10 @@ def check(
         )
     if shortcuts:
         require_sklearn()
+        if limit < SMALLEST_CLASS:
+            raise CmflError(
+                f"a limit of {limit} is too low; the audit needs {SMALLEST_CLASS} images of a class"
+            )
     splits = _read(Path(protocol))
     uses = [Use(name, sample) for name, samples in splits.items() for sample in samples]
     sampled = _sample(uses, limit, seed) if shortcuts else set()

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .schema import Sample
-from .shortcuts import SEVERITY, Level, Separation
+from .shortcuts import SEVERITY, SMALLEST_CLASS, Level, Separation
 
 _NAMED = 5
 _WIDTH = 110
@@ -134,7 +134,12 @@ class CheckReport:
         found = [f"{level}: {', '.join(self._named(level))}" for level in levels if self._named(level)]
         if within:
             found.append(f"{_number(within, 'picture')} more than once within a split and class")
-        return found + [f"{split.split} is unbalanced" for split in self.splits if _unbalanced(split)]
+        found += [f"{split.split} is unbalanced" for split in self.splits if _unbalanced(split)]
+        audited = {one.split for one in self.shortcuts}
+        unknown = [split.split for split in self.splits if split.split not in audited]
+        if unknown and self.audited:
+            found.append(f"not audited, fewer than {SMALLEST_CLASS} images of a class: {', '.join(unknown)}")
+        return found
 
     @property
     def ok(self) -> bool:
@@ -223,7 +228,7 @@ class CheckReport:
 
     def _shortcut_lines(self) -> Iterator[str]:
         if not self.shortcuts:
-            yield "shortcuts   not audited"
+            yield "shortcuts   not looked for"
             return
         yield (
             f"shortcuts   how well one property alone tells the classes apart, on {self.audited} images "

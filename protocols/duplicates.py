@@ -1,9 +1,10 @@
 """The same picture twice: byte for byte, or re-encoded, resized, slightly cropped, mirrored.
 
 A thumbnail's hash finds candidates without comparing each picture with each; the thumbnails' fine detail
-decides. Measured on 3,461 aligned faces (6 million pairs): re-encoding at quality 30, any resize, grey, blur,
-brightness by a third and crops of 2 % of the side are all found, 9 of 10 crops of 3 %; the pairs reported
-were generator draws or photographs of one session that a person would call the same.
+decides. Measured on 3,461 aligned faces (6 million pairs) and 300 copies of each kind: re-encoding at quality
+30, any resize, grey, blur, brightness by a fifth and crops of 2 % of the side were all found, mirrored ones
+too, 9 of 10 crops of 3 %, and hardly any of 5 %. The three pairs reported among the originals were draws of
+a generator that a person would call the same face.
 """
 
 from __future__ import annotations

@@ -95,20 +95,20 @@ def audit(images: Sequence[Audited], *, seed: int = 0) -> list[Separation]:
 def _separation(
     one: Property, group: Sequence[Audited], is_real: Bools, folds: Folds, split: str, attack: str
 ) -> Separation:
-    areas = []
-    real = synthetic = ""
+    candidates: list[tuple[Auc, str, str]] = []
     if one.features is not None:
         features = np.stack([one.features(image.encoding, image.traces) for image in group])
-        areas.append(learnt(features, is_real, folds))
+        candidates.append((learnt(features, is_real, folds), "", ""))
     if one.number is not None:
         numbers = np.array([one.number(image.encoding, image.traces) for image in group])
-        areas.append(ordered(numbers, is_real))
         real, synthetic = (f"{np.median(numbers[side]):.3g}" for side in (is_real, ~is_real))
+        candidates.append((ordered(numbers, is_real), real, synthetic))
     if one.label is not None:
         labels = np.array([one.label(image.encoding, image.traces) for image in group])
-        areas.append(categorical(labels, is_real, folds))
         real, synthetic = (typical(labels[side]) for side in (is_real, ~is_real))
-    area = max(areas, key=lambda area: area.low)
+        candidates.append((categorical(labels, is_real, folds), real, synthetic))
+    # Of two that separate equally well the label, which comes last, says more.
+    area, real, synthetic = max(reversed(candidates), key=lambda candidate: candidate[0].low)
     return Separation(
         split=split,
         attack_type=attack,

@@ -186,6 +186,14 @@ def test_the_sample_is_limited_by_class_and_attack_and_the_seed_decides_it(fair:
     assert first.shortcuts != other.shortcuts
 
 
+def test_a_split_too_small_to_audit_is_named(root: Path) -> None:
+    dev = (root / "p" / "dev.csv").read_text().splitlines()
+    (root / "p" / "dev.csv").write_text("\n".join([*dev[:7], *dev[-9:]]))
+    report = check(root / "p", root)
+    assert {one.split for one in report.shortcuts} == {"train"}
+    assert report.warnings == ["not audited, fewer than 10 images of a class: dev"]
+
+
 def test_a_class_that_is_missing_fails_train_and_dev_but_not_eval(root: Path) -> None:
     dev = (root / "p" / "dev.csv").read_text().splitlines()
     real = [line for line in dev if line.endswith(",")]
@@ -229,6 +237,8 @@ def test_a_file_name_cannot_write_to_the_terminal(root: Path) -> None:
 def test_wrong_usage_is_an_error(fair: Path, tmp_path: Path) -> None:
     with pytest.raises(CmflError, match="data root"):
         check(fair / "p", fair / "nowhere")
+    with pytest.raises(CmflError, match="limit of 9"):
+        check(fair / "p", fair, limit=9)
     with pytest.raises(CmflError, match="none of train"):
         check(tmp_path, fair)
     with pytest.raises(CmflError, match="not found"):

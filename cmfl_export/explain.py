@@ -118,13 +118,22 @@ def _draw(row: Prediction, detector: Detector, model: Path) -> Figure:
         axes.set_axis_off()
         axes.set_anchor("NW")
         axes.set_title(title, fontsize=9.5, loc="left", pad=4)
-    beside = figure.add_gridspec(
-        3, 1, left=0.635, right=0.985, bottom=0.02, top=top, height_ratios=(4, 0.4, 6), hspace=0.3
-    )
-    _draw_scores(figure.add_subplot(beside[0]), row, detector)
-    _draw_scale(figure.add_subplot(beside[1]))
-    _draw_facts(figure.add_subplot(beside[2]), detector, model)
+    _draw_scores(_beside(figure, 0.65, 0.25 + 0.6 * len(_scores(row))), row, detector)
+    _draw_scale(_beside(figure, 1.5 + 0.6 * len(_scores(row)), 0.18))
+    _draw_facts(_beside(figure, 2.15 + 0.6 * len(_scores(row)), 1.0), detector, model)
     return figure
+
+
+def _beside(figure: Figure, below: float, tall: float) -> Axes:
+    """A place to the right of the pictures; in inches, from the top of the figure."""
+    height = figure.get_figheight()
+    return figure.add_axes((0.635, 1 - (below + tall) / height, 0.35, tall / height))
+
+
+def _scores(row: Prediction) -> list[tuple[str, float]]:
+    joint = "Score" if row.p_real_rgb is None else "Joint"
+    scores = ((joint, row.p_real), ("RGB", row.p_real_rgb), ("Spectrum", row.p_real_spectrum))
+    return [(name, value) for name, value in scores if value is not None]
 
 
 def _pictures(row: Prediction) -> list[tuple[str, NDArray[np.uint8]]]:
@@ -145,9 +154,7 @@ def _under(row: Prediction, picture: NDArray[np.uint8], branch: str) -> NDArray[
 
 
 def _draw_scores(axes: Axes, row: Prediction, detector: Detector) -> None:
-    joint = "Score" if row.p_real_rgb is None else "Joint"
-    scores = [(joint, row.p_real), ("RGB", row.p_real_rgb), ("Spectrum", row.p_real_spectrum)]
-    bars = [(name, value) for name, value in scores if value is not None]
+    bars = _scores(row)
     for place, (name, value) in enumerate(bars):
         colour = _REAL if value >= detector.threshold else _SYNTHETIC
         axes.barh(place, 1, height=0.3, color="#e6e9ed")
@@ -195,7 +202,9 @@ def _draw_facts(axes: Axes, detector: Detector, model: Path) -> None:
         "what was edited.",
         card.intended_use,
     ]
-    text = "\n".join(textwrap.fill(_printable(fact), 68, break_on_hyphens=False) for fact in facts)
+    text = "\n".join(
+        textwrap.fill(textwrap.shorten(_printable(fact), 320), 68, break_on_hyphens=False) for fact in facts
+    )
     axes.set_axis_off()
     axes.text(0, 1, text, fontsize=7.4, color=_QUIET, va="top", linespacing=1.45, parse_math=False)
 

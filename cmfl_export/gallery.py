@@ -172,6 +172,7 @@ def _histogram(album: Album) -> str:
         for share in (0, 0.25, 0.5, 0.75, 1)
     )
     line = left + album.threshold * width
+    anchor = "start" if album.threshold < 0.15 else "end" if album.threshold > 0.85 else "middle"
     tenths = album.histogram.sum(axis=0).reshape(10, -1).sum(axis=1).tolist()
     spoken = ", ".join(f"{count} from {place / 10:g}" for place, count in enumerate(tenths) if count)
     label = f"Histogram of P(real), images by tenths: {spoken or 'none'}; threshold {album.threshold:.4g}"
@@ -182,7 +183,7 @@ def _histogram(album: Album) -> str:
         f'<text x="{left - 6}" y="{top + 9}" text-anchor="end">{most:,}</text>'
         f'<text x="{left - 6}" y="{top + height}" text-anchor="end">0</text>{ticks}\n{"".join(bars)}'
         f'<path class="threshold" d="M{line:.1f} {top - 4}V{top + height}"/>'
-        f'<text x="{line:.1f}" y="{top - 7}" text-anchor="middle">threshold {album.threshold:.4g}</text>\n'
+        f'<text x="{line:.1f}" y="{top - 7}" text-anchor="{anchor}">threshold {album.threshold:.4g}</text>\n'
         '</svg>\n<figcaption>Images by P(real): <b class="synthetic">synthetic</b> below the threshold, '
         '<b class="real">real</b> from it on.</figcaption></figure>\n'
     )

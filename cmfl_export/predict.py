@@ -31,6 +31,7 @@ class Summary:
         failed: rows without a score, by status.
         skipped: inputs that had their row already (resume).
         seconds: without loading the model.
+        report: the page that was written, or "".
     """
 
     provider: str
@@ -41,6 +42,7 @@ class Summary:
     failed: dict[str, int] = field(default_factory=dict)
     skipped: int = 0
     seconds: float = 0.0
+    report: str = ""
 
     @property
     def images_per_second(self) -> float:
@@ -64,6 +66,8 @@ class Summary:
         if self.skipped:
             lines.append(f"{self.skipped} skipped: they have their row already")
         lines.append(f"{self.seconds:.1f} s, {self.images_per_second:.1f} images/s on {self.provider}")
+        if self.report:
+            lines.append(f"report in {self.report}")
         if self.passed_over:
             lines.append(self.passed_over)
         return lines
@@ -152,6 +156,7 @@ def predict_to(
             # Python flushes standard output once more at exit; that must not fail as well.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     summary.seconds = time.perf_counter() - start
+    summary.report = "" if report is None else str(report)
     return summary
 
 

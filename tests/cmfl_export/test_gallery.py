@@ -148,12 +148,14 @@ def test_without_javascript_there_is_a_table(tmp_path: Path) -> None:
 
 def test_predict_writes_rows_as_before_and_a_report(tiny: Path, faces: Path, tmp_path: Path) -> None:
     predict_to(tiny, [str(faces)], tmp_path / "without.csv", provider="cpu")
-    predict_to(tiny, [str(faces)], tmp_path / "with.csv", provider="cpu", report=tmp_path / "sub" / "r.html")
+    page = tmp_path / "sub" / "r.html"
+    summary = predict_to(tiny, [str(faces)], tmp_path / "with.csv", provider="cpu", report=page)
+    assert summary.lines()[-1] == f"report in {page}"
     assert (tmp_path / "with.csv").read_bytes() == (tmp_path / "without.csv").read_bytes()
-    rows = data(tmp_path / "sub" / "r.html")["rows"]
+    rows = data(page)["rows"]
     assert [one["name"] for one in rows] == ["a.png", "b.png", "c.png", "bad.jpg"]
-    assert list(pictures(tmp_path / "sub" / "r.html")) == [one["number"] for one in rows[:3]]
-    assert "cut short" not in (tmp_path / "sub" / "r.html").read_text()
+    assert list(pictures(page)) == [one["number"] for one in rows[:3]]
+    assert "cut short" not in page.read_text()
     assert not list(tmp_path.rglob(".*"))
 
 

@@ -11,8 +11,9 @@ from selenium.webdriver.support.ui import Select
 
 from cmfl_export.results import Status
 
+from . import browser as browser_module
 from . import tiny_model
-from .browser import Browser
+from .browser import Browser, chromium
 from .gallery_rows import extras, failure, many, row, write
 from .test_page import HOSTILE
 
@@ -286,3 +287,15 @@ def test_a_one_stream_model_has_no_branches(browser: Browser, tmp_path: Path) ->
     assert browser.texts("#detail-scores tbody th") == ["Score"]
     assert len(browser.all("#detail-pictures img")) == 1
     assert browser.all(".heat") == []
+
+
+def test_a_missing_browser_fails_where_it_is_required(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(browser_module.shutil, "which", lambda _: None)
+    monkeypatch.setenv("CMFL_REQUIRE_BROWSER", "1")
+    with pytest.raises(pytest.fail.Exception, match="chromium-driver"), chromium(tmp_path):
+        pass
+    monkeypatch.delenv("CMFL_REQUIRE_BROWSER")
+    with pytest.raises(pytest.skip.Exception, match="chromium-driver"), chromium(tmp_path):
+        pass

@@ -16,8 +16,9 @@ import numpy as np
 from cmfl_export.errors import CmflError
 from cmfl_export.files import write_whole
 
-from .check_report import CheckReport, Duplicate, Overlap, Problem, SplitCounts, Use
+from .check_report import CheckReport
 from .duplicates import Pair, find_pairs, groups
+from .findings import Duplicate, Overlap, Problem, SplitCounts, Use
 from .inspection import Broken, Sound, inspect_all
 from .reading import read_split
 from .schema import Sample

@@ -7,82 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .schema import Sample
+from .findings import Duplicate, Overlap, Problem, SplitCounts, Use
 from .shortcuts import SEVERITY, SMALLEST_CLASS, Level, Separation
 
 _NAMED = 5
 _WIDTH = 110
-# One class this many times larger than the other is worth a word.
-_UNBALANCED = 1.5
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """A row of a split."""
-
-    split: str
-    sample: Sample
-
-    def __str__(self) -> str:
-        return f"{self.split}: {_shown(self.sample.filename)} ({self.sample.attack_type or 'real'})"
-
-
-@dataclass(frozen=True, slots=True)
-class SplitCounts:
-    """How many images a split has of each kind."""
-
-    split: str
-    real: int
-    attacks: dict[str, int]
-
-    @property
-    def synthetic(self) -> int:
-        return sum(self.attacks.values())
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A file that cannot be used."""
-
-    split: str
-    filename: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Overlap:
-    """A subject who is in more than one split."""
-
-    subject: str
-    splits: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Duplicate:
-    """Files that show the same picture; `correlation` is the least alike pair's, 1 for identical bytes."""
-
-    uses: tuple[Use, ...]
-    identical: bool
-    mirrored: bool
-    correlation: float
-
-    @property
-    def across_splits(self) -> bool:
-        return len({use.split for use in self.uses}) > 1
-
-    @property
-    def across_classes(self) -> bool:
-        return len({use.sample.is_real for use in self.uses}) > 1
-
-    @property
-    def leaks(self) -> bool:
-        return self.across_splits or self.across_classes
-
-    @property
-    def how(self) -> str:
-        if self.identical:
-            return "identical files"
-        return f"near-identical{', mirrored' if self.mirrored else ''} ({self.correlation:.2f})"
 
 
 @dataclass(frozen=True)
@@ -111,30 +40,29 @@ class CheckReport:
         """Why the protocol may not be used as it is; empty when it may."""
         across_splits = [one for one in self.duplicates if one.across_splits]
         others = [one for one in self.duplicates if one.across_classes and not one.across_splits]
-        one_class = [split.split for split in self.splits if split.split != "eval" and _lacks_class(split)]
-        fatal = [Level.SHORTCUT, Level.SUSPICIOUS] if self.strict else [Level.SHORTCUT]
-        return [
-            text
-            for count, text in (
-                (len(self.problems), f"{_number(self.problems, 'file')} cannot be used"),
-                (len(one_class), f"only one class in {', '.join(one_class)}"),
-                (len(self.overlaps), f"leakage: {_number(self.overlaps, 'subject')} in two splits"),
-                (len(across_splits), f"leakage: {_number(across_splits, 'picture')} in two splits"),
-                (len(others), f"leakage: {_number(others, 'picture')} in both classes of a split"),
-                *((1, f"{level}: {', '.join(self._named(level))}") for level in fatal if self._named(level)),
-            )
-            if count
-        ]
+        # An eval split of one class is of use: for the error rate of that class.
+        one_class = [split.split for split in self.splits if split.split != "eval" and split.lacks_class]
+        found = []
+        if self.problems:
+            found.append(f"{_number(self.problems, 'file')} cannot be used")
+        if one_class:
+            found.append(f"only one class in {', '.join(one_class)}")
+        if self.overlaps:
+            found.append(f"leakage: {_number(self.overlaps, 'subject')} in two splits")
+        if across_splits:
+            found.append(f"leakage: {_number(across_splits, 'picture')} in two splits")
+        if others:
+            found.append(f"leakage: {_number(others, 'picture')} in both classes of a split")
+        return found + self._at([Level.SHORTCUT, Level.SUSPICIOUS] if self.strict else [Level.SHORTCUT])
 
     @property
     def warnings(self) -> list[str]:
         """What to look into."""
         within = [one for one in self.duplicates if not one.leaks]
-        levels = [Level.WEAK] if self.strict else [Level.SUSPICIOUS, Level.WEAK]
-        found = [f"{level}: {', '.join(self._named(level))}" for level in levels if self._named(level)]
+        found = self._at([Level.WEAK] if self.strict else [Level.SUSPICIOUS, Level.WEAK])
         if within:
             found.append(f"{_number(within, 'picture')} more than once within a split and class")
-        found += [f"{split.split} is unbalanced" for split in self.splits if _unbalanced(split)]
+        found += [f"{split.split} is unbalanced" for split in self.splits if split.unbalanced]
         audited = {one.split for one in self.shortcuts}
         unknown = [split.split for split in self.splits if split.split not in audited]
         if unknown and self.audited:
@@ -152,7 +80,7 @@ class CheckReport:
 
     def lines(self) -> list[str]:
         """The report for the terminal: sections, worst findings first, and the verdict in the last line."""
-        return [
+        lines = [
             f"{self.protocol}: {self.images} images in {self.data_root}",
             *self._counts_lines(),
             "",
@@ -164,6 +92,7 @@ class CheckReport:
             *(f"warning: {warning}" for warning in self.warnings),
             self._verdict(),
         ]
+        return [_shown(line) for line in lines]
 
     def _verdict(self) -> str:
         if self.failures:
@@ -172,6 +101,10 @@ class CheckReport:
         if suspicious:
             return f"ok, but look into what is suspicious: {', '.join(suspicious)}"
         return "ok, with warnings" if self.warnings else "ok"
+
+    def _at(self, levels: Sequence[Level]) -> list[str]:
+        """One line for each of the levels that some property has."""
+        return [f"{level}: {', '.join(self._named(level))}" for level in levels if self._named(level)]
 
     def _named(self, level: Level) -> list[str]:
         """The properties at this level somewhere and nowhere worse."""
@@ -201,14 +134,14 @@ class CheckReport:
             yield "files       all there and readable"
             return
         yield f"files       {len(self.problems)} of {self.images} cannot be used"
-        yield from _few([f"{one.split}: {_shown(one.filename)} ({one.reason})" for one in self.problems])
+        yield from _few([f"{one.split}: {one.filename} ({one.reason})" for one in self.problems])
 
     def _overlap_lines(self) -> Iterator[str]:
         if not self.overlaps:
             yield "subjects    none in two splits"
             return
         yield f"subjects    {len(self.overlaps)} in two splits"
-        yield from _few([f"{_shown(one.subject)} ({', '.join(one.splits)})" for one in self.overlaps])
+        yield from _few([f"{one.subject} ({', '.join(one.splits)})" for one in self.overlaps])
 
     def _duplicate_lines(self) -> Iterator[str]:
         kinds = (
@@ -279,22 +212,13 @@ class CheckReport:
         return ", ".join(f"{split} {auc:.3f}" for split, auc in highest.items() if auc is not None)
 
 
-def _lacks_class(split: SplitCounts) -> bool:
-    return split.real == 0 or split.synthetic == 0
-
-
-def _unbalanced(split: SplitCounts) -> bool:
-    small, large = sorted((split.real, split.synthetic))
-    return 0 < small * _UNBALANCED < large
-
-
 def _number(items: Sequence[object], name: str) -> str:
     return f"{len(items)} {name}{'' if len(items) == 1 else 's'}"
 
 
-def _shown(name: str) -> str:
-    """A name as a terminal may print it: no line ends or escape sequences."""
-    return name if name.isprintable() else ascii(name)
+def _shown(line: str) -> str:
+    """The line as a terminal may print it: names in it may hold line ends or escape sequences."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
 
 
 def _members(uses: Sequence[Use]) -> str:

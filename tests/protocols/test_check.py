@@ -230,8 +230,11 @@ def test_progress_is_shown_when_asked_for(fair: Path, capsys: pytest.CaptureFixt
 
 
 def test_a_file_name_cannot_write_to_the_terminal(root: Path) -> None:
-    add(root, "train", Sample("s", "\x1b[2Jname.jpg", ""))
-    assert not any("\x1b" in line for line in found(root).lines())
+    add(root, "train", Sample("s", "\x1b[2Jname.jpg", ""), Sample("t", "ü.jpg", "g\x1b[2Jan"))
+    text = "".join(found(root).lines())
+    assert "\x1b" not in text
+    assert "\\x1b[2Jname.jpg" in text
+    assert "ü.jpg" in text
 
 
 def test_wrong_usage_is_an_error(fair: Path, tmp_path: Path) -> None:

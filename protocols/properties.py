@@ -103,7 +103,7 @@ PROPERTIES = (
     Property(
         "JPEG table details",
         Kind.METADATA,
-        "the tables differ by rounding: the classes come from two encoders; write both classes again",
+        "the tables differ, if only by rounding, so two encoders were at work; write both classes again",
         label=lambda file, _: f"#{file.jpeg_digest}" if file.jpeg_digest else "no JPEG",
     ),
     Property(

@@ -187,16 +187,16 @@ def reliability(series: Sequence[Series]) -> Figure:
     """
     found = [metrics.reliability(one.p_real, one.is_real) for one in series]
     with styled():
-        from matplotlib.ticker import FuncFormatter, NullFormatter
+        from matplotlib.ticker import FuncFormatter
 
         figure = new_figure("Reliability of the scores", 5.9 + LEGEND_ROW * len(series))
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         above.set(xlim=(-0.01, 1.01), ylim=(-2, 102), ylabel="Share of real images (%)")
         above.plot([0, 1], [0, 100], color=QUIET, linewidth=0.8)
         most = max(float(one.count.max()) for one in found)
+        # More than a decade: on a shorter axis matplotlib labels what is between the powers of ten as well.
         below.set(yscale="log", ylim=(0.7, max(15, 2 * most)), xlabel="P(real)", ylabel="Images in the bin")
         below.yaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
-        below.yaxis.set_minor_formatter(NullFormatter())
         lines, labels = [], []
         for number, (one, bins) in enumerate(zip(series, found, strict=True)):
             filled = bins.count > 0

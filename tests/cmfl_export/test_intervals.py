@@ -118,11 +118,10 @@ def test_subject_in_both_classes_is_one_unit() -> None:
     assert width(apart["accuracy"]) < 0.85 * width(found["accuracy"])
 
 
-def test_no_draw_is_without_a_class() -> None:
-    """One subject in both classes, one real alone, one synthetic alone: each stands only for its like."""
-    found = bootstrap(
-        [0.9, 0.2, 0.8, 0.1], [1, 0, 1, 0], 0.5, subjects=["both", "both", "r", "s"], samples=50
-    )
+@pytest.mark.parametrize("alone", [0, 1])
+def test_no_draw_is_without_a_class(alone: int) -> None:
+    """One subject in both classes and one in a single class: each stands only for its like."""
+    found = bootstrap([0.9, 0.2, alone], [1, 0, alone], 0.5, subjects=["both", "both", "alone"], samples=50)
     assert found["auc"] == (1, 1, 1)
 
 

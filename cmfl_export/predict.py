@@ -142,7 +142,7 @@ def predict_to(
             _bar(inputs, recursive, output, progress) as advance,
         ):
             if album is not None and resume and output is not None:
-                for row in read_rows(output):
+                for row in read_rows(output, format):
                     album.add(row, earlier=True)
             remaining = _without_done(chain([first], paths), writer.done, summary)
             for row in detector.stream(remaining, extras=album is not None):

@@ -233,15 +233,15 @@ def open_writer(path: Path | None, format: str | None = None, *, resume: bool = 
             raise
 
 
-def read_rows(path: Path) -> Iterator[Prediction]:
-    """Reads back what `open_writer` wrote as csv, jsonl or json, whichever the ending of `path` says.
+def read_rows(path: Path, format: str | None = None) -> Iterator[Prediction]:
+    """Reads back what `open_writer` wrote as csv, jsonl or json; None takes the format from the ending.
 
     A last row of csv or jsonl that a kill cut short is left out.
 
     Raises:
         CmflError: the file cannot be read, or is not of that format.
     """
-    kind = _format_of(path, None)
+    kind = _format_of(path, format)
     try:
         if kind == "json":
             for item in json.loads(path.read_bytes()):

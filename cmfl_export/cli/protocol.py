@@ -85,9 +85,7 @@ def check(
     protocol: Annotated[Path, typer.Argument(metavar="PROTOCOL", help="A protocol folder, or one CSV.")],
     data_root: Annotated[Path, DATA_ROOT],
     shortcuts: Annotated[bool, typer.Option(help="Audit what else tells the classes apart.")] = True,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="What is only suspicious fails the check, too.")
-    ] = False,
+    strict: Annotated[bool, typer.Option(help="What is only suspicious fails the check, too.")] = True,
     limit: Annotated[
         int | None, typer.Option(help="Images of each class and attack type that are audited, at most.")
     ] = None,

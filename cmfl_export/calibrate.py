@@ -121,7 +121,13 @@ def calibrate(
     # The scores have the card's temperature already, and temperatures multiply.
     factor = fit_temperature(data.p_real, data.is_real)
     calibrated = scaled(data.p_real, factor)
-    threshold = min(max(rule(calibrated, data.is_real), 0.0), 1.0)
+    threshold = max(rule(calibrated, data.is_real), 0.0)
+    if threshold > 1.0:
+        certain = int((calibrated[~data.is_real] == 1.0).sum())
+        raise CmflError(
+            f"no threshold up to 1 reaches {at}: {certain} synthetic images of {file} score exactly 1; "
+            "choose another rule"
+        )
     before = metrics.summary(data.p_real, data.is_real, card.threshold)
     after = metrics.summary(calibrated, data.is_real, threshold)
     new = replace(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import math
 from collections.abc import Callable, Sequence
@@ -78,14 +77,12 @@ def learnt(features: Floats, is_real: Bools, folds: Folds) -> Auc:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
-
-    # Comes with scikit-learn; it has no type stubs.
-    threadpoolctl = importlib.import_module("threadpoolctl")
+    from threadpoolctl import threadpool_limits
 
     def score(train: Bools, test: Bools) -> Floats:
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
         # Matrices this small take ten times longer on several threads of a busy machine than on one.
-        with threadpoolctl.threadpool_limits(limits=1):
+        with threadpool_limits(limits=1):
             model.fit(features[train], is_real[train])
         return np.asarray(model.decision_function(features[test]), np.float64)
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from PIL import Image
 
 from cmfl_export import Detector
 from cmfl_export.calibrate import Calibration, calibrate, fit_temperature, refuse_overlap, scaled
@@ -74,6 +75,12 @@ class TestRules:
     def test_bpcer(self, tiny: Path, dev: Path) -> None:
         found = run(tiny, dev, at="bpcer:0")
         assert (found.after["apcer"], found.after["bpcer"]) == (pytest.approx(0.2), 0.0)
+
+    def test_no_threshold_turns_a_certain_error_away(self, tiny: Path, dev: Path) -> None:
+        """A white attack scores 1, and only a threshold above 1 would call it synthetic."""
+        Image.new("RGB", (224, 224), "white").save(dev.parent.parent / "gan_y/205.png")
+        with pytest.raises(CmflError, match=r"no threshold up to 1 reaches apcer:0: 1 synthetic image"):
+            run(tiny, dev, at="apcer:0")
 
     @pytest.mark.parametrize("at", ["eer", "apcer", "apcer:", "apcer:x", "apcer:1.5", "bpcer:nan", "d-eer:1"])
     def test_refuses_others(self, at: str, tiny: Path, dev: Path) -> None:

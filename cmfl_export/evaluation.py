@@ -12,6 +12,7 @@ from .assess import Assessment, Group
 from .card import ModelCard
 from .degrade import Degradation
 from .intervals import Interval
+from .page import visible
 from .scores import Scored
 from .tables import aligned
 
@@ -218,7 +219,7 @@ def _failure_lines(assessment: Assessment) -> list[str]:
     rates = f"APNRR {percent(assessment.apnrr)}, BPNRR {percent(assessment.bpnrr)}"
     lines = [f"{len(failed)} images have no score: {rates}"]
     lines += [
-        f"  {scored.sample.filename}: {scored.row.status.value}, {scored.row.error}"
+        f"  {visible(scored.sample.filename)}: {scored.row.status.value}, {scored.row.error}"
         for scored in failed[:_NAMED_FAILURES]
     ]
     rest = len(failed) - _NAMED_FAILURES

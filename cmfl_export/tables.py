@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 
-def aligned(rows: Sequence[Sequence[str]], *, left: int = 1) -> list[str]:
-    """Rows of one length as lines: the first `left` columns flush left, the others flush right."""
+def aligned(rows: Sequence[Sequence[str]], *, numbers: Collection[int] | None = None) -> list[str]:
+    """Rows of one length as lines, in aligned columns.
+
+    Args:
+        rows: cells, the header among them.
+        numbers: the columns, from 0, that are set flush right; by default all but the first.
+    """
     if not rows:
         return []
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    right = range(1, len(widths)) if numbers is None else numbers
     return [
         "  ".join(
-            value.ljust(width) if index < left else value.rjust(width)
-            for index, (value, width) in enumerate(zip(row, widths, strict=True))
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
     ]

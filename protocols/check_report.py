@@ -7,6 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from cmfl_export.page import visible
+from cmfl_export.tables import aligned
+
 from .findings import Duplicate, Overlap, Problem, SplitCounts, Use
 from .shortcuts import SEVERITY, SMALLEST_CLASS, Level, Separation
 
@@ -92,7 +95,7 @@ class CheckReport:
             *(f"warning: {warning}" for warning in self.warnings),
             self._verdict(),
         ]
-        return [_shown(line) for line in lines]
+        return [visible(line) for line in lines]
 
     def _verdict(self) -> str:
         if self.failures:
@@ -127,7 +130,7 @@ class CheckReport:
             ]
             for split in self.splits
         ]
-        yield from _table([["split", "real", "synthetic", "attack types"], *rows], numbers=(1, 2))
+        yield from _indented([["split", "real", "synthetic", "attack types"], *rows], numbers=(1, 2))
 
     def _problem_lines(self) -> Iterator[str]:
         if not self.problems:
@@ -183,7 +186,7 @@ class CheckReport:
                 ]
             )
         shown = rows if len(self.splits) > 1 else [row[:-1] for row in rows]
-        yield from _table(shown, numbers=(2,))
+        yield from _indented(shown, numbers=(2,))
         silent = [one.property for one in worst if one not in told]
         if silent:
             yield from _wrapped(f"say nothing (AUC 0.500): {', '.join(silent)}")
@@ -216,11 +219,6 @@ def _number(items: Sequence[object], name: str) -> str:
     return f"{len(items)} {name}{'' if len(items) == 1 else 's'}"
 
 
-def _shown(line: str) -> str:
-    """The line as a terminal may print it: names in it may hold line ends or escape sequences."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
-
-
 def _members(uses: Sequence[Use]) -> str:
     rest = len(uses) - 3
     return " = ".join(map(str, uses[:3])) + (f" and {rest} more" if rest > 0 else "")
@@ -232,16 +230,9 @@ def _few(lines: Sequence[str]) -> Iterator[str]:
         yield f"  and {len(lines) - _NAMED} more"
 
 
+def _indented(rows: Sequence[Sequence[str]], numbers: Sequence[int]) -> Iterator[str]:
+    yield from (f"  {line}" for line in aligned(rows, numbers=numbers))
+
+
 def _wrapped(text: str) -> list[str]:
     return textwrap.wrap(text, _WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
-
-
-def _table(rows: Sequence[Sequence[str]], numbers: Sequence[int]) -> Iterator[str]:
-    """Aligned columns; those of `numbers` to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = [
-            cell.rjust(width) if number in numbers else cell.ljust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        yield ("  " + "  ".join(cells)).rstrip()

@@ -92,8 +92,10 @@ class FaceFinder:
         for level, scale in self._pyramid(picture):
             faces, offset = self._networks.propose(_normalised(level)[None])
             rows, columns = np.nonzero(faces >= _FACE_P)
-            corner = np.stack([columns, rows], axis=1) * float(_STRIDE)
-            boxes = np.hstack([corner, corner + _P]) / scale
+            first = np.stack([columns, rows], axis=1) * _STRIDE
+            # From the window's first pixel to its last one, counted from 1 and cut to whole numbers: what the
+            # networks' authors did, and what the next networks expect.
+            boxes = np.hstack([np.floor((first + 1) / scale) - 1, np.floor((first + _P) / scale)])
             kept = suppress(boxes, faces[rows, columns], _OVERLAP_LEVEL)
             rows, columns = rows[kept], columns[kept]
             found.append(boxes[kept])
@@ -177,7 +179,7 @@ def _at_most(picture: Image.Image, longest: int) -> Image.Image:
 def _crops(picture: Image.Image, boxes: Boxes, side: int) -> NDArray[np.float32]:
     """The candidates as a network takes them, float32 [n, side, side, 3]; black outside of the picture."""
     crops = np.empty((len(boxes), side, side, 3), np.float32)
-    for crop, box in zip(crops, np.rint(boxes).astype(int).tolist(), strict=True):
+    for crop, box in zip(crops, np.floor(boxes).astype(int).tolist(), strict=True):
         crop[:] = _normalised(picture.crop(box).resize((side, side), Image.Resampling.BOX))
     return crops
 
@@ -193,7 +195,7 @@ def _moved(boxes: Boxes, offsets: NDArray[np.float32]) -> Boxes:
 
 
 def _squares(boxes: Boxes) -> Boxes:
-    """Squares about the middle of the boxes, as wide as their longer side, to whole pixels."""
-    middle, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
-    corner = np.rint(middle - sides.max(axis=1, keepdims=True) / 2)
-    return np.hstack([corner, corner + np.maximum(np.rint(sides.max(axis=1, keepdims=True)), 1)])
+    """Squares about the middle of the boxes, as wide as their longer side."""
+    middle, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
+    half = np.maximum(half.max(axis=1, keepdims=True), 0.5)
+    return np.hstack([middle - half, middle + half])

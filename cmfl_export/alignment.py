@@ -21,6 +21,10 @@ _ARCFACE: Points = 2 * np.array(
 # ArcFace's framing ends at chin and brow. This much of it shows the head about as FFHQ does.
 FACE_SCALE = 0.8
 
+# The name under which a crop's file says that it was aligned, and how: PNG text, or the beginning of a JPEG
+# comment. `protocols.check` looks for it.
+MARKER = "cmfl-align"
+
 # What bicubic interpolation reaches beyond the crop, in pixels of the crop.
 _MARGIN = 4
 
@@ -75,8 +79,8 @@ def align(picture: Image.Image, landmarks: Points, *, face_scale: float = FACE_S
     """Cuts a face out of an RGB picture, upright and with its landmarks at their places.
 
     A face that is larger in the picture than in the crop is first reduced, with its surroundings, by Pillow's
-    antialiased bicubic filter; then one affine bicubic interpolation turns and shifts it. What lies outside of
-    the picture is filled by reflection.
+    antialiased bicubic filter; then one affine bicubic interpolation turns and shifts it. What lies outside
+    of the picture is filled by reflection.
 
     Args:
         picture: RGB.
@@ -96,12 +100,13 @@ def _cut(picture: Image.Image, to_crop: Similarity, wanted: Points, there: Point
     """The crop from the part `wanted` of a picture, which has only `there` of it ([2, 2]: corners)."""
     reduction = min(to_crop.scale, 1.0)
     width, height = (max(1, math.ceil(side * reduction)) for side in there[1] - there[0])
-    region = picture.resize((width, height), Image.Resampling.BICUBIC, tuple(there.ravel().tolist()))
+    left, top, right, bottom = there.ravel().tolist()
+    region = picture.resize((width, height), Image.Resampling.BICUBIC, (left, top, right, bottom))
     across, down = np.array([width, height]) / (there[1] - there[0])
     before = np.ceil((there[0] - wanted[0]) * (across, down)).astype(int)
     after = np.ceil((wanted[1] - there[1]) * (across, down)).astype(int)
-    (left, top), (right, bottom) = before.tolist(), after.tolist()
-    padded = np.pad(np.asarray(region), ((top, bottom), (left, right), (0, 0)), mode="symmetric")
+    margins = [*zip(before[::-1].tolist(), after[::-1].tolist(), strict=True), (0, 0)]
+    padded = np.pad(np.asarray(region), margins, mode="symmetric")
     back = to_crop.inverse
     # Where the first pixel of the padded region is in the picture.
     x, y = there[0] - before / (across, down)

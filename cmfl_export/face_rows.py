@@ -14,7 +14,6 @@ from .files import writing
 from .records import csv_fields, csv_record, whole_records
 from .results import Status
 
-
 COLUMNS = (
     *("path", "face", "faces", "left", "top", "right", "bottom"),
     *("left_eye_x", "left_eye_y", "right_eye_x", "right_eye_y", "nose_x", "nose_y"),

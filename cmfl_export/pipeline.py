@@ -49,8 +49,9 @@ def run(
     """Decodes on `workers` threads while `infer` runs in the calling thread.
 
     Yields one outcome for each image of each source, in order, as soon as its batch has run. A source that
-    fails to decode has one outcome and takes no place in a batch. At most `window(batch_size, workers)` sources are taken ahead of the batch that
-    is being put together. Closing the generator drops what is waiting; no decode starts after that.
+    fails to decode has one outcome and takes no place in a batch. At most `window(batch_size, workers)`
+    sources are taken ahead of the batch that is being put together. Closing the generator drops what is
+    waiting; no decode starts after that.
 
     Args:
         sources: taken from lazily, in the calling thread. What it raises is raised here, after the outcomes

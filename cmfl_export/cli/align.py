@@ -7,19 +7,17 @@ from typing import Annotated
 
 import typer
 
-from .options import FaceScale, Inputs, MinFace, Null, Progress, Provider, Recursive
+from .options import FaceScale, Inputs, Largest, MinFace, Null, Progress, Provider, Recursive
 
 
 def align(
     inputs: Inputs,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the crops and faces.csv.")],
-    largest: Annotated[
-        bool, typer.Option("--largest", help="Of each photograph only the largest face.")
-    ] = False,
+    largest: Largest = False,
     format: Annotated[str, typer.Option(help="png or jpg.")] = "png",
     quality: Annotated[int, typer.Option(help="Of jpg, 95 to 100; without chroma subsampling.")] = 95,
-    scale: FaceScale = None,
-    min_face: MinFace = None,
+    face_scale: FaceScale = 0.8,
+    min_face: MinFace = 20,
     recursive: Recursive = True,
     null: Null = False,
     provider: Provider = "auto",
@@ -30,8 +28,6 @@ def align(
 ) -> None:
     """Find the faces in photographs and write them as aligned 224x224 crops, with a row for each."""
     from ..align import align_to
-    from ..alignment import FACE_SCALE
-    from ..faces import MINIMUM
     from ..images import DEFAULT_MAX_PIXELS
 
     summary = align_to(
@@ -40,8 +36,8 @@ def align(
         largest=largest,
         format=format,
         quality=quality,
-        face_scale=FACE_SCALE if scale is None else scale,
-        minimum=MINIMUM if min_face is None else min_face,
+        face_scale=face_scale,
+        minimum=min_face,
         recursive=recursive,
         null_separated=null,
         provider=provider,

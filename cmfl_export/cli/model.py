@@ -7,9 +7,13 @@ from typing import Annotated
 
 import typer
 
+from ..errors import CmflError
 from .options import (
     BatchSize,
+    FaceScale,
     Inputs,
+    Largest,
+    MinFace,
     Model,
     Null,
     Progress,
@@ -71,6 +75,12 @@ def predict(
     workers: Workers = None,
     threshold: Annotated[float | None, typer.Option(help="Instead of the model's own.")] = None,
     aligned: Annotated[bool | None, typer.Option(help="Instead of the model's own geometry.")] = None,
+    align: Annotated[
+        bool, typer.Option("--align", help="The images are photographs: score every face in them.")
+    ] = False,
+    largest: Largest = False,
+    min_face: MinFace = 20,
+    face_scale: FaceScale = 0.8,
     max_pixels: Annotated[int | None, typer.Option(help="Larger images get the status too_large.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an output that was cut off.")] = False,
     progress: Progress = None,
@@ -81,7 +91,9 @@ def predict(
         int, typer.Option(help="Most images with pictures on that page; the others have text alone.")
     ] = 5000,
 ) -> None:
-    """Score images; one row for each input, in order."""
+    """Score images; one row for each input, in order; with --align one for each face."""
+    if largest and not align:
+        raise CmflError("--largest is about the faces that --align finds; give both")
     from ..images import DEFAULT_MAX_PIXELS
     from ..predict import predict_to
 
@@ -98,6 +110,9 @@ def predict(
         workers=workers,
         threshold=threshold,
         aligned=aligned,
+        align="largest" if largest else "all" if align else None,
+        minimum_face=min_face,
+        face_scale=face_scale,
         max_pixels=DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels,
         resume=resume,
         progress=progress,

@@ -32,9 +32,9 @@ Workers = Annotated[int | None, typer.Option(help="Decoding threads.")]
 Progress = Annotated[bool | None, typer.Option(help="Progress bar on standard error.")]
 Recursive = Annotated[bool, typer.Option(help="Also look into the folders of folders.")]
 Null = Annotated[bool, typer.Option("--null", "-0", help="Paths on standard input end with NUL.")]
-MinFace = Annotated[
-    int | None, typer.Option(help="Smallest face that is looked for, in pixels; 20 by default.")
+Largest = Annotated[bool, typer.Option("--largest", help="Of each photograph only the largest face.")]
+AlignLargest = Annotated[
+    bool, typer.Option("--align", help="The images are photographs: find and align the largest face of each.")
 ]
-FaceScale = Annotated[
-    float | None, typer.Option(help="Size of the face in the crop; 0.8 by default, 1 is ArcFace's framing.")
-]
+MinFace = Annotated[int, typer.Option(help="Smallest face that is looked for, in pixels.")]
+FaceScale = Annotated[float, typer.Option(help="Size of the face in the crop; 1 is ArcFace's framing.")]

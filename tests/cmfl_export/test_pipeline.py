@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from cmfl_export import pipeline
 
 
-def decode(source: int) -> NDArray[np.uint8]:
+def decode(source: int) -> list[pipeline.Decoded]:
     """An image [2, 2] full of the source; negative sources are broken ones."""
     if source < 0:
         raise ValueError(f"broken {source}")
-    return np.full((2, 2), source, np.uint8)
+    return [pipeline.Decoded(np.full((2, 2), source, np.uint8))]
 
 
 class Model:
@@ -52,7 +52,7 @@ def test_one_outcome_a_source_in_order(batch_size: int, workers: int, pad: bool)
 
 
 def test_order_does_not_depend_on_which_decode_is_first() -> None:
-    def slow_first(source: int) -> NDArray[np.uint8]:
+    def slow_first(source: int) -> list[pipeline.Decoded]:
         time.sleep(0.02 if source % 4 == 0 else 0)
         return decode(source)
 
@@ -103,7 +103,7 @@ def test_the_window_is_bounded(broken: bool) -> None:
 def test_decoding_goes_on_while_the_model_runs() -> None:
     decoded = 0
 
-    def counting(source: int) -> NDArray[np.uint8]:
+    def counting(source: int) -> list[pipeline.Decoded]:
         nonlocal decoded
         decoded += 1
         return decode(source)
@@ -123,7 +123,7 @@ def test_closing_early_starts_no_further_decode() -> None:
     started: list[int] = []
     hold = threading.Event()
 
-    def held(source: int) -> NDArray[np.uint8]:
+    def held(source: int) -> list[pipeline.Decoded]:
         started.append(source)
         if source >= 2:
             hold.wait(5)

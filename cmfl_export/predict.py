@@ -31,6 +31,7 @@ class Summary:
         passed_over: why `auto` did not take the GPU of a machine that has an NVIDIA driver, else "".
         n: rows written; each is real, synthetic or failed.
         images: inputs that have their row, or their rows: one for each face.
+        faces: rows of faces, where faces were looked for.
         failed: rows without a score, by status.
         skipped: inputs that had their row already (resume).
         seconds: without loading the model.
@@ -41,6 +42,7 @@ class Summary:
     passed_over: str = ""
     n: int = 0
     images: int = 0
+    faces: int = 0
     real: int = 0
     synthetic: int = 0
     failed: dict[str, int] = field(default_factory=dict)
@@ -56,6 +58,7 @@ class Summary:
         """Counts one more row."""
         self.n += 1
         self.images += row.is_last
+        self.faces += row.face is not None
         if row.decision == "real":
             self.real += 1
         elif row.decision == "synthetic":
@@ -67,7 +70,7 @@ class Summary:
         """The summary as text, for standard error."""
         reasons = ", ".join(f"{count} {status}" for status, count in sorted(self.failed.items()))
         failed = f"{sum(self.failed.values())} failed" + (f" ({reasons})" if reasons else "")
-        faces = f", {self.real + self.synthetic} faces" if self.n > self.images else ""
+        faces = f", {self.faces} faces" if self.faces else ""
         lines = [f"{self.images} images{faces}: {self.real} real, {self.synthetic} synthetic, {failed}"]
         if self.skipped:
             lines.append(f"{self.skipped} skipped: they have their row already")

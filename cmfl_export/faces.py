@@ -94,7 +94,7 @@ class FaceFinder:
         """First stage: P-Net on every level of the pyramid."""
         found, probabilities, offsets = [], [], []
         for level, scale in self._pyramid(picture):
-            faces, offset = self._networks.propose(_normalised(level)[None])
+            faces, offset = self._networks.propose(_normalised(np.asarray(level))[None])
             rows, columns = np.nonzero(faces >= _FACE_P)
             first = np.stack([columns, rows], axis=1) * _STRIDE
             # From the window's first pixel to its last one, counted from 1 and cut to whole numbers: what the
@@ -178,14 +178,15 @@ def _at_most(picture: Image.Image, longest: int) -> Image.Image:
 
 def _crops(picture: Image.Image, boxes: Boxes, side: int) -> NDArray[np.float32]:
     """The candidates as a network takes them, float32 [n, side, side, 3]; black outside of the picture."""
-    crops = np.empty((len(boxes), side, side, 3), np.float32)
-    for crop, box in zip(crops, np.floor(boxes).astype(int).tolist(), strict=True):
-        crop[:] = _normalised(picture.crop(box).resize((side, side), Image.Resampling.BOX))
-    return crops
+    crops = [
+        picture.crop(box).resize((side, side), Image.Resampling.BOX).tobytes()
+        for box in np.floor(boxes).astype(int).tolist()
+    ]
+    return _normalised(np.frombuffer(b"".join(crops), np.uint8).reshape(-1, side, side, 3))
 
 
-def _normalised(picture: Image.Image) -> NDArray[np.float32]:
-    return (np.asarray(picture, np.float32) - np.float32(127.5)) / np.float32(128)
+def _normalised(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return (pixels - np.float32(127.5)) / np.float32(128)
 
 
 def _moved(boxes: Boxes, offsets: NDArray[np.float32]) -> Boxes:

@@ -106,7 +106,7 @@ def _write(report: Path, album: Album, detector: Detector, model: Path, complete
 
 
 def _subtitle(album: Album, detector: Detector, made: str) -> Html:
-    inputs = "1 input" if album.total == 1 else f"{album.total:,} inputs"
+    inputs = "1 input" if album.inputs == 1 else f"{album.inputs:,} inputs"
     return Html(f'<p class="quiet">{inputs}, model {escape(detector.card.name)}, {escape(made)}</p>\n')
 
 
@@ -138,7 +138,8 @@ def _notes(album: Album, detector: Detector, pictures: int, complete: bool) -> s
 
 def _counts(album: Album, detector: Detector) -> Html:
     counts: dict[str, object] = {
-        "Inputs": f"{album.total:,}",
+        "Inputs": f"{album.inputs:,}",
+        **({} if detector.align is None else {"Faces": f"{album.total - album.failed.total():,}"}),
         "Synthetic": f"{album.synthetic:,}",
         "Real": f"{album.real:,}",
         "Failed": f"{album.failed.total():,}",

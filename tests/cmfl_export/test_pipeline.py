@@ -68,6 +68,23 @@ def test_failed_sources_take_no_place_in_a_batch() -> None:
     assert model.shapes == [(2, 2, 2), (2, 2, 2), (1, 2, 2)]
 
 
+def test_a_source_may_have_several_images() -> None:
+    """They keep their order and what is said about them, and batches stay as large as they should be."""
+
+    def several(source: int) -> list[pipeline.Decoded]:
+        return [pipeline.Decoded(decode(source)[0].image + part, part) for part in range(source)]
+
+    model = Model()
+    outcomes = list(pipeline.run([1, 5, 2], several, model, batch_size=3, workers=2, pad=False))
+    assert [(outcome.source, outcome.about) for outcome in outcomes] == [
+        (source, part) for source in (1, 5, 2) for part in range(source)
+    ]
+    assert [int(outcome.outputs["value"]) for outcome in outcomes if outcome.outputs] == [
+        outcome.source + outcome.about for outcome in outcomes
+    ]
+    assert [shape[0] for shape in model.shapes] == [3, 3, 2]
+
+
 def test_padding_keeps_one_shape_and_adds_no_rows() -> None:
     model = Model()
     assert len(list(pipeline.run(range(5), decode, model, batch_size=4, workers=1, pad=True))) == 5

@@ -179,13 +179,15 @@ def _reading(source: Path | str) -> Iterator[None]:
     try:
         yield
     except HTTPError as error:
-        raise CmflError(f"{shown(source)} cannot be had: {error.code} {error.reason}") from error
+        raise CmflError(f"{shown(source)} cannot be had: {error.code} {_words(error.reason)}") from error
     except URLError as error:
-        raise CmflError(f"{shown(source)} cannot be reached: {error.reason}") from error
+        raise CmflError(f"{shown(source)} cannot be reached: {_words(error.reason)}") from error
     except TimeoutError as error:
         raise CmflError(f"{shown(source)} gave nothing for {TIMEOUT:g} s; run it again to go on") from error
-    except OSError as error:
-        raise CmflError(f"{shown(source)} cannot be read: {error.strerror or error}") from error
-    except (HTTPException, ValueError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise CmflError(f"{shown(source)} cannot be read: {reason}") from error
+    except (OSError, HTTPException, ValueError) as error:
+        raise CmflError(f"{shown(source)} cannot be read: {_words(error)}") from error
+
+
+def _words(reason: object) -> str:
+    """What the system or the server says, in one line."""
+    return " ".join(str(getattr(reason, "strerror", None) or reason).split()) or type(reason).__name__

@@ -71,10 +71,13 @@ def add(folder: str | os.PathLike[str], *, force: bool = False) -> Model:
 def _refuse_existing(name: str, force: bool) -> None:
     if force:
         return
-    for parent, whose in ((places.packaged(), "packaged"), (places.own_models(), "your own")):
+    for parent, whose in (
+        (places.packaged(), "a packaged model"),
+        (places.own_models(), "a model of your own"),
+    ):
         if (parent / name / MANIFEST).exists():
             raise CmflError(
-                f"{name} is one of {whose} models already; give another name, or --force to use this instead"
+                f"{name} is {whose} already; give another name, or --force to use this one instead"
             )
 
 

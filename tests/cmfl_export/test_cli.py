@@ -59,8 +59,9 @@ class TestUsage:
         [
             (["nope"], "No such command 'nope' (see: cmfl --help)"),
             (["--nope"], "No such option: --nope (see: cmfl --help)"),
-            (["predict"], "Missing argument 'MODEL' (see: cmfl predict --help)"),
-            (["predict", "m.onnx"], "Missing argument 'INPUT...' (see: cmfl predict --help)"),
+            (["predict"], "Missing argument '[MODEL] INPUT...' (see: cmfl predict --help)"),
+            (["predict", "m.onnx"], "m.onnx is the model; give images to score after it"),
+            (["predict", "absent"], "absent: neither an image, nor a folder, nor a model of the zoo"),
             (["predict", "m.onnx", "x", "--nope"], "No such option: --nope"),
             (["predict", "m.onnx", "x", "--batch-size", "many"], "Invalid value for '--batch-size'"),
             (["predict", "absent.onnx", "x"], "absent.onnx: no such model file"),

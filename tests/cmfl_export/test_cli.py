@@ -17,7 +17,9 @@ from cmfl_export.card import METADATA_KEY, ModelCard
 from . import tiny_model
 from .command import TRAINING, cmfl, imported, the_error
 
-COMMANDS = ("train", "export", "predict", "verify", "show", "simulate", "demo", "doctor")
+COMMANDS = ("train", "export", "predict", "explain", "evaluate", "calibrate", "verify", "show")
+COMMANDS += ("simulate", "demo", "doctor")
+GROUPS = ("protocol", "zoo")
 
 
 class TestHelp:
@@ -26,7 +28,7 @@ class TestHelp:
         assert result.returncode == 0
         assert result.stderr == ""
         listed = result.stdout.partition("Commands:")[2]
-        assert re.findall(r"^  (\w+)  +\w", listed, re.MULTILINE) == list(COMMANDS)
+        assert re.findall(r"^  (\w+)  +\w", listed, re.MULTILINE) == [*COMMANDS, *GROUPS]
 
     def test_without_arguments(self) -> None:
         assert cmfl().stdout == cmfl("--help").stdout
@@ -65,7 +67,7 @@ class TestUsage:
             (["predict", "m.onnx", "x", "--nope"], "No such option: --nope"),
             (["predict", "m.onnx", "x", "--batch-size", "many"], "Invalid value for '--batch-size'"),
             (["predict", "absent.onnx", "x"], "absent.onnx: no such model file"),
-            (["predict", ".", "x"], ". is a folder, not a model; give the .onnx file"),
+            (["show", "."], ". is a folder, not a model; give the .onnx file"),
             (["show", "absent.onnx"], "absent.onnx: no such model file"),
             (["verify", "absent.onnx", "w.pth", "x"], "absent.onnx: no such model file"),
             (["export", "absent.pth", "-o", "m.onnx"], "no weights at absent.pth"),

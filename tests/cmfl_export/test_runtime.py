@@ -138,7 +138,7 @@ def test_another_contract_is_refused(tmp_path: Path, options: dict[str, Any]) ->
 
 def test_a_card_of_a_newer_schema_names_the_file(tmp_path: Path) -> None:
     proto = tiny_model.build()
-    proto.metadata_props[0].value = proto.metadata_props[0].value.replace('"schema": 1', '"schema": 99')
+    proto.metadata_props[0].value = proto.metadata_props[0].value.replace('"schema": 2', '"schema": 99')
     path = tmp_path / "new.onnx"
     path.write_bytes(proto.SerializeToString())
     with pytest.raises(CmflError, match=r"new\.onnx.*schema 99"):

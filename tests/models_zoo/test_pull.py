@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 
 from cmfl_export.errors import CmflError
 from models_zoo import places, registry
+from models_zoo.listing import table
 from models_zoo.manifest import MANIFEST, Manifest
 from models_zoo.pull import pull
 from tests.cmfl_export.command import CMFL, ENVIRONMENT
@@ -130,6 +132,28 @@ class TestFromAMirror:
             CmflError, match=r"is no mirror; give a folder|is not a folder; give one laid out"
         ):
             pull("mine", mirror=text)
+
+
+class TestList:
+    def test_what_the_mirror_has(self, server: Server, mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CMFL_ZOO", server.url)
+        (line, note) = table()
+        assert line.startswith("no models yet")
+        assert re.search(r"no list of its models: .*/index\.txt cannot be had: 404", note)
+        (mirror / "index.txt").write_text("mine\nother\n../evil\n")
+        assert [line.split()[:4] for line in table()[1:]] == [
+            ["mine", "-", "-", "mirror"],
+            ["other", "-", "-", "mirror"],
+        ]
+        pull("mine")
+        assert [line.split()[:5] for line in table()[1:]] == [
+            ["mine", "1.0.0", "fp32,", "int8", "own"],
+            ["other", "-", "-", "mirror", "cmfl"],
+        ]
+
+    def test_a_folder(self, mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CMFL_ZOO", str(mirror))
+        assert table()[1].split()[4:6] == ["mirror", "here"]
 
 
 class TestPackaged:

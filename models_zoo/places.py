@@ -37,15 +37,24 @@ def cache() -> Path:
     if given:
         return Path(given).expanduser().absolute()
     if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
+        base = os.environ.get("LOCALAPPDATA") or str(_home() / "AppData" / "Local")
     elif sys.platform == "darwin":
-        base = str(Path.home() / "Library" / "Caches")
+        base = str(_home() / "Library" / "Caches")
     else:
         base = os.environ.get("XDG_CACHE_HOME", "")
         # The specification: a relative path there is to be ignored.
         if not Path(base).is_absolute():
-            base = str(Path.home() / ".cache")
+            base = str(_home() / ".cache")
     return Path(base) / "cmfl-export"
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:
+        # A container's user without a home: there is nothing below this, and writing there says so. A folder
+        # that others can write to would let them stand in for packaged models.
+        return Path(os.devnull)
 
 
 def mirror(given: str | None = None) -> Path | str | None:

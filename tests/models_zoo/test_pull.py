@@ -232,6 +232,18 @@ class TestPlaces:
         monkeypatch.setenv("XDG_CACHE_HOME", "relative")
         assert places.cache() == tmp_path / ".cache" / "cmfl-export"
 
+    def test_a_user_without_a_home(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+        def no_home() -> Path:
+            raise RuntimeError("Could not determine home directory.")
+
+        monkeypatch.delenv("CMFL_CACHE")
+        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+        monkeypatch.setattr(Path, "home", no_home)
+        assert registry.names() == []
+        assert registry.find("mine") is None
+        with pytest.raises(CmflError, match="cannot write /dev/null/"):
+            pull("mine", mirror=server.url)
+
     def test_on_request(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("CMFL_CACHE", "/given")
         assert places.cache() == Path("/given")

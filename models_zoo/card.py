@@ -12,7 +12,7 @@ from cmfl_export.evaluation import LABELS
 from .manifest import Metrics
 
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
-# Licences that Hugging Face knows by an identifier; others are named in words.
+# Licences that Hugging Face knows by an identifier; others have a name in lower case, with hyphens.
 _LICENCES = {"apache-2.0", "mit", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0"}
 _FRONT_MATTER = re.compile(r"\A---\n.*?^---\n", re.DOTALL | re.MULTILINE)
 _FIGURES = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
@@ -46,7 +46,7 @@ def front_matter(card: ModelCard, metrics: Sequence[Metrics]) -> str:
     lines += (
         [f"license: {licence}"]
         if licence in _LICENCES
-        else ["license: other", f"license_name: {_yaml(card.licence)}"]
+        else ["license: other", f"license_name: {_yaml(re.sub(r'[^a-z0-9.]+', '-', licence).strip('-'))}"]
     )
     lines += [
         "library_name: onnx",

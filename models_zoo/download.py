@@ -190,4 +190,7 @@ def _reading(source: Path | str) -> Iterator[None]:
 
 def _words(reason: object) -> str:
     """What the system or the server says, in one line."""
-    return " ".join(str(getattr(reason, "strerror", None) or reason).split()) or type(reason).__name__
+    text = str(getattr(reason, "strerror", None) or reason)
+    # A server chooses some of these letters; none of them is to steer a terminal.
+    printable = "".join(letter if letter.isprintable() else " " for letter in text)
+    return " ".join(printable.split()) or type(reason).__name__

@@ -55,18 +55,18 @@ class Model:
 
 def names() -> list[str]:
     """The names of all models that are known here, in order. Looks at folders only, reads nothing."""
-    return sorted({folder.name for place in _folders().values() for folder in _models_in(place)})
+    return sorted({folder.name for _, parent in _folders() for folder in _models_in(parent)})
 
 
 def find(name: str) -> Model | None:
     """The model of this name; the user's own comes before a packaged one, and that before the mirror's.
 
     Raises:
-        CmflError: its manifest is faulty.
+        CmflError: its manifest is faulty; or it is not here and CMFL_ZOO is no mirror.
     """
     if not is_model_name(name):
         return None
-    for place, parent in _folders().items():
+    for place, parent in _folders():
         folder = parent / name
         if (folder / MANIFEST).is_file():
             return Model(read_manifest(folder), folder, place)
@@ -102,10 +102,13 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def _folders() -> dict[str, Path]:
+def _folders() -> Iterator[tuple[str, Path]]:
+    yield OWN, places.own_models()
+    yield PACKAGED, places.packaged()
+    # Last also because a mirror that is gone must not keep what is here from being used.
     mirror = places.mirror()
-    found = {OWN: places.own_models(), PACKAGED: places.packaged()}
-    return found | ({MIRROR: mirror} if isinstance(mirror, Path) else {})
+    if isinstance(mirror, Path):
+        yield MIRROR, mirror
 
 
 def _models_in(parent: Path) -> Iterator[Path]:

@@ -22,6 +22,7 @@ class Server:
     wrong_range: bool = False  # answers 206 with another part than asked for
     cut_after: int | None = None  # bytes of a body, of which more were announced
     surplus: bytes = b""  # after each body
+    reason: str = "Not Found"  # of 404
     delay: float = 0.0  # seconds before a body
     redirect: dict[str, str] = field(default_factory=dict)
     requests: list[tuple[str, str]] = field(default_factory=list)
@@ -46,7 +47,7 @@ def serving(root: Path) -> Iterator[Server]:
                 return
             path = root / self.path.partition("?")[0].lstrip("/")
             if not path.is_file():
-                self.send_error(404)
+                self.send_error(404, server.reason)
                 return
             body = path.read_bytes() + server.surplus
             start = re.fullmatch(r"bytes=(\d+)-", asked) if server.ranges else None

@@ -109,7 +109,7 @@ def test_figures(folder: Path, tmp_path: Path) -> None:
 def test_prose_is_the_authors(folder: Path, tmp_path: Path) -> None:
     card = folder / "card.md"
     text = card.read_text()
-    assert text.startswith("---\nlicense: other\nlicense_name: ")
+    assert text.startswith('---\nlicense: other\nlicense_name: "research-only"\n')
     assert "The mean of all pixels." in text
     begin, end = "<!-- figures: begin -->", "<!-- figures: end -->"
     card.write_text(f"---\nold: yes\n---\n# Mine\n\nBefore.\n{begin}\nold\n{end}\nAfter.\n---\nLast.\n")

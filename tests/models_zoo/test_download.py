@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.request import Request
 
 import pytest
@@ -113,10 +114,20 @@ def test_another_file_than_promised(web: Server, target: Path) -> None:
     assert not part(target).exists()
 
 
-def test_too_long_a_body(web: Server, target: Path) -> None:
+def test_too_long_a_body(web: Server, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = []
+    real = module._chunk
+
+    def counted(*arguments: Any) -> bytes:
+        taken.append(real(*arguments))
+        return taken[-1]
+
+    monkeypatch.setattr(module, "_chunk", counted)
     web.surplus = b"x" * 10_000_000
     refused(f"{web.url}/m.onnx", target, f"has more than the {len(BODY)} bytes")
     assert not part(target).exists()
+    # It stops there, and does not read to the end.
+    assert sum(map(len, taken)) <= len(BODY) + module._CHUNK
 
 
 def test_an_older_file_is_replaced_only_by_the_right_one(web: Server, target: Path) -> None:
@@ -170,6 +181,10 @@ class TestRedirections:
 class TestErrors:
     def test_not_there(self, web: Server, target: Path) -> None:
         refused(f"{web.url}/absent.onnx", target, "absent.onnx cannot be had: 404 Not Found")
+
+    def test_letters_that_steer_a_terminal(self, web: Server, target: Path) -> None:
+        web.reason = "No\x1b[31m\tway"
+        refused(f"{web.url}/absent.onnx", target, r"cannot be had: 404 No \[31m way$")
 
     def test_nobody_there(self, target: Path) -> None:
         refused("http://127.0.0.1:1/m.onnx", target, "http://127.0.0.1:1/m.onnx cannot be reached: .*refused")

@@ -124,6 +124,13 @@ class TestFromAMirror:
         assert pull("mine", mirror=server.url).source
         assert registry.get("mine").path_of_weights() == path
 
+    def test_a_mirror_that_is_gone(self, mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        pull("mine", mirror=str(mirror))
+        monkeypatch.setenv("CMFL_ZOO", str(mirror / "gone"))
+        assert registry.get("mine").path_of_weights().is_file()
+        with pytest.raises(CmflError, match=r"CMFL_ZOO: .*gone is not a folder"):
+            registry.find("other")
+
     @pytest.mark.parametrize(
         "text", ["ftp://a.org/zoo", "https://", "http://[x", "file://host/zoo", "absent"]
     )

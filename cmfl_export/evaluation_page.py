@@ -34,7 +34,7 @@ _THUMBNAIL = 112
 _MOST_FAILURES = 200
 
 _CAPTIONS = {
-    "det": "Detection error trade-off, joint head: better is lower and further left. The mark is the D-EER.",
+    "det": "Detection error trade-off, joint head: better is lower and further left.",
     "roc": "The same figures as a ROC curve: better is higher and further left.",
     "scores": "Scores by class: a detector is as good as these lie apart. The line is the threshold.",
     "reliability": "Of images scored 0.8, are 80 % real? On the diagonal they are, for this mix of classes.",
@@ -90,9 +90,8 @@ def page(evaluation: Evaluation, figures: Mapping[str, Figure], data_root: Path 
     sections = [_overview(evaluation)]
     if len(evaluation.candidates) > 1:
         sections.append(_comparison(evaluation))
-    sections.append(_plots(figures))
     sections += [_candidate(candidate, data_root) for candidate in evaluation.candidates]
-    sections.append(_origin(evaluation))
+    sections += [_plots(figures), _origin(evaluation)]
     body = (
         f"<header><h1>{escape(title)}</h1></header>\n<main>\n{''.join(sections)}</main>\n"
         f"<footer><p>{escape(INTENDED_USE)}</p></footer>\n"

@@ -170,7 +170,8 @@ def describe_training(weights: Weights) -> dict[str, Any]:
         return {"source": f"checkpoint of the official implementation, {weights.path.name}"}
     of_the_machine = ("data_root", "workers", "devices", "nodes")
     kept = {key: value for key, value in weights.config.items() if key not in of_the_machine}
-    return kept | {"protocol": Path(kept["protocol"]).name}
+    names = [Path(path.strip()).name for path in kept.get("init", "").split(",")]
+    return kept | {"protocol": Path(kept["protocol"]).name, "init": ", ".join(names)}
 
 
 def describe_data(config: dict[str, Any]) -> str:

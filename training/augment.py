@@ -16,7 +16,13 @@ JPEG_QUALITIES = (60, 70, 80, 90, 100)
 
 
 def augment(
-    image: Image.Image, rng: np.random.Generator, *, aligned: bool, probability: float, train: bool = True
+    image: Image.Image,
+    rng: np.random.Generator,
+    *,
+    aligned: bool,
+    probability: float,
+    crop: int = SIZE,
+    train: bool = True,
 ) -> np.ndarray:
     """One sample of an RGB image: to its size, blur and JPEG by chance, then crop and flip by chance.
 
@@ -25,10 +31,11 @@ def augment(
         rng: the only source of randomness.
         aligned: the image is a face crop: no random crop.
         probability: of the blur, and again of the JPEG compression.
+        crop: with `train`, a random square of this size is cut out at the end.
         train: False for an augmented dev split: the centre crop, and no flip.
 
     Returns:
-        uint8 [224, 224, 3].
+        uint8 [crop, crop, 3], or [224, 224, 3] without `train`.
     """
     # Size comes first, so that a blur or a quality means the same for photographs of any size.
     image = fit(image, aligned=True) if aligned else resize_shorter(_not_extreme(image), UNALIGNED_SIZE)
@@ -37,6 +44,9 @@ def augment(
         image = random_resized_crop(image, rng) if train else fit(image, aligned=False)
     if train and rng.random() < 0.5:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if train and crop < SIZE:
+        left, top = (int(place) for place in rng.integers(0, SIZE - crop + 1, 2))
+        image = image.crop((left, top, left + crop, top + crop))
     return np.array(image)
 
 

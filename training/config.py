@@ -32,6 +32,7 @@ class TrainConfig:
     architecture: Architecture = "two_stream"
     spectra: Spectra = "multi"
     pretrained: bool = False  # start from ImageNet
+    init: str = ""  # weights to start from, separated by commas; each gives the branches that it has
 
     loss: Literal["cmfl", "bce"] = "cmfl"
     alpha: float = 1.0
@@ -44,6 +45,7 @@ class TrainConfig:
     aligned: bool = True  # 224x224 face crops; otherwise resize to 256 and crop
     augment: float = 0.5  # probability of blur, and again of JPEG; 0 turns both off
     augment_dev: bool = False
+    crop: int = 224  # train on a random square of this size of the 224x224 image; dev sees it whole
     balance: bool = True  # cut the larger training class to the size of the smaller
 
     epochs: int = 25
@@ -66,6 +68,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         self._check_types()
+        self._check_network()
         self._check_values()
 
     def _check_types(self) -> None:
@@ -80,7 +83,7 @@ class TrainConfig:
             ):
                 raise CmflError(f"{field.name} is {value!r}; it must be of type {hint.__name__}")
 
-    def _check_values(self) -> None:
+    def _check_network(self) -> None:
         if self.spectra not in SPECTRA_OF[self.architecture]:
             raise CmflError(
                 f"architecture {self.architecture} does not go with spectra {self.spectra}: "
@@ -88,7 +91,15 @@ class TrainConfig:
             )
         if self.architecture == "one_stream" and self.loss == "cmfl":
             raise CmflError("CMFL needs two branches: train one_stream with --loss bce")
-        for name in ("protocol", "data_root"):
+        if self.init and self.pretrained:
+            raise CmflError("give --init or --pretrained, not both")
+        if not 32 <= self.crop <= 224 or (self.crop < 224 and self.spectra != "rgb"):
+            raise CmflError(
+                f"crop is {self.crop}; it goes from 32 to 224, and below 224 with spectra rgb alone"
+            )
+
+    def _check_values(self) -> None:
+        for name in ("protocol", "data_root", "init"):
             try:
                 getattr(self, name).encode()
             except UnicodeEncodeError as error:

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from cmfl_export.images import decode, open_rgb
+from cmfl_export.images import SIZE, decode, open_rgb
 from protocols import Sample
 
 from .augment import augment
 from .config import TrainConfig
 
-Item = tuple[Tensor, float, int]  # uint8 [224, 224, 3], target, position in the split
+Item = tuple[Tensor, float, int]  # uint8 [H, W, 3], target, position in the split
 
 
 class Draw(NamedTuple):
@@ -29,7 +29,7 @@ class Draw(NamedTuple):
 
 
 class Batch(NamedTuple):
-    images: Tensor  # uint8 [B, 224, 224, 3]
+    images: Tensor  # uint8 [B, H, W, 3]; 224x224, or squares of the training crop
     targets: Tensor  # float32 [B], 1 = real, 0 = synthetic
     positions: Tensor  # int64 [B], in the split
 
@@ -50,6 +50,7 @@ class ProtocolDataset(Dataset[Item]):
         augment: float,
         seed: int,
         train: bool,
+        crop: int = SIZE,
     ) -> None:
         self.samples = samples
         self.data_root = data_root
@@ -57,6 +58,7 @@ class ProtocolDataset(Dataset[Item]):
         self.augment = augment
         self.seed = seed
         self.train = train
+        self.crop = crop
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -70,7 +72,14 @@ class ProtocolDataset(Dataset[Item]):
         if not self.train and self.augment == 0:
             return decode(path, aligned=self.aligned)
         rng = np.random.default_rng([self.seed, draw.epoch, draw.position, int(self.train)])
-        return augment(open_rgb(path), rng, aligned=self.aligned, probability=self.augment, train=self.train)
+        return augment(
+            open_rgb(path),
+            rng,
+            aligned=self.aligned,
+            probability=self.augment,
+            crop=self.crop,
+            train=self.train,
+        )
 
 
 class EpochSampler(Sampler[Draw]):
@@ -143,6 +152,7 @@ class ProtocolData(L.LightningDataModule):
             augment=config.augment if training or config.augment_dev else 0.0,
             seed=config.seed,
             train=training,
+            crop=config.crop,
         )
         sampler = EpochSampler(len(dataset), seed=config.seed, shuffle=training, rank=rank, world=world)
         # Lightning announces each epoch to the sampler, but on resuming only after the loader processes have

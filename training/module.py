@@ -14,6 +14,7 @@ from .config import TrainConfig
 from .dataset import Batch
 from .loss import CrossModalFocalLoss, DetectionLoss
 from .model import CmflNet, Logits
+from .weights import start_from
 
 
 class CmflModule(L.LightningModule):
@@ -27,6 +28,7 @@ class CmflModule(L.LightningModule):
         super().__init__()
         self.config = config
         self.net = CmflNet(config.architecture, config.spectra, pretrained=config.pretrained)
+        start_from(self.net, config.init)
         # Twice the speed of the default layout for bf16 convolutions, on CPU and GPU.
         self.net = self.net.to(memory_format=torch.channels_last)
         self.loss = make_loss(config)

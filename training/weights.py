@@ -88,6 +88,32 @@ def load_weights(path: Path, *, spectra: Spectra | None = None) -> Weights:
     return Weights(net.eval(), path, sha256_of(path), config, metrics)
 
 
+def start_from(net: CmflNet, init: str) -> None:
+    """Copies trained weights into `net`: all of a network of its form, or into two streams one branch.
+
+    A branch comes from a one-stream network, whose head becomes the head of that branch.
+
+    Args:
+        net: changed in place; what no file gives stays as it is.
+        init: WEIGHTS as `load_weights` takes them, separated by commas; empty for none.
+
+    Raises:
+        CmflError: what `load_weights` raises, or a network of another form.
+    """
+    for path in filter(None, map(str.strip, init.split(","))):
+        source = load_weights(Path(path)).net
+        tensors = source.state_dict()
+        if net.architecture == "two_stream" and source.architecture == "one_stream":
+            own = "head_rgb." if source.uses_rgb else "head_spectrum."
+            tensors = {key.replace("head_joint.", own): value for key, value in tensors.items()}
+        elif (net.architecture, net.spectra) != (source.architecture, source.spectra):
+            raise CmflError(
+                f"{path} is {source.architecture} {source.spectra}, which {net.architecture} {net.spectra} "
+                "cannot start from"
+            )
+        net.load_state_dict(tensors, strict=False)
+
+
 def _best_of(folder: Path) -> Path:
     best = folder / "best.safetensors"
     if not best.is_file():

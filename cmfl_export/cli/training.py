@@ -28,6 +28,12 @@ def train(
     gamma: Annotated[float | None, typer.Option(help="CMFL's focusing exponent.")] = None,
     beta: Annotated[float | None, typer.Option(help="Weight of CMFL against BCE on the joint head.")] = None,
     pretrained: Annotated[bool | None, typer.Option(help="Start from ImageNet (downloads it once).")] = None,
+    init: Annotated[
+        str | None, typer.Option(help="Weights to start from, separated by commas: branches trained alone.")
+    ] = None,
+    crop: Annotated[
+        int | None, typer.Option(help="Train on random squares of this size (spectra rgb); 224 is the whole.")
+    ] = None,
     aligned: Annotated[bool | None, typer.Option(help="The images are 224x224 face crops already.")] = None,
     augment: Annotated[
         float | None, typer.Option(help="Probability of blur, and of JPEG; 0 is none.")
@@ -66,6 +72,8 @@ def train(
         "gamma": gamma,
         "beta": beta,
         "pretrained": pretrained,
+        "init": init,
+        "crop": crop,
         "aligned": aligned,
         "augment": augment,
         "epochs": epochs,

@@ -17,9 +17,10 @@ from cmfl_export.card import METADATA_KEY, ModelCard
 from . import tiny_model
 from .command import TRAINING, cmfl, imported, the_error
 
-COMMANDS = ("train", "export", "predict", "explain", "evaluate", "calibrate", "verify", "show")
-COMMANDS += ("simulate", "demo", "doctor")
-GROUPS = ("protocol", "zoo")
+COMMANDS = (
+    *("train", "export", "predict", "explain", "evaluate", "calibrate"),
+    *("verify", "show", "simulate", "demo", "doctor", "protocol", "zoo"),
+)
 
 
 class TestHelp:
@@ -28,7 +29,7 @@ class TestHelp:
         assert result.returncode == 0
         assert result.stderr == ""
         listed = result.stdout.partition("Commands:")[2]
-        assert re.findall(r"^  (\w+)  +\w", listed, re.MULTILINE) == [*COMMANDS, *GROUPS]
+        assert re.findall(r"^  (\w+)  +\w", listed, re.MULTILINE) == list(COMMANDS)
 
     def test_without_arguments(self) -> None:
         assert cmfl().stdout == cmfl("--help").stdout
@@ -37,7 +38,7 @@ class TestHelp:
     def test_of_each_command(self, command: str) -> None:
         result = cmfl(command, "--help")
         assert result.returncode == 0
-        assert result.stdout.startswith(f"Usage: cmfl {command} [OPTIONS]")
+        assert result.stdout.startswith(f"Usage: cmfl {command} ")
 
     def test_loads_nothing_heavy(self) -> None:
         names = imported("--help")

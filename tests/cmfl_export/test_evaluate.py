@@ -23,6 +23,7 @@ from cmfl_export.scores import read_scores, write_scores
 from protocols import Sample, read_split, write_split
 
 from . import graded, tiny_model
+from .browser import Browser
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +132,16 @@ class TestFiles:
         assert "2 of 2" in text
         assert page.images == 4
         assert page.tags.count("svg") == len(PLOTS)
+
+    def test_the_page_in_a_browser(self, done: Evaluation, browser: Browser) -> None:
+        browser.open(done.out / "report.html")
+        assert browser.complaints() == []
+        assert browser.requests() == []
+        assert "tiny" in browser.one("h1").text
+        # Every plot has a size, and nothing is wider than the page, on a telephone neither.
+        assert all(plot.size["width"] > 200 for plot in browser.all("figure > svg"))
+        with browser.screen(360):
+            assert browser.run("return document.documentElement.scrollWidth") <= 360
 
     def test_lines_for_the_terminal(self, done: Evaluation) -> None:
         text = "\n".join(done.lines())

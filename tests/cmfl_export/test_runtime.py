@@ -13,6 +13,7 @@ import onnxruntime
 import pytest
 
 from cmfl_export import providers, runtime
+from cmfl_export.card import SCHEMA_VERSION
 from cmfl_export.errors import CmflError
 from cmfl_export.runtime import Session, read_card
 
@@ -138,7 +139,9 @@ def test_another_contract_is_refused(tmp_path: Path, options: dict[str, Any]) ->
 
 def test_a_card_of_a_newer_schema_names_the_file(tmp_path: Path) -> None:
     proto = tiny_model.build()
-    proto.metadata_props[0].value = proto.metadata_props[0].value.replace('"schema": 2', '"schema": 99')
+    proto.metadata_props[0].value = proto.metadata_props[0].value.replace(
+        f'"schema": {SCHEMA_VERSION}', '"schema": 99'
+    )
     path = tmp_path / "new.onnx"
     path.write_bytes(proto.SerializeToString())
     with pytest.raises(CmflError, match=r"new\.onnx.*schema 99"):

@@ -43,6 +43,30 @@ def test_dev_is_never_flipped_or_cropped_at_random() -> None:
         np.testing.assert_array_equal(sample, np.asarray(IMAGE))
 
 
+def test_a_crop_is_a_square_of_the_image_from_anywhere() -> None:
+    pixels = np.asarray(IMAGE)
+    windows = np.lib.stride_tricks.sliding_window_view(pixels, (200, 200), axis=(0, 1)).transpose(
+        0, 1, 3, 4, 2
+    )
+    places = set()
+    for seed in range(60):
+        sample = augment(IMAGE, rng(seed), aligned=True, probability=0.0, crop=200)
+        assert sample.shape == (200, 200, 3)
+        # Mirrored or not, it stands somewhere in the image.
+        for candidate in (sample, sample[:, ::-1]):
+            corner = (windows[:, :, :2, :2] == candidate[:2, :2]).all(axis=(2, 3, 4))
+            places |= {
+                (top, left)
+                for top, left in np.argwhere(corner)
+                if np.array_equal(windows[top, left], candidate)
+            }
+    assert len(places) > 50
+    assert max(top for top, _ in places) > 20
+    assert min(left for _, left in places) < 4
+    dev = augment(IMAGE, rng(0), aligned=True, probability=0.0, crop=200, train=False)
+    assert dev.shape == (224, 224, 3)
+
+
 def test_blur_is_scipys_on_each_channel() -> None:
     pixels = np.asarray(IMAGE)
     found = np.asarray(blur(IMAGE, 1.3))

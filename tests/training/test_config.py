@@ -62,6 +62,9 @@ def _through_toml(config: TrainConfig) -> TrainConfig:
         ({"epochs": True}, "of type int"),
         ({"aligned": 1}, "of type bool"),
         ({"data_root": "faces\udcff"}, "rename the folder"),
+        ({"crop": 112}, "with spectra rgb alone"),
+        ({"crop": 16, "spectra": "rgb", "architecture": "one_stream", "loss": "bce"}, "from 32 to 224"),
+        ({"init": "runs/a", "pretrained": True}, "not both"),
     ],
 )
 def test_refusals_name_the_field(changes: dict[str, object], word: str) -> None:

@@ -203,3 +203,15 @@ def test_automatic_precision_follows_the_processor(monkeypatch: pytest.MonkeyPat
     assert choose_precision("auto", "cpu") == "32-true"
     with pytest.raises(CmflError, match="needs a GPU"):
         choose_precision("fp16", "cpu")
+
+
+def test_a_run_on_crops_is_where_another_may_start(tiny_data: tuple[Path, Path], tmp_path: Path) -> None:
+    rgb = {"architecture": "one_stream", "spectra": "rgb", "loss": "bce", "epochs": 1}
+    first = train(tiny_config(tiny_data, crop=64, **rgb), tmp_path / "crops", progress=False)
+    # A rate too small to move anything: what comes out is what went in.
+    config = tiny_config(tiny_data, init=str(tmp_path / "crops"), epochs=1, lr=1e-12, weight_decay=0.0)
+    second = train(config, tmp_path / "both", progress=False)
+    branch, both = load_weights(first.best).net, load_weights(second.best).net
+    torch.testing.assert_close(both.head_rgb.weight, branch.head_joint.weight, rtol=0, atol=1e-6)
+    weights = zip(both.trunk_rgb.parameters(), branch.trunk_rgb.parameters(), strict=True)
+    assert all(torch.allclose(new, old, atol=1e-6) for new, old in weights)

@@ -15,7 +15,7 @@ from cmfl_export.files import sha256_of
 from tests.conftest import lively_network
 from training.config import TrainConfig
 from training.model import CmflNet
-from training.weights import load_weights, save_weights
+from training.weights import load_weights, save_weights, start_from
 
 OFFICIAL = {
     "trunk_rgb.": "enc_rgb.",
@@ -45,7 +45,7 @@ def save_official(net: CmflNet, path: Path, **changes: Any) -> Path:
     return path
 
 
-def assert_same(net: CmflNet, other: CmflNet) -> None:
+def assert_same(net: torch.nn.Module, other: torch.nn.Module) -> None:
     ours, theirs = net.state_dict(), other.state_dict()
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)
@@ -138,3 +138,31 @@ def test_other_things(tmp_path: Path) -> None:
     torch.save([1, 2, 3], tmp_path / "list.pth")
     with pytest.raises(CmflError, match="no state_dict"):
         load_weights(tmp_path / "list.pth")
+
+
+def test_two_streams_start_from_branches_that_were_trained_alone(tmp_path: Path) -> None:
+    branches = {}
+    for spectra, seed in (("rgb", 1), ("fft", 2)):
+        branches[spectra] = lively_network("one_stream", spectra, seed=seed)
+        config = TrainConfig(architecture="one_stream", spectra=spectra, loss="bce")
+        save_weights(branches[spectra], tmp_path / f"{spectra}.safetensors", config)
+    net, untouched = CmflNet(), CmflNet()
+    untouched.load_state_dict(net.state_dict())
+    start_from(net, f"{tmp_path / 'rgb.safetensors'}, {tmp_path / 'fft.safetensors'}")
+    for name, spectra in (("rgb", "rgb"), ("spectrum", "fft")):
+        source = branches[spectra]
+        assert_same(getattr(net, f"trunk_{name}"), getattr(source, f"trunk_{name}"))
+        assert_same(getattr(net, f"head_{name}"), source.head_joint)
+    assert_same(net.head_joint, untouched.head_joint)
+
+
+def test_a_network_starts_from_one_of_its_form(tmp_path: Path) -> None:
+    source = lively_network(seed=3)
+    save_weights(source, tmp_path / "best.safetensors", TrainConfig())
+    net = CmflNet()
+    start_from(net, str(tmp_path))
+    assert_same(net, source)
+    start_from(net, "")
+    assert_same(net, source)
+    with pytest.raises(CmflError, match="is two_stream multi, which one_stream rgb cannot start from"):
+        start_from(CmflNet("one_stream", "rgb"), str(tmp_path))

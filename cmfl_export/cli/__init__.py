@@ -15,6 +15,7 @@ from .evaluation import calibrate, evaluate
 from .model import doctor, explain, export, predict, show, verify
 from .protocol import app as protocol
 from .training import demo, simulate, train
+from .zoo import app as zoo
 
 app = typer.Typer(
     name="cmfl",
@@ -27,6 +28,7 @@ app = typer.Typer(
 for command in (train, export, predict, explain, evaluate, calibrate, verify, show, simulate, demo, doctor):
     app.command()(command)
 app.add_typer(protocol, name="protocol")
+app.add_typer(zoo, name="zoo")
 
 
 def main() -> None:

@@ -92,7 +92,7 @@ def calibrate(
     `history` keeps what was there before.
 
     Args:
-        model: an exported ONNX file.
+        model: an exported ONNX file, or a name of the zoo.
         out: the new file; not the same as `model`.
         protocol: a CSV file, or a folder with `<split>.csv`.
         data_root: what its file names are relative to.
@@ -112,14 +112,12 @@ def calibrate(
     except ImportError as error:
         raise need("evaluate", "writing the model's card (onnx)") from error
     rule = _rule(at)
-    source, out = Path(model), Path(out)
-    if out.exists() and out.samefile(source):
-        raise CmflError(f"{out} is the model itself; write the calibrated model to another file")
+    out = Path(out)
     file = split_file(Path(protocol), split)
     samples = read_split(file)
     _refuse_eval_subjects(file, samples)
     detector = Detector(
-        source,
+        model,
         align="largest" if align else None,
         minimum_face=minimum_face,
         face_scale=face_scale,
@@ -128,6 +126,9 @@ def calibrate(
         batch_size=batch_size,
         workers=workers,
     )
+    source = detector.path
+    if out.exists() and out.samefile(source):
+        raise CmflError(f"{out} is the model itself; write the calibrated model to another file")
     card = detector.card
     rows = list(score(detector, samples, Path(data_root)))
     data = arrays(rows)

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -40,6 +41,7 @@ class Detector:
     Safe to share between threads: nothing in it changes after it is made.
 
     Attributes:
+        path: the model's file.
         card: the model's card.
         provider: where it really runs: "cpu", "cuda" or "tensorrt".
         passed_over: why `auto` did not take the GPU of a machine that has an NVIDIA driver, else "".
@@ -51,7 +53,7 @@ class Detector:
 
     def __init__(
         self,
-        model: str | os.PathLike[str],
+        model: str | os.PathLike[str] | None = None,
         *,
         provider: str = "auto",
         threads: int | None = None,
@@ -67,7 +69,7 @@ class Detector:
         """Loads an exported model.
 
         Args:
-            model: the ONNX file.
+            model: the ONNX file, or a name of the zoo such as `starter:int8`; the starter by default.
             provider: "auto", "cpu", "cuda" or "tensorrt"; see `cmfl_export.runtime.Session.open`.
             threads: CPU threads within one run; by default all cores that this process may use.
             batch_size: pictures in one run; by default 8 on the CPU and 64 on a GPU.
@@ -91,6 +93,7 @@ class Detector:
         if align is not None and aligned is False:
             raise CmflError("align makes aligned crops, so the pictures cannot be taken as not aligned")
         self._session = Session.open(model, provider, threads)
+        self.path = Path(self._session.path)
         self.card = self._session.card
         self.provider = self._session.provider
         self.passed_over = self._session.passed_over

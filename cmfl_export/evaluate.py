@@ -73,7 +73,7 @@ def evaluate(
     `metrics.json`, `report.html` (one file, nothing loaded from elsewhere) and the plots as PNG and SVG.
 
     Args:
-        models: exported ONNX files.
+        models: exported ONNX files, or names of the zoo.
         out: the folder; files of an earlier evaluation in it are replaced.
         protocol: a CSV file, or a folder with `<split>.csv`; needed for models.
         data_root: what its file names are relative to; needed for models.
@@ -123,7 +123,7 @@ def evaluate(
     given = "given for this evaluation"
     found: list[_Scores] = []
     with _bar(len(listed or ()) * len(detectors) * (1 + len(damages)), progress) as advance:
-        for name, model, detector in zip(names, models, detectors, strict=False):
+        for name, detector in zip(names, detectors, strict=False):
             runs: list[Run] = []
             for damage in (None, *damages):
                 rows = list(score(detector, listed or [], Path(data_root or "."), damage, advance))
@@ -132,7 +132,15 @@ def evaluate(
                 runs.append((damage, rows))
             source = given if threshold is not None else detector.card.threshold_source
             found.append(
-                _Scores(name, str(model), detector.threshold, source, runs, detector.card, detector.provider)
+                _Scores(
+                    name,
+                    str(detector.path),
+                    detector.threshold,
+                    source,
+                    runs,
+                    detector.card,
+                    detector.provider,
+                )
             )
     for name, path in zip(names[len(detectors) :], scores, strict=True):
         rows = read_scores(path, listed, data_root)

@@ -49,7 +49,7 @@ class Explanation:
 
 
 def explain(
-    model: str | Path,
+    model: str | Path | None,
     image: str | Path,
     out: str | Path,
     *,
@@ -79,13 +79,13 @@ def explain(
     missing = heat.lacking(detector.card)
     if missing:
         raise CmflError(
-            f"{model} puts out no {' and no '.join(missing)}; export it again with: "
+            f"{detector.path} puts out no {' and no '.join(missing)}; export it again with: "
             f"cmfl export WEIGHTS -o MODEL.onnx --outputs {','.join(missing)}"
         )
     row = detector.predict(Path(image), extras=True)
     if row.p_real is None or row.decision is None:
         raise CmflError(f"{image} cannot be scored: {row.error} ({row.status})")
-    _save(_draw(row, detector, Path(model)), out)
+    _save(_draw(row, detector, detector.path), out)
     return Explanation(
         str(image),
         str(out),

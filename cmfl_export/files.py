@@ -29,7 +29,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     try:
         yield part
         with writing(path):
-            _sync(part)
+            sync(part)
             part.replace(path)
     finally:
         part.unlink(missing_ok=True)
@@ -59,7 +59,8 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Returns when the file's content is on the disk."""
     # Windows syncs only what is open for writing.
     with path.open("r+b") as stream:
         os.fsync(stream.fileno())

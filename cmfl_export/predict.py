@@ -20,6 +20,7 @@ from .gallery import gallery
 from .images import DEFAULT_MAX_PIXELS
 from .results import Prediction, open_writer, read_rows
 from .sources import count_paths, iter_paths
+from .zoo import starter_label
 
 
 @dataclass
@@ -29,6 +30,7 @@ class Summary:
     Attributes:
         provider: where the model really ran.
         passed_over: why `auto` did not take the GPU of a machine that has an NVIDIA driver, else "".
+        starter: the model that was taken because none was given, else "".
         n: rows written; each is real, synthetic or failed.
         images: inputs that have their row, or their rows: one for each face.
         faces: rows of faces, where faces were looked for.
@@ -40,6 +42,7 @@ class Summary:
 
     provider: str
     passed_over: str = ""
+    starter: str = ""
     n: int = 0
     images: int = 0
     faces: int = 0
@@ -75,6 +78,8 @@ class Summary:
         if self.skipped:
             lines.append(f"{self.skipped} skipped: they have their row already")
         lines.append(f"{self.seconds:.1f} s, {self.images_per_second:.1f} images/s on {self.provider}")
+        if self.starter:
+            lines.append(f"scored with {self.starter}, as no model was given")
         if self.report:
             lines.append(f"report in {self.report}")
         if self.passed_over:
@@ -83,7 +88,7 @@ class Summary:
 
 
 def predict_to(
-    model: str | Path,
+    model: str | Path | None,
     inputs: Sequence[str],
     output: str | Path | None = None,
     format: str | None = None,
@@ -145,14 +150,17 @@ def predict_to(
     first = next(paths, None)
     if first is None:
         raise CmflError(f"no images found in {_named(inputs)}")
-    summary = Summary(detector.provider, detector.passed_over)
+    starter = starter_label() if model is None else ""
+    summary = Summary(detector.provider, detector.passed_over, starter)
     output = None if output is None else Path(output)
     start = time.perf_counter()
     try:
         with (
             nullcontext()
             if report is None
-            else gallery(Path(report), detector, Path(model), pictures=report_images, output=output) as album,
+            else gallery(
+                Path(report), detector, detector.path, pictures=report_images, output=output
+            ) as album,
             open_writer(output, format, faces=align is not None, resume=resume) as writer,
             _bar(inputs, recursive, output, progress) as advance,
         ):

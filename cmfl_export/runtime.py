@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import providers
+from . import providers, zoo
 from .card import METADATA_KEY, ModelCard
 from .errors import CmflError
 
@@ -23,6 +22,7 @@ class Session:
     """A model, ready to run. Safe to share between threads.
 
     Attributes:
+        path: the file that was opened.
         provider: where it really runs: "cpu", "cuda" or "tensorrt".
         passed_over: why `auto` did not take the GPU of a machine that has an NVIDIA driver, else "".
         card: the model card in the file.
@@ -35,7 +35,7 @@ class Session:
 
     def __init__(self, ort_session: Any, path: str, provider: str, passed_over: str, threads: int) -> None:
         self._ort_session = ort_session
-        self._path = path
+        self.path = path
         self.provider = provider
         self.passed_over = passed_over
         self.card = _card_of(ort_session, path)
@@ -46,12 +46,12 @@ class Session:
 
     @classmethod
     def open(
-        cls, path: str | os.PathLike[str], provider: str = "auto", threads: int | None = None
+        cls, model: str | os.PathLike[str] | None, provider: str = "auto", threads: int | None = None
     ) -> Session:
         """Opens an exported model.
 
         Args:
-            path: the ONNX file.
+            model: the ONNX file or a name of the zoo, see `cmfl_export.zoo.resolve`; None is the starter.
             provider: "cpu", "cuda", "tensorrt", or "auto": cuda where it really loads, else cpu. TensorRT
                 builds an engine for minutes, so it is used only when asked for.
             threads: threads within one run on the CPU; by default all that this process may use.
@@ -64,7 +64,7 @@ class Session:
             raise CmflError(f"unknown provider {provider!r}; choose one of: {', '.join(providers.CHOICES)}")
         if threads is not None and threads < 1:
             raise CmflError(f"threads must be at least 1, not {threads}")
-        text = _existing_file(path)
+        text = _existing_file(model)
         name, passed_over = choose_provider(provider)
         count = threads or usable_cores()
         ort_session = create_session(text, name, count, optimise=True)
@@ -106,25 +106,28 @@ class Session:
         unknown = [name for name in names if name not in self.outputs]
         if unknown:
             raise ValueError(
-                f"{self._path} has no output {', '.join(unknown)}; it has: {', '.join(self.outputs)}"
+                f"{self.path} has no output {', '.join(unknown)}; it has: {', '.join(self.outputs)}"
             )
         try:
             values = self._ort_session.run(names, {INPUT_NAME: batch})
         except Exception as error:  # ONNX Runtime's exceptions share no base class but Exception
             raise CmflError(
-                f"{self._path}: the run failed on {self.provider} with {len(batch)} images: "
+                f"{self.path}: the run failed on {self.provider} with {len(batch)} images: "
                 f"{providers.one_line(error)}; a smaller batch needs less memory"
             ) from error
         return dict(zip(names, values, strict=True))
 
 
-def read_card(path: str | os.PathLike[str]) -> ModelCard:
+def read_card(model: str | os.PathLike[str] | None) -> ModelCard:
     """Reads the model card of an exported file without preparing the model to run.
+
+    Args:
+        model: as for `Session.open`.
 
     Raises:
         CmflError: not an exported model.
     """
-    text = _existing_file(path)
+    text = _existing_file(model)
     return _card_of(create_session(text, "cpu", 1, optimise=False), text)
 
 
@@ -157,13 +160,11 @@ def choose_provider(provider: str) -> tuple[str, str]:
     )
 
 
-def _existing_file(path: str | os.PathLike[str]) -> str:
-    text = os.fspath(path)
-    file = Path(text)
+def _existing_file(model: str | os.PathLike[str] | None) -> str:
+    file = zoo.resolve(model)
+    text = str(file)
     if file.is_dir():
         raise CmflError(f"{text} is a folder, not a model; give the .onnx file")
-    if not file.exists():
-        raise CmflError(f"{text}: no such model file")
     if not os.access(file, os.R_OK):
         raise CmflError(f"{text}: no permission to read the model file")
     return text

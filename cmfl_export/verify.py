@@ -154,7 +154,7 @@ def verify(
     """Compares an exported model with the weights that it was exported from, on image files.
 
     Args:
-        model: the ONNX file.
+        model: the ONNX file, or a name of the zoo.
         weights: as for `export`.
         inputs: image files, folders, globs, as for predict.
         tolerance: largest allowed difference of a probability, in any head and batch size.
@@ -174,18 +174,19 @@ def verify(
     card = session.card
     if (card.architecture, card.spectra) != (loaded.net.architecture, loaded.net.spectra):
         raise CmflError(
-            f"{model} is {card.architecture} {card.spectra}, but {loaded.path} is {loaded.net.architecture} "
-            f"{loaded.net.spectra}; give the weights that the model was exported from"
+            f"{session.path} is {card.architecture} {card.spectra}, but {loaded.path} is "
+            f"{loaded.net.architecture} {loaded.net.spectra}; give the weights that the model "
+            "was exported from"
         )
     failed: dict[str, str] = {}
     chunks = decode_chunks(iter_paths(inputs), card.aligned, failed)
-    probe = open_spectrum(Path(model), provider, threads) if loaded.net.uses_spectrum else None
+    probe = open_spectrum(Path(session.path), provider, threads) if loaded.net.uses_spectrum else None
     checks, count = compare(session, probe, loaded.net, chunks, tolerance)
     if count == 0:
         why = "; ".join(f"{path}: {reason}" for path, reason in list(failed.items())[:3])
         raise CmflError(f"no image to verify on ({why or 'the inputs hold none'})")
     report = Report(
-        str(model),
+        session.path,
         str(loaded.path),
         card.weights_sha256 == loaded.sha256,
         session.provider,

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from cmfl_export.export import export
+from models_zoo import places
 from protocols import Sample, write_split
 from training.config import TrainConfig
 from training.model import CmflNet
@@ -93,3 +94,14 @@ def model_file(tmp_path_factory: pytest.TempPathFactory, weights_file: Path) -> 
     path = tmp_path_factory.mktemp("model") / "lively.onnx"
     export(weights_file, path, outputs=["embedding", "heatmap", "spectrum"])
     return path
+
+
+@pytest.fixture
+def zoo(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A zoo with nothing in it: the folder that stands for the packaged models. The user's own are beside."""
+    folder = tmp_path_factory.mktemp("zoo")
+    (folder / "packaged").mkdir()
+    monkeypatch.setenv(places.CACHE_VARIABLE, str(folder / "cache"))
+    monkeypatch.delenv(places.MIRROR_VARIABLE, raising=False)
+    monkeypatch.setattr(places, "packaged", lambda: folder / "packaged")
+    return folder / "packaged"

@@ -11,6 +11,8 @@ from cmfl_export.metrics import d_eer
 from cmfl_export.predict import predict_to
 from cmfl_export.results import Prediction, read_rows
 from cmfl_export.verify import verify
+from cmfl_export.zoo import STARTER
+from models_zoo import registry
 from protocols import read_protocol
 
 from .config import TrainConfig
@@ -28,7 +30,8 @@ def demo(out: Path, *, progress: bool | None = None) -> Iterator[str]:
         progress: a bar for the training; None shows it on a terminal.
 
     Yields:
-        What to tell the user, a line at a time, as it happens; the last line has the D-EER.
+        What to tell the user, a line at a time, as it happens: at the end the D-EER, and what the starter
+        model of the zoo, where there is one, makes of the same images.
 
     Raises:
         CmflError: `out` is not empty, or a stage failed.
@@ -77,6 +80,31 @@ def demo(out: Path, *, progress: bool | None = None) -> Iterator[str]:
     yield f"all {len(rows)} scores: {scores}"
     rate = d_eer([row.p_real or 0.0 for row in rows], [labels[row.path] for row in rows]).rate
     yield f"D-EER on the held-out images: {100 * rate:.1f} %"
+    yield from starter(data / "eval", out / "starter.csv", labels)
+
+
+def starter(images: Path, scores: Path, labels: dict[str, bool]) -> Iterator[str]:
+    """The same images scored with the starter model, where it is on this machine.
+
+    Args:
+        images: the folder to score.
+        scores: the file to write.
+        labels: whether an image is real, by its path.
+    """
+    model = registry.find(STARTER)
+    if model is None:
+        yield "no starter model is packaged with this version, so nothing else scores these images"
+        return
+    if model.path_of(model.manifest.weights_of(None)) is None:
+        yield f"the starter model's weights are not here; get them with: cmfl zoo pull {STARTER}"
+        return
+    summary = predict_to(None, [str(images)], scores, progress=False)
+    yield from summary.lines()
+    rows = list(read_rows(scores))
+    rate = d_eer([row.p_real or 0.0 for row in rows], [labels[row.path] for row in rows]).rate
+    yield (
+        f"D-EER of the starter on them: {100 * rate:.1f} % (it was trained on faces; these are not): {scores}"
+    )
 
 
 def table(rows: list[Prediction], labels: dict[str, bool]) -> Iterator[str]:

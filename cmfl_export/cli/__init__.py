@@ -16,6 +16,7 @@ from .evaluation import calibrate, evaluate
 from .model import doctor, explain, export, predict, show, verify
 from .protocol import app as protocol
 from .training import demo, simulate, train
+from .zoo import app as zoo
 
 app = typer.Typer(
     name="cmfl",
@@ -41,6 +42,7 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(protocol, name="protocol")
+app.add_typer(zoo, name="zoo")
 
 
 def main() -> None:

@@ -25,7 +25,8 @@ from .options import (
 def evaluate(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for scores, figures and report.")],
     models: Annotated[
-        list[Path] | None, typer.Argument(metavar="[MODEL]...", help="Exported .onnx files to compare.")
+        list[str] | None,
+        typer.Argument(metavar="[MODEL]...", help="Exported .onnx files, or names of the zoo, to compare."),
     ] = None,
     protocol: Annotated[Path | None, PROTOCOL] = None,
     data_root: Annotated[Path | None, DATA_ROOT] = None,

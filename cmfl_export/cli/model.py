@@ -58,8 +58,17 @@ def export(
 
 
 def predict(
-    model: Model,
-    inputs: Inputs,
+    arguments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[MODEL] INPUT...",
+            help="MODEL if it ends in .onnx or is a name of cmfl zoo list, else the starter is used. Then "
+            "image files, folders, globs; - reads paths from standard input.",
+        ),
+    ],
+    model: Annotated[
+        str | None, typer.Option(help="The model, whatever its file is called; then all else is input.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File for the rows; standard output by default.")
     ] = None,
@@ -96,7 +105,9 @@ def predict(
         raise CmflError("--largest is about the faces that --align finds; give both")
     from ..images import DEFAULT_MAX_PIXELS
     from ..predict import predict_to
+    from ..zoo import model_and_inputs
 
+    model, inputs = model_and_inputs(arguments, model)
     summary = predict_to(
         model,
         inputs,

@@ -17,7 +17,9 @@ Spectra = Annotated[
 Weights = Annotated[
     Path, typer.Argument(metavar="WEIGHTS", help="best.safetensors, a run folder, or an official .pth.")
 ]
-Model = Annotated[Path, typer.Argument(metavar="MODEL", help="An exported .onnx file.")]
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="An exported .onnx file, or a name of cmfl zoo list.")
+]
 Inputs = Annotated[
     list[str],
     typer.Argument(

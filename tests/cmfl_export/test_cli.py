@@ -19,7 +19,7 @@ from .command import TRAINING, cmfl, imported, the_error
 
 COMMANDS = (
     *("train", "export", "predict", "explain", "evaluate", "calibrate"),
-    *("verify", "show", "simulate", "demo", "doctor", "protocol"),
+    *("verify", "show", "simulate", "demo", "doctor", "protocol", "zoo"),
 )
 
 
@@ -62,12 +62,13 @@ class TestUsage:
         [
             (["nope"], "No such command 'nope' (see: cmfl --help)"),
             (["--nope"], "No such option: --nope (see: cmfl --help)"),
-            (["predict"], "Missing argument 'MODEL' (see: cmfl predict --help)"),
-            (["predict", "m.onnx"], "Missing argument 'INPUT...' (see: cmfl predict --help)"),
+            (["predict"], "Missing argument '[MODEL] INPUT...' (see: cmfl predict --help)"),
+            (["predict", "m.onnx"], "m.onnx is the model; give images to score after it"),
+            (["predict", "absent"], "absent: neither an image, nor a folder, nor a model of the zoo"),
             (["predict", "m.onnx", "x", "--nope"], "No such option: --nope"),
             (["predict", "m.onnx", "x", "--batch-size", "many"], "Invalid value for '--batch-size'"),
             (["predict", "absent.onnx", "x"], "absent.onnx: no such model file"),
-            (["predict", ".", "x"], ". is a folder, not a model; give the .onnx file"),
+            (["show", "."], ". is a folder, not a model; give the .onnx file"),
             (["show", "absent.onnx"], "absent.onnx: no such model file"),
             (["verify", "absent.onnx", "w.pth", "x"], "absent.onnx: no such model file"),
             (["export", "absent.pth", "-o", "m.onnx"], "no weights at absent.pth"),

@@ -1,4 +1,4 @@
-"""The demo, smaller: every stage runs on the output of the one before, and the last line is the D-EER."""
+"""The demo, smaller: every stage runs on the output of the one before."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from cmfl_export.errors import CmflError
 from cmfl_export.metrics import d_eer
 from cmfl_export.results import Prediction, read_rows
+from models_zoo.add import add
+from tests.models_zoo.folders import model_folder
 from training import demo as module
-from training.demo import demo, table
+from training.demo import demo, starter, table
 from training.demo_data import make_demo_data
 
 
-def test_whole_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whole_job(zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "make_demo_data", partial(make_demo_data, train=4, dev=2, evaluation=4))
     out = tmp_path / "demo"
     lines = list(demo(out, progress=False))
@@ -26,7 +29,20 @@ def test_whole_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(rows) == 8
     assert all(row.ok for row in rows)
     rate = d_eer([row.p_real for row in rows], ["/real/" in row.path for row in rows]).rate
-    assert lines[-1] == f"D-EER on the held-out images: {100 * rate:.1f} %"
+    assert f"D-EER on the held-out images: {100 * rate:.1f} %" in lines
+    assert lines[-1].startswith("no starter model is packaged")
+
+
+def test_the_starter_scores_the_same_images(zoo: Path, tmp_path: Path) -> None:
+    add(model_folder(tmp_path, "starter"))
+    for kind, grey in (("real", 200), ("synthetic", 50)):
+        (tmp_path / "eval" / kind).mkdir(parents=True)
+        Image.new("RGB", (224, 224), (grey, grey, grey)).save(tmp_path / "eval" / kind / "0.png")
+    labels = {str(tmp_path / "eval" / kind / "0.png"): kind == "real" for kind in ("real", "synthetic")}
+    lines = list(starter(tmp_path / "eval", tmp_path / "starter.csv", labels))
+    assert "scored with starter 1.0.0 (fp32), as no model was given" in lines
+    assert lines[-1].startswith("D-EER of the starter on them: 0.0 %")
+    assert len(list(read_rows(tmp_path / "starter.csv"))) == 2
 
 
 def test_never_into_a_folder_with_something_in_it(tmp_path: Path) -> None:

@@ -1,0 +1,114 @@
+"""Making the manifest of a folder, and the facts of its card.md."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from cmfl_export.card import ModelCard
+from cmfl_export.errors import CmflError
+from cmfl_export.files import sha256_of, write_whole, writing
+from cmfl_export.runtime import read_card
+
+from . import card as card_file
+from .figures import Measured
+from .manifest import CARD, MANIFEST, RECIPE, Manifest, ModelFile
+
+
+def describe(
+    folder: str | os.PathLike[str],
+    *,
+    version: str | None = None,
+    description: str | None = None,
+    default: str | None = None,
+    url: str | None = None,
+    metrics: Sequence[str | os.PathLike[str]] = (),
+) -> Manifest:
+    """Writes manifest.toml for a folder with .onnx files and recipe.toml; run it again after every change.
+
+    Name, licence, precision and threshold come from the cards inside the .onnx files, sizes and hashes from
+    the files. What is not given stays as an earlier manifest has it. card.md is drafted where there is none;
+    where there is one, its front matter and, with `metrics`, its figures are made anew.
+
+    Args:
+        folder: all files in it belong to the model, but hidden ones.
+        version: such as 1.0.0; needed the first time.
+        description: one line; needed the first time.
+        default: the variant that the bare name stands for; the earlier one, else fp32, by default.
+        url: https address of a folder that the .onnx files can be downloaded from.
+        metrics: metrics.json files of `cmfl evaluate` on these very files.
+
+    Raises:
+        CmflError: something is missing or faulty, or the .onnx files disagree about name or licence.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise CmflError(f"{folder} is not a folder; give the one with the .onnx file and {RECIPE}")
+    earlier = Manifest.read(folder / MANIFEST) if (folder / MANIFEST).exists() else None
+    version = version or (earlier.version if earlier else None)
+    description = description or (earlier.description if earlier else None)
+    if version is None or description is None:
+        raise CmflError(f"{folder} has no {MANIFEST} yet: give --version and --description")
+    if not (folder / RECIPE).is_file():
+        raise CmflError(f"{folder / RECIPE} is missing; copy config.toml of the training run")
+
+    weights = [_weights(path, url, earlier) for path in sorted(folder.glob("*.onnx"))]
+    if not weights:
+        raise CmflError(f"{folder} has no .onnx file; export the model into it")
+    cards = [card for _, card in weights]
+    for key in ("name", "licence"):
+        if len({getattr(card, key) for card in cards}) > 1:
+            raise CmflError(f"{folder}: the cards in the .onnx files disagree about the {key}")
+    variants = {file.variant: file for file, _ in weights}
+    default = default or (earlier.default if earlier and earlier.default in variants else None)
+    default = default or ("fp32" if "fp32" in variants else min(variants))
+
+    measured = [Measured(Path(path), {file.sha256: file.variant for file, _ in weights}) for path in metrics]
+    kept = {(one.split, one.variant): one for one in (earlier.metrics if earlier else ())}
+    kept |= {(one.split, one.variant): one for found in measured for one in found.metrics}
+    figures = tuple(one for (_, variant), one in sorted(kept.items()) if variant in variants)
+
+    path = folder / CARD
+    text = path.read_text(encoding="utf-8") if path.exists() else card_file.draft(cards[0], description)
+    tables = "\n\n".join(found.tables() for found in measured) if measured else None
+    write_whole(path, card_file.filled(text, cards[0], figures, tables).encode())
+
+    manifest = Manifest(
+        name=cards[0].name,
+        version=version,
+        description=description,
+        licence=cards[0].licence,
+        default=default,
+        files=(*(file for file, _ in weights), *_documents(folder)),
+        metrics=figures,
+    )
+    data = manifest.to_toml().encode()
+    # What is written is what a reader accepts.
+    checked = Manifest.parse(data, str(folder / MANIFEST))
+    write_whole(folder / MANIFEST, data)
+    return checked
+
+
+def _weights(path: Path, url: str | None, earlier: Manifest | None) -> tuple[ModelFile, ModelCard]:
+    card = read_card(path)
+    before = [file.urls for file in (earlier.files if earlier else ()) if file.name == path.name]
+    urls = (f"{url.rstrip('/')}/{path.name}",) if url else (before[0] if before else ())
+    return replace(_file(path), variant=card.precision, threshold=card.threshold, urls=urls), card
+
+
+def _documents(folder: Path) -> list[ModelFile]:
+    found = []
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.suffix == ".onnx" or path.name == MANIFEST:
+            continue
+        if path.is_symlink() or not path.is_file():
+            raise CmflError(f"{path} is not a file; a model's folder holds files alone")
+        found.append(_file(path))
+    return found
+
+
+def _file(path: Path) -> ModelFile:
+    with writing(path):
+        return ModelFile(path.name, path.stat().st_size, sha256_of(path))

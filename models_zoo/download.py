@@ -1,0 +1,196 @@
+"""Files from a mirror or an address: whole, of the size and the SHA-256 that were promised, or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPException
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit, urlunsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+from cmfl_export.errors import CmflError
+from cmfl_export.files import sha256_of, sync, writing
+
+from .locks import locked
+
+TIMEOUT = 30.0  # seconds without a byte
+_CHUNK = 1 << 18
+
+
+def download(source: Path | str, target: Path, size: int, sha256: str) -> None:
+    """Fetches a file; what an earlier, interrupted fetch left in `target`.part is not fetched again.
+
+    The file appears under its name only after its content has been checked. Of several processes that
+    fetch the same file, one does and the others wait for it.
+
+    Args:
+        source: a file, or an https or http address. Redirections do not lead from https to anything else.
+        target: the file to write.
+        size, sha256: what the file must be; no more than `size` bytes are read.
+
+    Raises:
+        CmflError: the source cannot be read, ends early (what came is kept), or is another file than
+            promised; or `target` cannot be written.
+    """
+    part = target.with_name(f"{target.name}.part")
+    with locked(target.with_name(f"{target.name}.lock")):
+        if is_intact(target, size, sha256):
+            return
+        with writing(target):
+            resumed = part.exists()
+            found = _fetch(source, part, size)
+            if found != sha256 and resumed:
+                # It may have been the beginning of another file.
+                part.unlink()
+                found = _fetch(source, part, size)
+            if found != sha256:
+                part.unlink()
+                raise CmflError(
+                    f"{shown(source)} is not the file that the manifest promises: its SHA-256 is {found}, "
+                    f"not {sha256}; nothing was kept"
+                )
+            sync(part)
+            part.replace(target)
+
+
+def read(source: Path | str, most: int) -> bytes:
+    """The content of a small file.
+
+    Raises:
+        CmflError: it cannot be read, or has more than `most` bytes.
+    """
+    with _opened(source, 0) as (stream, _), _reading(source):
+        data = stream.read(most + 1)
+    if len(data) > most:
+        raise CmflError(f"{shown(source)} has more than {most} bytes; it is not what it should be")
+    return data
+
+
+def is_intact(path: Path, size: int, sha256: str) -> bool:
+    """Whether the file is there and has this content."""
+    return path.is_file() and path.stat().st_size == size and sha256_of(path) == sha256
+
+
+def shown(source: Path | str) -> str:
+    """An address without what may be secret in it, for messages."""
+    if isinstance(source, Path):
+        return str(source)
+    parts = urlsplit(source)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _fetch(source: Path | str, part: Path, size: int) -> str:
+    """Completes `part` to `size` bytes; returns the SHA-256 of the whole."""
+    if part.exists() and part.stat().st_size > size:
+        part.unlink()
+    digest = hashlib.sha256()
+    with part.open("a+b") as file:
+        file.seek(0)
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+        done = file.tell()
+        if done == size:
+            return digest.hexdigest()
+        with _opened(source, done) as (stream, start):
+            if start != done:
+                file.truncate(0)
+                digest, done = hashlib.sha256(), 0
+            while chunk := _chunk(stream, source):
+                done += len(chunk)
+                if done > size:
+                    break
+                file.write(chunk)
+                digest.update(chunk)
+    if done > size:
+        part.unlink()
+        raise CmflError(
+            f"{shown(source)} has more than the {size} bytes that the manifest promises; nothing was kept"
+        )
+    if done < size:
+        raise CmflError(
+            f"{shown(source)} ended after {done} of {size} bytes; run it again to go on from there"
+        )
+    return digest.hexdigest()
+
+
+def _chunk(stream: IO[bytes], source: Path | str) -> bytes:
+    with _reading(source):
+        return stream.read(_CHUNK)
+
+
+@contextmanager
+def _opened(source: Path | str, start: int) -> Iterator[tuple[IO[bytes], int]]:
+    """The content from byte `start` on, or from 0 where a server does not skip; and which of both."""
+    with _reading(source):
+        if isinstance(source, Path):
+            stream: Any = source.open("rb")
+            stream.seek(start)
+        else:
+            stream = _request(source, start)
+            if start and not _starts_at(stream, start):
+                # To a server that gives no part, or another one, the whole is a request of its own.
+                if stream.status != 200:
+                    stream.close()
+                    stream = _request(source, 0)
+                start = 0
+    with stream:
+        yield stream, start
+
+
+def _request(url: str, start: int) -> Any:
+    headers = {"User-Agent": f"cmfl-export/{version('cmfl-export')}", "Accept-Encoding": "identity"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+    try:
+        return build_opener(_Redirections).open(Request(url, headers=headers), timeout=TIMEOUT)
+    except HTTPError as error:
+        error.close()
+        if error.code == 416 and start:
+            return _request(url, 0)
+        raise
+
+
+def _starts_at(response: Any, start: int) -> bool:
+    found = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    return response.status == 206 and found is not None and int(found[1]) == start
+
+
+class _Redirections(HTTPRedirectHandler):
+    """Follows a redirection to https, and from http to http."""
+
+    def redirect_request(self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        old, new = urlsplit(req.full_url).scheme, urlsplit(newurl).scheme
+        if new != "https" and (old, new) != ("http", "http"):
+            raise CmflError(
+                f"{shown(req.full_url)} leads to {shown(newurl)}, from {old} to {new}, which is not safe"
+            )
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+@contextmanager
+def _reading(source: Path | str) -> Iterator[None]:
+    """Turns what goes wrong on the way into the CmflError that names the source."""
+    try:
+        yield
+    except HTTPError as error:
+        raise CmflError(f"{shown(source)} cannot be had: {error.code} {_words(error.reason)}") from error
+    except URLError as error:
+        raise CmflError(f"{shown(source)} cannot be reached: {_words(error.reason)}") from error
+    except TimeoutError as error:
+        raise CmflError(f"{shown(source)} gave nothing for {TIMEOUT:g} s; run it again to go on") from error
+    except (OSError, HTTPException, ValueError) as error:
+        raise CmflError(f"{shown(source)} cannot be read: {_words(error)}") from error
+
+
+def _words(reason: object) -> str:
+    """What the system or the server says, in one line."""
+    text = str(getattr(reason, "strerror", None) or reason)
+    # A server chooses some of these letters; none of them is to steer a terminal.
+    printable = "".join(letter if letter.isprintable() else " " for letter in text)
+    return " ".join(printable.split()) or type(reason).__name__

@@ -1,0 +1,101 @@
+"""Is what is here what the manifest says? All of `cmfl zoo verify`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cmfl_export.errors import CmflError
+from cmfl_export.runtime import read_card
+from cmfl_export.tables import aligned
+
+from . import registry
+from .manifest import Manifest, ModelFile
+
+
+@dataclass(frozen=True)
+class Check:
+    """One file: where it is, "" if nowhere; what is wrong with it."""
+
+    file: ModelFile
+    path: str
+    faults: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `verify` found."""
+
+    name: str
+    version: str
+    checks: tuple[Check, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether all that is here is right, and the default weights are here."""
+        return not any(check.faults for check in self.checks)
+
+    def lines(self) -> list[str]:
+        rows = [
+            [check.file.name, check.file.variant, "; ".join(check.faults) or _state(check)]
+            for check in self.checks
+        ]
+        verdict = "agrees with its manifest" if self.ok else "DOES NOT AGREE with its manifest"
+        return [*aligned(rows, numbers=()), f"{self.name} {self.version} {verdict}"]
+
+
+def verify(name: str) -> Report:
+    """Hashes every file of a model, and reads the card inside its weights.
+
+    Weights of another variant than the default need not be here. The card in an ONNX file has to agree on
+    name, precision, threshold and licence.
+
+    Raises:
+        CmflError: no such model, or a faulty manifest.
+    """
+    model = registry.get(name)
+    manifest = model.manifest
+    checks = []
+    for file in manifest.files:
+        path = model.path_of(file)
+        if path is not None:
+            faults = tuple(disagreements(path, manifest, file)) if file.variant else ()
+            checks.append(Check(file, str(path), faults))
+            continue
+        damaged = [path for path in model.candidates(file) if path.exists()]
+        if damaged:
+            checks.append(Check(file, str(damaged[0]), (f"{damaged[0]} has another size or SHA-256",)))
+        elif file.variant and file.variant != manifest.default:
+            checks.append(Check(file, "", ()))
+        else:
+            advice = f"; run: cmfl zoo pull {name}" if file.variant else ""
+            checks.append(Check(file, "", (f"not here{advice}",)))
+    return Report(manifest.name, manifest.version, tuple(checks))
+
+
+def disagreements(path: Path, manifest: Manifest, file: ModelFile) -> list[str]:
+    """What the card inside an ONNX file says otherwise than the manifest.
+
+    Args:
+        path: where these weights are.
+        manifest, file: the manifest, and its entry on them.
+    """
+    try:
+        card = read_card(path)
+    except CmflError as error:
+        return [str(error)]
+    pairs = {
+        "name": (card.name, manifest.name),
+        "precision": (card.precision, file.variant),
+        "threshold": (card.threshold, file.threshold),
+        "licence": (card.licence, manifest.licence),
+    }
+    return [
+        f"{key}: its card says {inside!r}, the manifest {outside!r}"
+        for key, (inside, outside) in pairs.items()
+        if inside != outside
+    ]
+
+
+def _state(check: Check) -> str:
+    return f"ok  {check.path}" if check.path else "not here, not needed"

@@ -32,6 +32,8 @@ R = TypeVar("R")
 
 FACES = "faces.csv"
 FORMATS = ("png", "jpg")
+# In bytes; file systems take 255, and a number and an ending come after it.
+_LONGEST_NAME = 240
 # Less would leave traces of its own in the spectrum.
 LOWEST_QUALITY = 95
 
@@ -180,7 +182,10 @@ class _Names:
         self._owner = {crop.rpartition("-")[0].casefold(): path for path, crop in crops}
 
     def stem(self, path: str, relative: PurePath) -> str:
-        plain = stem = relative.with_suffix("").as_posix()
+        name = relative.stem
+        while len(os.fsencode(name)) > _LONGEST_NAME:
+            name = name[:-1]
+        plain = stem = relative.with_name(name).as_posix()
         number = 1
         # Without regard to case, which some file systems do not have.
         while self._owner.setdefault(stem.casefold(), path) != path:

@@ -64,8 +64,7 @@ class FaceFinder:
         Args:
             provider, threads: see `FaceNetworks`. One thread is best where pictures are searched in parallel.
             minimum: side of the smallest face that is looked for, in pixels of the picture, at least 12; in
-                pixels of the copy where the picture is larger than LONGEST. Twice as large is four times as
-                fast.
+                pixels of the copy where the picture is larger than LONGEST. 40 is twice as fast as 20.
 
         Raises:
             CmflError: no networks, see `FaceNetworks`, or `minimum` is below 12.

@@ -55,8 +55,8 @@ class Prediction:
 
     `decision` is `real` or `synthetic` by the model's threshold. Where faces were looked for, `face` is the
     number of this one, 0 for the largest, of `faces` that its picture has rows of, and `box` its left, top,
-    right and bottom. `extras` holds the optional outputs of the model (embedding, spectrum, heatmaps) where
-    they were asked for; it is no column.
+    right and bottom in pixels of the upright picture. `extras` holds the optional outputs of the model
+    (embedding, spectrum, heatmaps) where they were asked for; it is no column.
     """
 
     path: str

@@ -158,6 +158,18 @@ def test_names(folder: Path, tmp_path: Path, inputs: list[str], crops: list[str]
     assert [row.crop for row in read_faces(tmp_path / "out" / "faces.csv")] == crops
 
 
+def test_names_as_long_as_file_systems_allow(folder: Path, tmp_path: Path) -> None:
+    for name in ("x" * 251, "é" * 125 + "1", "é" * 125 + "2"):
+        (tmp_path / f"{name}.png").write_bytes((folder / "a.png").read_bytes())
+    summary = run(tmp_path, tmp_path / "out")
+    assert summary.faces == 3
+    assert [row.crop for row in read_faces(tmp_path / "out" / "faces.csv")] == [
+        "x" * 240 + "-0.png",
+        "é" * 120 + "-0.png",
+        "é" * 120 + "~2-0.png",
+    ]
+
+
 def test_what_is_written_is_no_input(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes((folder / "a.png").read_bytes())
     run(tmp_path, tmp_path / "crops")

@@ -80,6 +80,7 @@ class Album:
     """Collects rows in bounded memory.
 
     Attributes:
+        inputs: of which one may have several rows, one for each face.
         total, real, synthetic, disagree: counts of all rows; `disagree`: one branch is at or above the
             threshold and the other below it.
         failed: counts by status.
@@ -92,6 +93,7 @@ class Album:
     def __init__(self, threshold: float, pictures: int) -> None:
         """`pictures`: how many of the most suspicious images are kept as pictures."""
         self.threshold = threshold
+        self.inputs = 0
         self.total = self.real = self.synthetic = self.disagree = self.earlier = self.with_image = 0
         self.failed = Counter[Status]()
         self.histogram = np.zeros((2, BINS), np.int64)
@@ -105,6 +107,7 @@ class Album:
 
     def add(self, row: Prediction, *, earlier: bool = False) -> None:
         """Takes one more row; of its `extras` no more than the picture is kept."""
+        self.inputs += row.is_last
         self.total += 1
         self.earlier += earlier
         entry = Entry(self.total, replace(row, extras={}), earlier)

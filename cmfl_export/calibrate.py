@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from protocols import Sample, read_split
 
 from . import metrics
+from .alignment import FACE_SCALE
 from .assess import arrays
 from .card import LABEL_CONVENTION, METADATA_KEY, SCHEMA_VERSION, ModelCard, temper
 from .detector import Detector
 from .errors import CmflError, need
+from .faces import MINIMUM
 from .files import sha256_of, whole_file, writing
 from .scoring import score, split_file
 
@@ -73,6 +75,9 @@ def calibrate(
     data_root: str | os.PathLike[str],
     at: str = "d-eer",
     split: str = "dev",
+    align: bool = False,
+    minimum_face: int = MINIMUM,
+    face_scale: float = FACE_SCALE,
     provider: str = "auto",
     threads: int | None = None,
     batch_size: int | None = None,
@@ -94,7 +99,9 @@ def calibrate(
         at: the threshold's rule: `d-eer`; `apcer:X`, the threshold of the lowest BPCER with APCER <= X; or
             `bpcer:X`, that of the lowest APCER with BPCER <= X; X between 0 and 1.
         split: which file of a protocol folder.
-        provider, threads, batch_size, workers: see `Detector`.
+        align: the images are photographs, of which the largest face is taken; an image without a face has no
+            score, so that it counts in neither class.
+        minimum_face, face_scale, provider, threads, batch_size, workers: see `Detector`.
 
     Raises:
         CmflError: an unusable model, protocol or option; a class without a score; subjects that the same
@@ -109,7 +116,16 @@ def calibrate(
     file = split_file(Path(protocol), split)
     samples = read_split(file)
     _refuse_eval_subjects(file, samples)
-    detector = Detector(model, provider=provider, threads=threads, batch_size=batch_size, workers=workers)
+    detector = Detector(
+        model,
+        align="largest" if align else None,
+        minimum_face=minimum_face,
+        face_scale=face_scale,
+        provider=provider,
+        threads=threads,
+        batch_size=batch_size,
+        workers=workers,
+    )
     source = detector.path
     if out.exists() and out.samefile(source):
         raise CmflError(f"{out} is the model itself; write the calibrated model to another file")

@@ -6,22 +6,28 @@ import io
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from . import pipeline
+from .aligner import AlignedFace, Aligner
+from .alignment import FACE_SCALE
 from .errors import CmflError
-from .images import DEFAULT_MAX_PIXELS, ImageError, ImageLike, Pixels, decode
+from .faces import MINIMUM
+from .images import DEFAULT_MAX_PIXELS, ImageError, ImageLike, Pixels, decode, open_rgb
 from .results import Prediction, Status
 from .runtime import SCORE_OUTPUTS, Session, usable_cores
 
 # The CPU is as fast with small batches, and rows appear sooner; a GPU needs large ones to be busy.
 _CPU_BATCH, _GPU_BATCH = 8, 64
 _MOST_WORKERS = 16
+
+Align = Literal["all", "largest"]
 
 _ACCEPTED = (
     "a path, the bytes of an image file, a Pillow image, a uint8 array [H, W, 3] or [H, W], "
@@ -41,6 +47,7 @@ class Detector:
         passed_over: why `auto` did not take the GPU of a machine that has an NVIDIA driver, else "".
         threshold: a picture is `real` when p_real >= threshold, else `synthetic`.
         aligned: the geometry, see `cmfl_export.images.fit`.
+        align: whether faces are found and aligned first: all of a picture, the largest, or None.
         batch_size, workers, max_pixels: as given, or their defaults.
     """
 
@@ -54,6 +61,9 @@ class Detector:
         workers: int | None = None,
         threshold: float | None = None,
         aligned: bool | None = None,
+        align: Align | None = None,
+        minimum_face: int = MINIMUM,
+        face_scale: float = FACE_SCALE,
         max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> None:
         """Loads an exported model.
@@ -66,23 +76,40 @@ class Detector:
             workers: decoding threads; by default one a core, 16 at most.
             threshold: in [0, 1]; by default the card's.
             aligned: whether the pictures are aligned face crops; by default as the model was trained.
+            align: find the faces of the pictures and align them first: "largest" scores one face of a
+                picture, "all" each of them. A picture without one gets the status `no_face`.
+            minimum_face, face_scale: see `faces.FaceFinder` and `alignment.template`.
             max_pixels: pictures of more pixels get the status `too_large`.
 
         Raises:
-            CmflError: the model cannot be used, the provider does not load, or a number is out of its range.
+            CmflError: the model cannot be used, the provider does not load, the package for finding faces is
+                missing, or a number is out of its range.
         """
         for name, value in (("batch size", batch_size), ("workers", workers), ("max pixels", max_pixels)):
             if value is not None and value < 1:
                 raise CmflError(f"{name} must be at least 1, not {value}")
         if threshold is not None and not 0 <= threshold <= 1:
             raise CmflError(f"the threshold must be within 0 and 1, not {threshold}")
+        if align is not None and aligned is False:
+            raise CmflError("align makes aligned crops, so the pictures cannot be taken as not aligned")
         self._session = Session.open(model, provider, threads)
         self.path = Path(self._session.path)
         self.card = self._session.card
         self.provider = self._session.provider
         self.passed_over = self._session.passed_over
         self.threshold = self.card.threshold if threshold is None else threshold
-        self.aligned = self.card.aligned if aligned is None else aligned
+        self.aligned = align is not None or (self.card.aligned if aligned is None else aligned)
+        self.align = align
+        self._aligner = (
+            None
+            if align is None
+            else Aligner(
+                largest=align == "largest",
+                face_scale=face_scale,
+                minimum=minimum_face,
+                provider=self.provider,
+            )
+        )
         self.batch_size = batch_size or (_CPU_BATCH if self.provider == "cpu" else _GPU_BATCH)
         self.workers = workers or min(usable_cores(), _MOST_WORKERS)
         self.max_pixels = max_pixels
@@ -115,7 +142,8 @@ class Detector:
         Returns:
             A Prediction; for many pictures a list of them, in order; for an iterator an iterator, in order.
             A picture that cannot be scored gets a status and an error text instead of scores. `path` is ""
-            for pictures that came without one.
+            for pictures that came without one. With `align` "all" many pictures have a Prediction for each of
+            their faces, and one picture that of its largest face.
 
         Raises:
             TypeError: `x`, or a picture in it, is none of the above.
@@ -125,8 +153,7 @@ class Detector:
             return list(self.stream(x, extras=extras))
         if isinstance(x, str | os.PathLike | bytes | Image.Image | np.ndarray):
             # Alone and unpadded: a full batch for one picture would be 64 times the work.
-            (prediction,) = self._rows([x], extras, None, batch_size=1, workers=1, pad=False)
-            return prediction
+            return next(self._rows([x], extras, None, batch_size=1, workers=1, pad=False))
         # An open file is an iterator too, of lines.
         if isinstance(x, Iterator) and not isinstance(x, io.IOBase):
             return self.stream(x, extras=extras)
@@ -139,13 +166,14 @@ class Detector:
         extras: bool = False,
         change: Callable[[Pixels, ImageLike], Pixels] | None = None,
     ) -> Iterator[Prediction]:
-        """Scores pictures lazily and in order, in bounded memory, decoding beside inference.
+        """Scores pictures lazily and in order, in bounded memory, decoding and aligning beside inference.
 
         Args:
             pictures: see `predict`; a few batches are taken ahead.
             extras: as in `predict`.
-            change: applied to each decoded image, uint8 [224, 224, 3], with the picture that it came from,
-                on the decoding threads; gives an image of the same shape (see `cmfl_export.degrade`).
+            change: applied to each image before it is scored, uint8 [224, 224, 3], with the picture that it
+                came from, on the decoding threads; gives an image of the same shape (see
+                `cmfl_export.degrade`).
 
         Raises:
             TypeError: a picture is of the wrong type; after the rows of the pictures before it.
@@ -186,14 +214,16 @@ class Detector:
         workers: int,
         pad: bool,
     ) -> Iterator[Prediction]:
-        def image_of(picture: ImageLike) -> Pixels:
-            image = decode(picture, aligned=self.aligned, max_pixels=self.max_pixels)
-            return image if change is None else change(image, picture)
+        def images_of(picture: ImageLike) -> list[pipeline.Decoded]:
+            return [
+                pipeline.Decoded(image if change is None else change(image, picture), face)
+                for image, face in self._seen(picture)
+            ]
 
         names = self._session.outputs if extras else self._session.score_outputs
         outcomes = pipeline.run(
             pictures,
-            image_of,
+            images_of,
             lambda batch: self._session.run(batch, names),
             batch_size=batch_size,
             workers=workers,
@@ -202,24 +232,36 @@ class Detector:
         for outcome in outcomes:
             path = os.fspath(outcome.source) if isinstance(outcome.source, str | os.PathLike) else ""
             if outcome.outputs is not None and outcome.image is not None:
-                yield self._judge(path, outcome.outputs | ({"image": outcome.image} if extras else {}))
+                outputs = outcome.outputs | ({"image": outcome.image} if extras else {})
+                face: AlignedFace | None = outcome.about
+                row = Prediction(path)
+                if face is not None:
+                    row = replace(row, face=face.number, faces=face.of, box=face.box)
+                yield self._judged(row, outputs)
             elif isinstance(outcome.error, ImageError):
                 yield Prediction(path, status=outcome.error.status, error=outcome.error.message)
             elif isinstance(outcome.error, TypeError):
                 raise TypeError(f"{outcome.error}; predict takes {_ACCEPTED}") from outcome.error
+            elif isinstance(outcome.error, CmflError):
+                raise outcome.error
             else:  # whatever else one picture provoked must not end a run over a million
                 text = " ".join(f"{type(outcome.error).__name__}: {outcome.error}".split())
                 yield Prediction(path, status=Status.UNREADABLE, error=text)
 
-    def _judge(self, path: str, outputs: dict[str, NDArray[Any]]) -> Prediction:
+    def _seen(self, picture: ImageLike) -> list[tuple[Pixels, AlignedFace | None]]:
+        """What the model is given of a picture, with the faces that were aligned."""
+        if self._aligner is None:
+            return [(decode(picture, aligned=self.aligned, max_pixels=self.max_pixels), None)]
+        faces = self._aligner(open_rgb(picture, max_pixels=self.max_pixels))
+        return [(np.array(face.crop.image), face) for face in faces]
+
+    def _judged(self, row: Prediction, outputs: dict[str, NDArray[Any]]) -> Prediction:
         scores = {name: float(outputs[name]) for name in SCORE_OUTPUTS if name in outputs}
         scores["p_real"] = self.card.calibrated(scores["p_real"])
         if not all(math.isfinite(score) for score in scores.values()):
-            return Prediction(
-                path, status=Status.UNREADABLE, error="the model's score is not a finite number"
-            )
-        return Prediction(
-            path,
+            return replace(row, status=Status.UNREADABLE, error="the model's score is not a finite number")
+        return replace(
+            row,
             p_real=scores["p_real"],
             p_real_rgb=scores.get("p_real_rgb"),
             p_real_spectrum=scores.get("p_real_spectrum"),

@@ -17,11 +17,13 @@ from pathlib import Path
 from protocols import Sample, read_split
 
 from . import assess, degrade
+from .alignment import FACE_SCALE
 from .calibrate import refuse_overlap
 from .card import ModelCard
 from .detector import Detector
 from .errors import CmflError, need
 from .evaluation import Candidate, Condition, Evaluation, Split
+from .faces import MINIMUM
 from .files import sha256_of, write_whole
 from .intervals import bootstrap, paired_differences
 from .scores import Scored, read_scores, write_scores
@@ -56,6 +58,9 @@ def evaluate(
     threshold: float | None = None,
     samples: int = assess.SAMPLES,
     seed: int = 0,
+    align: bool = False,
+    minimum_face: int = MINIMUM,
+    face_scale: float = FACE_SCALE,
     provider: str = "auto",
     threads: int | None = None,
     batch_size: int | None = None,
@@ -78,7 +83,9 @@ def evaluate(
         threshold: for all candidates; by default a model's own, and 0.5 for score files.
         samples: of the bootstrap.
         seed: of the bootstrap and of the noise degradation.
-        provider, threads, batch_size, workers: see `Detector`.
+        align: the images are photographs, of which the largest face is taken; an image without a face has no
+            score, so that it counts in APNRR or BPNRR.
+        minimum_face, face_scale, provider, threads, batch_size, workers: see `Detector`.
         progress: a bar on standard error; None shows it on a terminal.
 
     Raises:
@@ -99,6 +106,9 @@ def evaluate(
             threads=threads,
             batch_size=batch_size,
             workers=workers,
+            align="largest" if align else None,
+            minimum_face=minimum_face,
+            face_scale=face_scale,
             threshold=threshold,
         )
         for model in models

@@ -219,7 +219,12 @@ def _errors(candidate: Candidate, data_root: Path) -> str:
 def _error(scored: Scored, data_root: Path) -> str:
     sample, score = scored.sample, scored.row.p_real
     try:
-        picture = fit(open_rgb(data_root / sample.filename), aligned=True)
+        picture = open_rgb(data_root / sample.filename)
+        if scored.row.box is not None:
+            # Of a photograph the face that was scored.
+            left, top, right, bottom = map(round, scored.row.box)
+            picture = picture.crop((left, top, right, bottom))
+        picture = fit(picture, aligned=True)
     except ImageError:
         # Score files may be of images that are not here any more.
         image = ""

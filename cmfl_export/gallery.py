@@ -106,7 +106,7 @@ def _write(report: Path, album: Album, detector: Detector, model: Path, complete
 
 
 def _subtitle(album: Album, detector: Detector, made: str) -> Html:
-    inputs = "1 input" if album.total == 1 else f"{album.total:,} inputs"
+    inputs = "1 input" if album.inputs == 1 else f"{album.inputs:,} inputs"
     return Html(f'<p class="quiet">{inputs}, model {escape(detector.card.name)}, {escape(made)}</p>\n')
 
 
@@ -138,7 +138,8 @@ def _notes(album: Album, detector: Detector, pictures: int, complete: bool) -> s
 
 def _counts(album: Album, detector: Detector) -> Html:
     counts: dict[str, object] = {
-        "Inputs": f"{album.total:,}",
+        "Inputs": f"{album.inputs:,}",
+        **({} if detector.align is None else {"Faces": f"{album.total - album.failed.total():,}"}),
         "Synthetic": f"{album.synthetic:,}",
         "Real": f"{album.real:,}",
         "Failed": f"{album.failed.total():,}",
@@ -258,7 +259,7 @@ def _model(detector: Detector, model: Path, made: str) -> str:
         "Temperature": f"{card.temperature:.4g}",
         "Architecture": f"{card.architecture}, {card.spectra}",
         "Training data": card.data or "not stated",
-        "Geometry": "aligned face crops" if detector.aligned else "resized and cropped to the centre",
+        "Geometry": _geometry(detector),
         "Ran on": detector.provider + (f" ({detector.passed_over})" if detector.passed_over else ""),
         "Made": made,
         "Tool": f"cmfl-export {version('cmfl-export')}",
@@ -270,12 +271,19 @@ def _model(detector: Detector, model: Path, made: str) -> str:
     )
 
 
+def _geometry(detector: Detector) -> str:
+    if detector.align is not None:
+        which = "the largest face" if detector.align == "largest" else "every face"
+        return f"{which} of each image, found and aligned first"
+    return "aligned face crops" if detector.aligned else "resized and cropped to the centre"
+
+
 def _data(album: Album, detector: Detector, pictures: Collection[int], report: Path) -> Html:
     rows = [
         {
             "number": entry.number,
-            "path": visible(entry.row.path),
-            "name": visible(Path(entry.row.path).name),
+            "path": visible(entry.row.path) + _which(entry.row),
+            "name": visible(Path(entry.row.path).name) + _which(entry.row),
             "scores": _scores(entry.row),
             "decision": entry.row.decision,
             "status": entry.row.status.value,
@@ -302,7 +310,14 @@ def _scores(row: Prediction) -> tuple[float | None, float | None, float | None]:
 
 
 def _path(row: Prediction) -> Html:
-    return Html(f'<bdi class="path">{escape(row.path)}</bdi>')
+    return Html(f'<bdi class="path">{escape(row.path)}{_which(row)}</bdi>')
+
+
+def _which(row: Prediction) -> str:
+    """The face of a photograph that has several rows."""
+    if row.face is None or row.faces is None or row.faces < 2:
+        return ""
+    return f" (face {row.face + 1} of {row.faces})"
 
 
 def _number(score: float | None) -> str:

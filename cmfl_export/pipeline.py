@@ -1,12 +1,12 @@
-"""Decoding beside inference: sources in, one outcome for each in the same order, in bounded memory."""
+"""Decoding beside inference: sources in, outcomes of each in the same order, in bounded memory."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,19 @@ Infer = Callable[[NDArray[np.uint8]], dict[str, NDArray[Any]]]
 _MOST_WAITING = 8
 
 
+class Decoded(NamedTuple):
+    """One image of a source, and what its decoder has to say about it."""
+
+    image: NDArray[np.uint8]
+    about: Any = None
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[T]):
-    """What became of one source: its image and its row of every output, or what decoding it raised."""
+    """What became of one image of a source: its row of every output; or what decoding the source raised."""
 
     source: T
+    about: Any = None
     outputs: dict[str, NDArray[Any]] | None = None
     image: NDArray[np.uint8] | None = None
     error: Exception | None = None
@@ -31,7 +39,7 @@ class Outcome(Generic[T]):
 
 def run(
     sources: Iterable[T],
-    decode: Callable[[T], NDArray[np.uint8]],
+    decode: Callable[[T], Sequence[Decoded]],
     infer: Infer,
     *,
     batch_size: int,
@@ -40,15 +48,16 @@ def run(
 ) -> Generator[Outcome[T], None, None]:
     """Decodes on `workers` threads while `infer` runs in the calling thread.
 
-    Yields one outcome for each source, in order, as soon as its batch has run. A source that fails to decode
-    takes no place in a batch. At most `window(batch_size, workers)` sources are taken ahead of the batch that
-    is being put together. Closing the generator drops what is waiting; no decode starts after that.
+    Yields one outcome for each image of each source, in order, as soon as its batch has run. A source that
+    fails to decode has one outcome and takes no place in a batch. At most `window(batch_size, workers)`
+    sources are taken ahead of the batch that is being put together. Closing the generator drops what is
+    waiting; no decode starts after that.
 
     Args:
         sources: taken from lazily, in the calling thread. What it raises is raised here, after the outcomes
             of the sources before it.
-        decode: one source -> one image; all images have one shape and dtype. An `Exception` that it raises
-            becomes the outcome.
+        decode: one source -> its images, at least one; all images have one shape and dtype. An `Exception`
+            that it raises becomes the outcome.
         infer: a batch [n, ...] -> arrays by name, each with n rows. What it raises is raised here.
         batch_size: images in a batch, at least 1.
         workers: decoding threads, at least 1.
@@ -56,7 +65,7 @@ def run(
             one shape only.
     """
     ahead = window(batch_size, workers)
-    waiting: deque[tuple[T, Future[NDArray[np.uint8]]]] = deque()
+    waiting: deque[tuple[T, Future[Sequence[Decoded]]]] = deque()
     iterator = iter(sources)
     broken: Exception | None = None
     exhausted = False
@@ -75,9 +84,11 @@ def run(
                     waiting.append((source, pool.submit(decode, source)))
             if not waiting:
                 break
-            batch.add(*waiting.popleft())
-            if batch.is_due():
-                yield from batch.flush()
+            source, future = waiting.popleft()
+            for image in _result(future):
+                batch.add(source, image)
+                if batch.is_due():
+                    yield from batch.flush()
         yield from batch.flush()
     finally:
         # Not waited for: a decode that is under way ends by itself, and the caller wants to go on now.
@@ -91,6 +102,13 @@ def window(batch_size: int, workers: int) -> int:
     return 2 * batch_size + workers
 
 
+def _result(future: Future[Sequence[Decoded]]) -> Sequence[Decoded | Exception]:
+    try:
+        return future.result()
+    except Exception as error:
+        return [error]
+
+
 class _Batch(Generic[T]):
     """The images of the batch that is being put together, and its sources with those between that failed."""
 
@@ -99,15 +117,12 @@ class _Batch(Generic[T]):
         self._size = size
         self._pad = pad
         self._images: list[NDArray[np.uint8]] = []
-        self._rows: list[tuple[T, Exception | None]] = []
+        self._rows: list[tuple[T, Decoded | Exception]] = []
 
-    def add(self, source: T, future: Future[NDArray[np.uint8]]) -> None:
-        try:
-            self._images.append(future.result())
-        except Exception as error:
-            self._rows.append((source, error))
-        else:
-            self._rows.append((source, None))
+    def add(self, source: T, image: Decoded | Exception) -> None:
+        self._rows.append((source, image))
+        if isinstance(image, Decoded):
+            self._images.append(image.image)
 
     def is_due(self) -> bool:
         """Full, or holding up failed sources: no image before them to wait for, or too many of them."""
@@ -119,12 +134,12 @@ class _Batch(Generic[T]):
         self._rows, self._images = [], []
         outputs = self._infer(self._stack(images)) if images else {}
         position = 0
-        for source, error in rows:
-            if error is not None:
-                yield Outcome(source, error=error)
+        for source, image in rows:
+            if isinstance(image, Exception):
+                yield Outcome(source, error=image)
             else:
                 row = {name: values[position] for name, values in outputs.items()}
-                yield Outcome(source, row, images[position])
+                yield Outcome(source, image.about, row, image.image)
                 position += 1
 
     def _stack(self, images: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:

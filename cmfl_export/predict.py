@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-from .detector import Detector
+from .alignment import FACE_SCALE
+from .detector import Align, Detector
 from .errors import CmflError
+from .faces import MINIMUM
 from .gallery import gallery
 from .images import DEFAULT_MAX_PIXELS
 from .results import Prediction, open_writer, read_rows
@@ -30,6 +32,8 @@ class Summary:
         passed_over: why `auto` did not take the GPU of a machine that has an NVIDIA driver, else "".
         starter: the model that was taken because none was given, else "".
         n: rows written; each is real, synthetic or failed.
+        images: inputs that have their row, or their rows: one for each face.
+        faces: rows of faces, where faces were looked for.
         failed: rows without a score, by status.
         skipped: inputs that had their row already (resume).
         seconds: without loading the model.
@@ -40,6 +44,8 @@ class Summary:
     passed_over: str = ""
     starter: str = ""
     n: int = 0
+    images: int = 0
+    faces: int = 0
     real: int = 0
     synthetic: int = 0
     failed: dict[str, int] = field(default_factory=dict)
@@ -49,11 +55,13 @@ class Summary:
 
     @property
     def images_per_second(self) -> float:
-        return self.n / self.seconds if self.seconds else 0.0
+        return self.images / self.seconds if self.seconds else 0.0
 
     def count(self, row: Prediction) -> None:
         """Counts one more row."""
         self.n += 1
+        self.images += row.is_last
+        self.faces += row.face is not None
         if row.decision == "real":
             self.real += 1
         elif row.decision == "synthetic":
@@ -65,7 +73,8 @@ class Summary:
         """The summary as text, for standard error."""
         reasons = ", ".join(f"{count} {status}" for status, count in sorted(self.failed.items()))
         failed = f"{sum(self.failed.values())} failed" + (f" ({reasons})" if reasons else "")
-        lines = [f"{self.n} images: {self.real} real, {self.synthetic} synthetic, {failed}"]
+        faces = f", {self.faces} faces" if self.faces else ""
+        lines = [f"{self.images} images{faces}: {self.real} real, {self.synthetic} synthetic, {failed}"]
         if self.skipped:
             lines.append(f"{self.skipped} skipped: they have their row already")
         lines.append(f"{self.seconds:.1f} s, {self.images_per_second:.1f} images/s on {self.provider}")
@@ -92,13 +101,16 @@ def predict_to(
     workers: int | None = None,
     threshold: float | None = None,
     aligned: bool | None = None,
+    align: Align | None = None,
+    minimum_face: int = MINIMUM,
+    face_scale: float = FACE_SCALE,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     resume: bool = False,
     progress: bool | None = None,
     report: str | Path | None = None,
     report_images: int = 5000,
 ) -> Summary:
-    """Scores every input and writes one row for each, in order.
+    """Scores every input and writes one row for each, in order; with `align` one for each face of it.
 
     A row is in the output as soon as its batch has run, so that an interrupt or a kill leaves the rows so far
     (csv and jsonl). The model is loaded and the first input found before the output is touched. When the
@@ -109,8 +121,8 @@ def predict_to(
         inputs, recursive, null_separated: see `cmfl_export.sources.iter_paths`.
         output, format, resume: see `cmfl_export.results.open_writer`; None is standard output. With `resume`,
             inputs that have a row are skipped, each as often as it has one.
-        model, provider, batch_size, threads, workers, threshold, aligned, max_pixels: see
-            `cmfl_export.detector.Detector`.
+        model, provider, batch_size, threads, workers, threshold, aligned, align, minimum_face, face_scale,
+            max_pixels: see `cmfl_export.detector.Detector`.
         progress: a progress bar on standard error; None shows it when that is a terminal on which no rows
             appear.
         report: an HTML page of the rows, see `cmfl_export.gallery`. With `resume` also of those before.
@@ -129,6 +141,9 @@ def predict_to(
         workers=workers,
         threshold=threshold,
         aligned=aligned,
+        align=align,
+        minimum_face=minimum_face,
+        face_scale=face_scale,
         max_pixels=max_pixels,
     )
     paths = iter_paths(inputs, recursive=recursive, null_separated=null_separated)
@@ -146,7 +161,7 @@ def predict_to(
             else gallery(
                 Path(report), detector, detector.path, pictures=report_images, output=output
             ) as album,
-            open_writer(output, format, resume=resume) as writer,
+            open_writer(output, format, faces=align is not None, resume=resume) as writer,
             _bar(inputs, recursive, output, progress) as advance,
         ):
             if album is not None and resume and output is not None:
@@ -156,7 +171,8 @@ def predict_to(
             for row in detector.stream(remaining, extras=album is not None):
                 writer.write([row])
                 summary.count(row)
-                advance(summary.skipped)
+                if row.is_last:
+                    advance(summary.skipped)
                 if album is not None:
                     album.add(row)
     except BrokenPipeError:

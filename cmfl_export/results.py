@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import errno
-import io
 import json
 import math
 import os
@@ -22,19 +21,17 @@ import numpy as np
 
 from .errors import CmflError, need
 from .files import whole_file, writing
+from .records import csv_fields, csv_record, whole_records
 
-# The one schema of every format.
+# The one schema of every format, and what rows of faces in photographs have besides: the number of the face,
+# from 0, of how many, and its box in pixels.
 COLUMNS = ("path", "p_real", "p_real_rgb", "p_real_spectrum", "decision", "status", "error")
+FACE_COLUMNS = ("face", "faces", "left", "top", "right", "bottom")
 FORMATS = ("csv", "jsonl", "json", "parquet")
 
 _SUFFIXES = {"": "csv", ".ndjson": "jsonl", **{f".{name}": name for name in FORMATS}}
-_CSV_HEADER = (",".join(COLUMNS) + "\n").encode()
 _JSONL_START = b'{"path": "'
-# Quotes that stay open for longer are damage, not a row that a kill cut short.
-_LONGEST_RECORD = 1 << 20
 _ROWS_IN_GROUP = 8192
-# How file names that are not Unicode travel in a str.
-_NAME_ERRORS = sys.getfilesystemencodeerrors()
 
 
 class Status(StrEnum):
@@ -49,14 +46,17 @@ class Status(StrEnum):
     TRUNCATED = "truncated"
     TOO_LARGE = "too_large"
     UNREADABLE = "unreadable"
+    NO_FACE = "no_face"
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """One result row. Scores are P(real) in [0, 1]; None where there is none.
 
-    `decision` is `real` or `synthetic` by the model's threshold. `extras` holds the optional outputs
-    of the model (embedding, spectrum, heatmaps) where they were asked for; it is no column.
+    `decision` is `real` or `synthetic` by the model's threshold. Where faces were looked for, `face` is the
+    number of this one, 0 for the largest, of `faces` that its picture has rows of, and `box` its left, top,
+    right and bottom in pixels of the upright picture. `extras` holds the optional outputs of the model
+    (embedding, spectrum, heatmaps) where they were asked for; it is no column.
     """
 
     path: str
@@ -66,18 +66,27 @@ class Prediction:
     decision: str | None = None
     status: Status = Status.OK
     error: str = ""
+    face: int | None = None
+    faces: int | None = None
+    box: tuple[float, float, float, float] | None = None
     extras: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def ok(self) -> bool:
         return self.status is Status.OK
 
+    @property
+    def is_last(self) -> bool:
+        """Whether it is the last row of its input, which has one for each face."""
+        return self.face is None or self.faces is None or self.face + 1 >= self.faces
+
 
 class Writer(ABC):
-    """Takes rows and puts them out at once. `done` counts the paths that a resumed file already has."""
+    """Takes rows and puts them out at once. `done` counts the inputs, by path, that a resumed file has."""
 
-    def __init__(self, stream: BinaryIO, target: str, done: Counter[str]) -> None:
+    def __init__(self, stream: BinaryIO, target: str, columns: Sequence[str], done: Counter[str]) -> None:
         self.done = done
+        self._columns = columns
         self._stream = stream
         self._target = target
 
@@ -111,18 +120,24 @@ class Writer(ABC):
             view = view[self._stream.write(view) :]
         self._stream.flush()
 
+    def _record(self, row: Prediction) -> dict[str, Any]:
+        scores = map(_score, (row.p_real, row.p_real_rgb, row.p_real_spectrum))
+        values = (row.path, *scores, row.decision, row.status.value, row.error)
+        of_face = (row.face, row.faces, *(row.box or (None,) * 4))
+        return dict(zip(self._columns, (*values, *of_face), strict=False))
+
 
 class _CsvWriter(Writer):
     def _begin(self) -> None:
-        self._send(_CSV_HEADER)
+        self._send(csv_record(self._columns))
 
     def _put(self, rows: Sequence[Prediction]) -> None:
-        self._send(b"".join(map(_csv_record, rows)))
+        self._send(b"".join(csv_record(list(self._record(row).values())) for row in rows))
 
 
 class _JsonlWriter(Writer):
     def _put(self, rows: Sequence[Prediction]) -> None:
-        self._send("".join(f"{json.dumps(_record(row))}\n" for row in rows).encode("ascii"))
+        self._send("".join(f"{json.dumps(self._record(row))}\n" for row in rows).encode("ascii"))
 
 
 class _JsonWriter(Writer):
@@ -133,7 +148,7 @@ class _JsonWriter(Writer):
 
     def _put(self, rows: Sequence[Prediction]) -> None:
         if rows:
-            text = ",\n".join(json.dumps(_record(row)) for row in rows)
+            text = ",\n".join(json.dumps(self._record(row)) for row in rows)
             self._send(f"{self._before}{text}".encode("ascii"))
             self._before = ",\n"
 
@@ -148,8 +163,8 @@ class _ParquetWriter(Writer):
             import pyarrow.parquet as pq
         except ImportError as error:
             raise need("parquet", "writing parquet") from error
-        types = (pa.string(), pa.float32(), pa.float32(), pa.float32(), pa.string(), pa.string(), pa.string())
-        fields = [*zip(COLUMNS, types, strict=True), ("path_bytes", pa.binary())]
+        types = [pa.string(), *[pa.float32()] * 3, *[pa.string()] * 3, *[pa.int32()] * 2, *[pa.float32()] * 4]
+        fields = [*zip(self._columns, types, strict=False), ("path_bytes", pa.binary())]
         self._table = pa.Table
         self._schema = pa.schema(fields)
         self._parquet = pq.ParquetWriter(self._stream, self._schema)
@@ -162,7 +177,7 @@ class _ParquetWriter(Writer):
 
     def _flush(self) -> None:
         records = [
-            _record(row)
+            self._record(row)
             | {
                 "path": row.path.encode("utf-8", "backslashreplace").decode(),
                 "path_bytes": os.fsencode(row.path),
@@ -189,12 +204,14 @@ _WRITERS: dict[str, type[Writer]] = dict(
 
 
 @contextmanager
-def open_writer(path: Path | None, format: str | None = None, *, resume: bool = False) -> Iterator[Writer]:
+def open_writer(
+    path: Path | None, format: str | None = None, *, faces: bool = False, resume: bool = False
+) -> Iterator[Writer]:
     """Opens an output for rows: `with open_writer(path) as writer: writer.write(rows)`.
 
     csv and jsonl grow in place, a batch at a time, and can be resumed: what a kill cut off is removed, and
-    `writer.done` counts the paths that have their row. json (one array) and parquet appear whole at the end
-    or, when the block ends in an exception, not at all. An existing file is replaced unless it is resumed.
+    `writer.done` counts the inputs that have their rows. json (one array) and parquet appear whole at the
+    end or, when the block ends in an exception, not at all. An existing file is replaced unless resumed.
 
     Scores are written with the fewest digits that give back the same float32; a score that is None, or no
     finite number, is empty in csv and null elsewhere. File names that are not UTF-8 keep their bytes in csv;
@@ -204,6 +221,7 @@ def open_writer(path: Path | None, format: str | None = None, *, resume: bool = 
     Args:
         path: the file; its folder is made where missing. None is standard output, which parquet cannot go to.
         format: one of FORMATS; None takes it from the ending of `path`, csv where there is none.
+        faces: also write FACE_COLUMNS.
         resume: go on with an existing csv or jsonl file.
 
     Raises:
@@ -217,10 +235,11 @@ def open_writer(path: Path | None, format: str | None = None, *, resume: bool = 
         )
     if path is None and kind == "parquet":
         raise CmflError("parquet cannot go to standard output; name a file with -o")
-    done = _resume(path, kind) if path is not None and resume else None
+    columns = (*COLUMNS, *FACE_COLUMNS) if faces else COLUMNS
+    done = _resume(path, kind, columns) if path is not None and resume else None
     with _opened(path, in_place, append=done is not None) as stream:
         target = "standard output" if path is None else str(path)
-        writer = _WRITERS[kind](stream, target, Counter() if done is None else done)
+        writer = _WRITERS[kind](stream, target, columns, Counter() if done is None else done)
         with writing(target):
             if done is None:
                 writer._begin()
@@ -250,7 +269,7 @@ def read_rows(path: Path, format: str | None = None) -> Iterator[Prediction]:
             raise CmflError(f"cannot read {path} back: use a csv, jsonl or json file")
         else:
             with path.open("rb") as stream:
-                for row, _ in _whole_rows(stream, kind):
+                for row, _, _ in _whole_rows(stream, kind):
                     if row is not None:
                         yield row
     except OSError as error:
@@ -299,23 +318,31 @@ def _whole_stream(path: Path) -> Iterator[BinaryIO]:
             stream.close()
 
 
-def _resume(path: Path, kind: str) -> Counter[str] | None:
-    """Cuts off an unfinished last record and counts the paths of the others; None when there are none yet."""
+def _resume(path: Path, kind: str, columns: Sequence[str]) -> Counter[str] | None:
+    """Cuts off what a kill left unfinished and counts the paths of the rest; None when there is none yet.
+
+    Unfinished is a last record without its end, and a last picture of which rows are missing.
+    """
     foreign = CmflError(
-        f"{path} is not a {kind} file of cmfl predict, so it cannot be resumed; name another file"
+        f"{path} is not a {kind} file of cmfl predict with these columns ({','.join(columns)}), "
+        "so it cannot be resumed; name another file"
     )
+    header = csv_record(columns) if kind == "csv" else b""
     try:
         if path.exists() and not path.is_file():
             raise CmflError(f"{path} is not a regular file, so it cannot be resumed")
         with path.open("r+b") as stream:
             done = Counter[str]()
             end = 0
-            for row, stop in _whole_rows(stream, kind):
-                end = stop
-                if row is not None:
+            for row, found, stop in _whole_rows(stream, kind):
+                if found != tuple(columns):
+                    raise foreign
+                if row is None or row.is_last:
+                    end = stop
+                if row is not None and row.is_last:
                     done[row.path] += 1
             stream.seek(end)
-            start = _JSONL_START if kind == "jsonl" else b"" if end else _CSV_HEADER
+            start = _JSONL_START if kind == "jsonl" else b"" if end else header
             rest = stream.read(len(start))
             if rest != start[: len(rest)]:
                 raise foreign
@@ -329,63 +356,41 @@ def _resume(path: Path, kind: str) -> Counter[str] | None:
     return done if end else None
 
 
-def _whole_rows(stream: BinaryIO, kind: str) -> Iterator[tuple[Prediction | None, int]]:
-    """(row, offset of its end) of each finished record; the header of csv is a record without a row.
+def _whole_rows(stream: BinaryIO, kind: str) -> Iterator[tuple[Prediction | None, tuple[str, ...], int]]:
+    """(row, columns, offset of its end) of each finished record; the header of csv has no row.
 
     Raises ValueError, TypeError, KeyError or csv.Error on what is no such record.
     """
-    lines: list[bytes] = []
-    size = quotes = end = 0
-    while line := stream.readline(_LONGEST_RECORD + 1):
-        lines.append(line)
-        size += len(line)
-        quotes += line.count(b'"')
-        if size > _LONGEST_RECORD:
-            raise ValueError("a row without an end")
-        # A newline inside quotes belongs to a name.
-        if not line.endswith(b"\n") or (kind == "csv" and quotes % 2):
-            continue
-        record = b"".join(lines)
-        end += size
+    columns: tuple[str, ...] = ()
+    for record, end in whole_records(stream, kind):
         if kind == "jsonl":
-            yield _from_record(json.loads(record)), end
-        elif end > len(record):
-            yield _from_csv(record), end
-        elif record == _CSV_HEADER:
-            yield None, end
+            values = json.loads(record)
+            yield _from_record(values), tuple(values), end
+        elif columns:
+            yield _from_csv(columns, record), columns, end
         else:
-            raise ValueError("another header")
-        lines.clear()
-        size = quotes = 0
-
-
-def _record(row: Prediction) -> dict[str, Any]:
-    values = (row.path, *map(_score, (row.p_real, row.p_real_rgb, row.p_real_spectrum)), row.decision)
-    return dict(zip(COLUMNS, (*values, row.status.value, row.error), strict=True))
+            columns = tuple(csv_fields(record))
+            if columns not in (COLUMNS, (*COLUMNS, *FACE_COLUMNS)):
+                raise ValueError("another header")
+            yield None, columns, end
 
 
 def _from_record(record: dict[str, Any]) -> Prediction:
     values = {name: record[name] for name in COLUMNS}
+    if "face" in record:
+        face, faces, *box = (record[name] for name in FACE_COLUMNS)
+        values |= {"face": face, "faces": faces, "box": None if None in box else tuple(box)}
     return Prediction(**values | {"status": Status(values["status"])})
+
+
+def _from_csv(columns: Sequence[str], record: bytes) -> Prediction:
+    texts = dict(zip(columns, csv_fields(record), strict=True))
+    kinds = {"face": int, "faces": int, "left": float, "top": float, "right": float, "bottom": float}
+    kinds |= {"p_real": float, "p_real_rgb": float, "p_real_spectrum": float}
+    numbers = {name: kinds[name](texts[name]) if texts[name] else None for name in kinds if name in texts}
+    return _from_record(texts | numbers | {"decision": texts["decision"] or None})
 
 
 def _score(value: float | None) -> float | None:
     """The double whose shortest digits are those of the float32: 0.1 and not 0.10000000149011612."""
     return None if value is None or not math.isfinite(value) else float(str(np.float32(value)))
-
-
-def _csv_record(row: Prediction) -> bytes:
-    fields = ("" if value is None else str(value) for value in _record(row).values())
-    return (",".join(map(_quoted, fields)) + "\n").encode("utf-8", _NAME_ERRORS)
-
-
-def _quoted(text: str) -> str:
-    # Python's csv module leaves a bare carriage return unquoted, and then cannot read it back.
-    return '"' + text.replace('"', '""') + '"' if any(character in text for character in ',"\r\n') else text
-
-
-def _from_csv(record: bytes) -> Prediction:
-    text = record.decode("utf-8", _NAME_ERRORS)
-    ((path, *scores, decision, status, error),) = csv.reader(io.StringIO(text, newline=""), strict=True)
-    p_real, p_real_rgb, p_real_spectrum = (float(score) if score else None for score in scores)
-    return Prediction(path, p_real, p_real_rgb, p_real_spectrum, decision or None, Status(status), error)

@@ -65,9 +65,9 @@ class Session:
         if threads is not None and threads < 1:
             raise CmflError(f"threads must be at least 1, not {threads}")
         text = _existing_file(model)
-        name, passed_over = _choose(provider)
+        name, passed_over = choose_provider(provider)
         count = threads or usable_cores()
-        ort_session = _create(text, name, count, optimise=True)
+        ort_session = create_session(text, name, count, optimise=True)
         running = ort_session.get_providers()[0]
         if running != providers.ORT_NAMES[name]:
             raise CmflError(
@@ -128,7 +128,7 @@ def read_card(model: str | os.PathLike[str] | None) -> ModelCard:
         CmflError: not an exported model.
     """
     text = _existing_file(model)
-    return _card_of(_create(text, "cpu", 1, optimise=False), text)
+    return _card_of(create_session(text, "cpu", 1, optimise=False), text)
 
 
 def usable_cores() -> int:
@@ -138,8 +138,12 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _choose(provider: str) -> tuple[str, str]:
-    """The provider to run on, and why a GPU that is there was passed over."""
+def choose_provider(provider: str) -> tuple[str, str]:
+    """The provider to run on, and why a GPU that is there was passed over.
+
+    Raises:
+        CmflError: a provider that was asked for by name does not load.
+    """
     if provider == "cpu":
         return "cpu", ""
     wanted = "cuda" if provider == "auto" else provider
@@ -166,7 +170,12 @@ def _existing_file(model: str | os.PathLike[str] | None) -> str:
     return text
 
 
-def _create(path: str, provider: str, threads: int, *, optimise: bool) -> Any:
+def create_session(path: str, provider: str, threads: int, *, optimise: bool) -> Any:
+    """An `onnxruntime.InferenceSession` on a provider that loads (see `choose_provider`).
+
+    Raises:
+        CmflError: the file is no ONNX model, or the provider does not take it.
+    """
     ort = providers.load_onnxruntime()
     providers.prepare(provider)
     options = providers.silent_options()

@@ -17,7 +17,7 @@ from protocols import Sample
 from .errors import CmflError
 from .files import write_whole
 from .results import COLUMNS as RESULT_COLUMNS
-from .results import Prediction, Status, read_rows
+from .results import FACE_COLUMNS, Prediction, Status, read_rows
 
 # A row of a protocol and the row of its result, whose path is the protocol's file name.
 COLUMNS = ("subject", "filename", "attack_type", *RESULT_COLUMNS[1:])
@@ -97,7 +97,7 @@ def _read(path: Path, *, have_truth: bool) -> Iterator[Scored]:
     header = text.partition("\n")[0].rstrip("\r")
     if header == ",".join(COLUMNS):
         yield from _of_evaluation(path, text)
-    elif header == ",".join(RESULT_COLUMNS):
+    elif header in (",".join(RESULT_COLUMNS), ",".join((*RESULT_COLUMNS, *FACE_COLUMNS))):
         yield from _of_predict(path, have_truth)
     else:
         yield from _official(path, text)

@@ -92,6 +92,21 @@ def count_paths(inputs: Iterable[str], *, recursive: bool = True) -> int | None:
     return sum(1 for _ in iter_paths(inputs, recursive=recursive))
 
 
+def root_of(text: str) -> str:
+    """The folder that an input names: what the paths that it yields have in common by the way it is written.
+
+    A folder's is itself, a pattern's what stands before its first wildcard, a file's the folder that it is
+    in; a list from standard input has none.
+    """
+    if text == "-":
+        return ""
+    if _is_pattern(text) and not os.path.lexists(text):
+        parts = PurePath(text).parts
+        plain = next(number for number, part in enumerate(parts) if _is_pattern(part))
+        return str(PurePath(*parts[:plain]))
+    return text if _is_folder(text) and not _is_image_name(text) else str(PurePath(text).parent)
+
+
 def _listed(stream: BinaryIO, null_separated: bool) -> Iterator[str]:
     for record in _null_separated(stream) if null_separated else _lines(stream):
         if record:

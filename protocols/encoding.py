@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
+from cmfl_export.alignment import MARKER
 from cmfl_export.images import FORMATS
 
 # ITU-T T.81, tables K.1 and K.2, row by row: what an encoder's "quality" scales.
@@ -42,7 +43,8 @@ class Encoding:
     `jpeg_quality` (1..100) is the quality whose standard tables lie nearest; `jpeg_tables` says in words
     whether the file has these tables (`75`; encoders round them differently) or others (`~82 #1f3a09`), and
     `jpeg_digest` tells tables apart to the last digit. These and `chroma` are None and empty for anything but
-    JPEG. `mode` is Pillow's: `RGB`, `L` (grey), `CMYK`, `P`, `RGBA`, ...
+    JPEG. `mode` is Pillow's: `RGB`, `L` (grey), `CMYK`, `P`, `RGBA`, ... `alignment` is what `cmfl align`
+    wrote into its crops; empty in other files.
     """
 
     format: str
@@ -57,6 +59,7 @@ class Encoding:
     progressive: bool
     exif: bool
     icc: bool
+    alignment: str = ""
 
 
 def read_encoding(data: bytes) -> Encoding:
@@ -85,6 +88,7 @@ def read_encoding(data: bytes) -> Encoding:
             progressive=bool(image.info.get("progressive")),
             exif="exif" in image.info,
             icc=bool(image.info.get("icc_profile")),
+            alignment=_alignment(image),
         )
 
 
@@ -108,6 +112,13 @@ def _standard_tables() -> np.ndarray:
     percent = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
     standard = np.stack([_LUMINANCE.ravel(), _CHROMINANCE.ravel()])
     return ((standard * percent[:, None, None] + 50) // 100).clip(1, 255)
+
+
+def _alignment(image: Image.Image) -> str:
+    comment = image.info.get("comment", b"")
+    if isinstance(comment, bytes) and comment.startswith(MARKER.encode()):
+        return comment.decode("ascii", "replace").removeprefix(MARKER).strip()
+    return str(image.info.get(MARKER, ""))
 
 
 def _chroma(image: JpegImagePlugin.JpegImageFile) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
@@ -21,18 +21,22 @@ _CHUNK = 256
 
 
 def missing_files(
-    samples: Sequence[Sample], data_root: str | os.PathLike[str], *, decode: bool = False
+    samples: Sequence[Sample],
+    data_root: str | os.PathLike[str],
+    *,
+    open: Callable[[Path], object] | None = None,
 ) -> list[Missing]:
     """The samples that cannot be used, in order, each with the reason.
 
     Args:
         samples: rows of a split.
         data_root: the folder that their file names are relative to.
-        decode: also decode every image, which takes as long as an epoch's decoding but finds damaged files.
+        open: also tried on every file, `cmfl_export.images.open_rgb` for example, which takes as long as an
+            epoch's decoding but finds damaged files.
 
     Returns:
         Pairs of sample and reason: `not found`, `not a file`, `empty`, `permission denied`, or what
-        the system or the decoder says. Empty when all is well.
+        the system or the `ImageError` of `open` says. Empty when all is well.
 
     Raises:
         CmflError: `data_root` is not a folder.
@@ -42,12 +46,13 @@ def missing_files(
         raise CmflError(
             f"the data root {root} is not a folder; give the folder that the file names are relative to"
         )
-    check = _decode_problem if decode else _file_problem
     paths = [root / sample.filename for sample in samples]
     chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
     # Threads hide the latency of network file systems, and a decoder releases the interpreter lock.
-    with ThreadPoolExecutor(os.cpu_count() if decode else _STAT_THREADS) as pool:
-        problems = chain.from_iterable(pool.map(lambda chunk: [check(path) for path in chunk], chunks))
+    with ThreadPoolExecutor(os.cpu_count() if open else _STAT_THREADS) as pool:
+        problems = chain.from_iterable(
+            pool.map(lambda chunk: [_problem(path, open) for path in chunk], chunks)
+        )
         return [(sample, problem) for sample, problem in zip(samples, problems, strict=True) if problem]
 
 
@@ -73,14 +78,14 @@ def _file_problem(path: Path) -> str:
     return "" if os.access(path, os.R_OK) else "permission denied"
 
 
-def _decode_problem(path: Path) -> str:
-    from cmfl_export.images import ImageError, open_rgb
-
+def _problem(path: Path, open: Callable[[Path], object] | None) -> str:
     problem = _file_problem(path)
-    if problem:
+    if problem or open is None:
         return problem
+    from cmfl_export.images import ImageError
+
     try:
-        open_rgb(path)
+        open(path)
     except ImageError as error:
         return error.message
     return ""

@@ -113,6 +113,12 @@ PROPERTIES = (
         label=lambda file, _: "progressive" if file.progressive else "baseline",
     ),
     Property(
+        "cmfl align",
+        Kind.METADATA,
+        "two resamplings changed the spectrum of one class alone; align both classes alike, from originals",
+        label=lambda file, _: file.alignment or "not aligned by it",
+    ),
+    Property(
         "bytes per pixel",
         Kind.SIGNAL,
         "the classes differ in detail or in compression; compare how the files were written",

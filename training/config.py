@@ -43,6 +43,9 @@ class TrainConfig:
     stop_gradient: bool = False
 
     aligned: bool = True  # 224x224 face crops; otherwise resize to 256 and crop
+    align: bool = False  # the images are photographs: find and align the largest face of each
+    min_face: int = 20  # smallest face that is looked for, in pixels
+    face_scale: float = 0.8  # size of the face in the crop; 1 is ArcFace's framing
     augment: float = 0.5  # probability of blur, and again of JPEG; 0 turns both off
     augment_dev: bool = False
     crop: int = 224  # train on a random square of this size of the 224x224 image; dev sees it whole
@@ -99,6 +102,8 @@ class TrainConfig:
             )
 
     def _check_values(self) -> None:
+        if self.align and not self.aligned:
+            raise CmflError("align makes aligned crops, so it does not go with --no-aligned")
         for name in ("protocol", "data_root", "init"):
             try:
                 getattr(self, name).encode()

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from cmfl_export.images import SIZE, decode, open_rgb
+from cmfl_export.images import SIZE, fit, open_rgb
 from protocols import Sample
 
 from .augment import augment
 from .config import TrainConfig
+from .photographs import Open, opener
 
 Item = tuple[Tensor, float, int]  # uint8 [H, W, 3], target, position in the split
 
@@ -51,6 +52,7 @@ class ProtocolDataset(Dataset[Item]):
         seed: int,
         train: bool,
         crop: int = SIZE,
+        open: Open = open_rgb,
     ) -> None:
         self.samples = samples
         self.data_root = data_root
@@ -59,6 +61,7 @@ class ProtocolDataset(Dataset[Item]):
         self.seed = seed
         self.train = train
         self.crop = crop
+        self.open = open
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -68,12 +71,12 @@ class ProtocolDataset(Dataset[Item]):
         return torch.from_numpy(self._pixels(sample, draw)), float(sample.is_real), draw.position
 
     def _pixels(self, sample: Sample, draw: Draw) -> np.ndarray:
-        path = self.data_root / sample.filename
+        image = self.open(self.data_root / sample.filename)
         if not self.train and self.augment == 0:
-            return decode(path, aligned=self.aligned)
+            return np.array(fit(image, aligned=self.aligned))
         rng = np.random.default_rng([self.seed, draw.epoch, draw.position, int(self.train)])
         return augment(
-            open_rgb(path),
+            image,
             rng,
             aligned=self.aligned,
             probability=self.augment,
@@ -153,6 +156,7 @@ class ProtocolData(L.LightningDataModule):
             seed=config.seed,
             train=training,
             crop=config.crop,
+            open=opener(config),
         )
         sampler = EpochSampler(len(dataset), seed=config.seed, shuffle=training, rank=rank, world=world)
         # Lightning announces each epoch to the sampler, but on resuming only after the loader processes have

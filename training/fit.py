@@ -24,6 +24,7 @@ from .callbacks import BEST, CONFIG, LAST, RunFiles
 from .config import Precision, TrainConfig, make_config
 from .dataset import ProtocolData
 from .module import CmflModule
+from .photographs import Open, opener
 
 # What may differ when a run goes on: it does not change the epochs that are done.
 FREE_ON_RESUME = ("epochs", "early_stop", "workers")
@@ -102,16 +103,17 @@ def train(
         out: run folder; made if missing. Must not hold a run, unless `resume`.
         resume: continue the run in `out` after its last whole epoch, as if never interrupted.
         skip_missing: train without the files that are missing or unreadable, saying how many.
-        check_images: decode every image of train and dev before the first step; otherwise only look
-            whether the files are there.
+        check_images: decode every image of train and dev before the first step, and with `align` look for its
+            face; otherwise only look whether the files are there.
         progress: a progress bar on standard error; None shows it on a terminal. Each epoch is logged besides.
 
     Raises:
         CmflError: unusable protocol, data, configuration or run folder.
     """
     protocol = read_protocol(config.protocol)
-    train_samples = usable(protocol.train, config.data_root, "train", skip_missing, check_images)
-    dev_samples = usable(protocol.dev, config.data_root, "dev", skip_missing, check_images)
+    open = opener(config) if check_images else None
+    train_samples = usable(protocol.train, config.data_root, "train", skip_missing, open)
+    dev_samples = usable(protocol.dev, config.data_root, "dev", skip_missing, open)
     if config.balance:
         train_samples = balance(train_samples, config.seed)
     L.seed_everything(config.seed, workers=True, verbose=False)
@@ -142,10 +144,13 @@ def train(
 
 
 def usable(
-    samples: Sequence[Sample], data_root: str, split: str, skip_missing: bool, check_images: bool
+    samples: Sequence[Sample], data_root: str, split: str, skip_missing: bool, open: Open | None
 ) -> list[Sample]:
-    """The samples whose files can be read: all of them, or an error that names the others."""
-    missing = missing_files(samples, data_root, decode=check_images)
+    """The samples whose files can be read: all of them, or an error that names the others.
+
+    `open` is tried on each; without it the files only have to be there.
+    """
+    missing = missing_files(samples, data_root, open=open)
     if not missing:
         return list(samples)
     text = f"{split}: {describe_missing(missing, len(samples), data_root)}"

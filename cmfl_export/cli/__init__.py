@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import typer
 
 from ..errors import CmflError
+from .align import align
 from .evaluation import calibrate, evaluate
 from .model import doctor, explain, export, predict, show, verify
 from .protocol import app as protocol
@@ -25,7 +26,20 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 # In the order of the help.
-for command in (train, export, predict, explain, evaluate, calibrate, verify, show, simulate, demo, doctor):
+for command in (
+    train,
+    export,
+    predict,
+    align,
+    explain,
+    evaluate,
+    calibrate,
+    verify,
+    show,
+    simulate,
+    demo,
+    doctor,
+):
     app.command()(command)
 app.add_typer(protocol, name="protocol")
 app.add_typer(zoo, name="zoo")

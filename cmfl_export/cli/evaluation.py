@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from .options import DATA_ROOT, PROTOCOL, BatchSize, Model, Progress, Provider, Threads, Workers
+from .options import (
+    DATA_ROOT,
+    PROTOCOL,
+    AlignLargest,
+    BatchSize,
+    FaceScale,
+    MinFace,
+    Model,
+    Progress,
+    Provider,
+    Threads,
+    Workers,
+)
 
 
 def evaluate(
@@ -30,6 +42,9 @@ def evaluate(
     threshold: Annotated[float | None, typer.Option(help="Instead of each model's own.")] = None,
     samples: Annotated[int, typer.Option(help="Resamples of the bootstrap.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of the bootstrap and of the noise.")] = 0,
+    align: AlignLargest = False,
+    min_face: MinFace = 20,
+    face_scale: FaceScale = 0.8,
     provider: Provider = "auto",
     batch_size: BatchSize = None,
     threads: Threads = None,
@@ -50,6 +65,9 @@ def evaluate(
         threshold=threshold,
         samples=samples,
         seed=seed,
+        align=align,
+        minimum_face=min_face,
+        face_scale=face_scale,
         provider=provider,
         batch_size=batch_size,
         threads=threads,
@@ -69,6 +87,9 @@ def calibrate(
     data_root: Annotated[Path, DATA_ROOT],
     at: Annotated[str, typer.Option(help="The threshold's rule: d-eer, apcer:0.05 or bpcer:0.01.")] = "d-eer",
     split: Annotated[str, typer.Option(help="Which file of a protocol folder.")] = "dev",
+    align: AlignLargest = False,
+    min_face: MinFace = 20,
+    face_scale: FaceScale = 0.8,
     provider: Provider = "auto",
     batch_size: BatchSize = None,
     threads: Threads = None,
@@ -84,6 +105,9 @@ def calibrate(
         data_root=data_root,
         at=at,
         split=split,
+        align=align,
+        minimum_face=min_face,
+        face_scale=face_scale,
         provider=provider,
         batch_size=batch_size,
         threads=threads,

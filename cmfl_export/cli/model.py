@@ -7,7 +7,23 @@ from typing import Annotated
 
 import typer
 
-from .options import BatchSize, Inputs, Model, Progress, Provider, Spectra, Threads, Weights, Workers
+from ..errors import CmflError
+from .options import (
+    BatchSize,
+    FaceScale,
+    Inputs,
+    Largest,
+    MinFace,
+    Model,
+    Null,
+    Progress,
+    Provider,
+    Recursive,
+    Spectra,
+    Threads,
+    Weights,
+    Workers,
+)
 
 
 def export(
@@ -60,14 +76,20 @@ def predict(
         str | None,
         typer.Option(help="csv, jsonl, json or parquet; from the file's name by default, else csv."),
     ] = None,
-    recursive: Annotated[bool, typer.Option(help="Also look into the folders of folders.")] = True,
-    null: Annotated[bool, typer.Option("--null", "-0", help="Paths on standard input end with NUL.")] = False,
+    recursive: Recursive = True,
+    null: Null = False,
     provider: Provider = "auto",
     batch_size: BatchSize = None,
     threads: Threads = None,
     workers: Workers = None,
     threshold: Annotated[float | None, typer.Option(help="Instead of the model's own.")] = None,
     aligned: Annotated[bool | None, typer.Option(help="Instead of the model's own geometry.")] = None,
+    align: Annotated[
+        bool, typer.Option("--align", help="The images are photographs: score every face in them.")
+    ] = False,
+    largest: Largest = False,
+    min_face: MinFace = 20,
+    face_scale: FaceScale = 0.8,
     max_pixels: Annotated[int | None, typer.Option(help="Larger images get the status too_large.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an output that was cut off.")] = False,
     progress: Progress = None,
@@ -78,7 +100,9 @@ def predict(
         int, typer.Option(help="Most images with pictures on that page; the others have text alone.")
     ] = 5000,
 ) -> None:
-    """Score images; one row for each input, in order."""
+    """Score images; one row for each input, in order; with --align one for each face."""
+    if largest and not align:
+        raise CmflError("--largest is about the faces that --align finds; give both")
     from ..images import DEFAULT_MAX_PIXELS
     from ..predict import predict_to
     from ..zoo import model_and_inputs
@@ -97,6 +121,9 @@ def predict(
         workers=workers,
         threshold=threshold,
         aligned=aligned,
+        align="largest" if largest else "all" if align else None,
+        minimum_face=min_face,
+        face_scale=face_scale,
         max_pixels=DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels,
         resume=resume,
         progress=progress,

@@ -32,3 +32,11 @@ DATA_ROOT = typer.Option(help="What the protocol's file names are relative to.")
 BatchSize = Annotated[int | None, typer.Option(help="Images a run; 8 on the CPU, 64 on a GPU.")]
 Workers = Annotated[int | None, typer.Option(help="Decoding threads.")]
 Progress = Annotated[bool | None, typer.Option(help="Progress bar on standard error.")]
+Recursive = Annotated[bool, typer.Option(help="Also look into the folders of folders.")]
+Null = Annotated[bool, typer.Option("--null", "-0", help="Paths on standard input end with NUL.")]
+Largest = Annotated[bool, typer.Option("--largest", help="Of each photograph only the largest face.")]
+AlignLargest = Annotated[
+    bool, typer.Option("--align", help="The images are photographs: find and align the largest face of each.")
+]
+MinFace = Annotated[int, typer.Option(help="Smallest face that is looked for, in pixels.")]
+FaceScale = Annotated[float, typer.Option(help="Size of the face in the crop; 1 is ArcFace's framing.")]

@@ -35,6 +35,13 @@ def train(
         int | None, typer.Option(help="Train on random squares of this size (spectra rgb); 224 is the whole.")
     ] = None,
     aligned: Annotated[bool | None, typer.Option(help="The images are 224x224 face crops already.")] = None,
+    align: Annotated[
+        bool | None, typer.Option(help="The images are photographs: find and align each one's largest face.")
+    ] = None,
+    min_face: Annotated[int | None, typer.Option(help="Smallest face that is looked for, in pixels.")] = None,
+    face_scale: Annotated[
+        float | None, typer.Option(help="Size of the face in the crop; 1 is ArcFace's framing.")
+    ] = None,
     augment: Annotated[
         float | None, typer.Option(help="Probability of blur, and of JPEG; 0 is none.")
     ] = None,
@@ -75,6 +82,9 @@ def train(
         "init": init,
         "crop": crop,
         "aligned": aligned,
+        "align": align,
+        "min_face": min_face,
+        "face_scale": face_scale,
         "augment": augment,
         "epochs": epochs,
         "batch_size": batch_size,

@@ -30,6 +30,7 @@ class Scorer:
     provider: str = "cpu"
     passed_over: str = ""
     aligned: bool = True
+    align: str | None = None
 
 
 def extras(seed: int, outputs: Iterable[str] = PICTURES) -> dict[str, np.ndarray]:

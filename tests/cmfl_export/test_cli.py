@@ -18,7 +18,7 @@ from . import tiny_model
 from .command import TRAINING, cmfl, imported, the_error
 
 COMMANDS = (
-    *("train", "export", "predict", "explain", "evaluate", "calibrate"),
+    *("train", "export", "predict", "align", "explain", "evaluate", "calibrate"),
     *("verify", "show", "simulate", "demo", "doctor", "protocol", "zoo"),
 )
 

@@ -35,6 +35,24 @@ def test_rows_are_most_suspicious_first_and_failures_last(tmp_path: Path) -> Non
     assert (found[-1]["status"], found[-1]["error"]) == ("not_an_image", "not an image")
 
 
+def test_faces_of_a_photograph_are_told_apart(tmp_path: Path) -> None:
+    rows = [row("a/two.png", 0.1, face=0, faces=2), row("a/two.png", 0.2, face=1, faces=2)]
+    rows += [row("one.png", 0.3, face=0, faces=1), failure("no.png", Status.NO_FACE, "no face found")]
+    page = write(tmp_path / "r.html", rows, align="all")
+    assert [(one["path"], one["name"]) for one in data(page)["rows"]] == [
+        ("a/two.png (face 1 of 2)", "two.png (face 1 of 2)"),
+        ("a/two.png (face 2 of 2)", "two.png (face 2 of 2)"),
+        ("one.png", "one.png"),
+        ("no.png", "no.png"),
+    ]
+    text = page.read_text()
+    assert "a/two.png (face 2 of 2)</bdi>" in text
+    assert "<dt>Inputs</dt><dd>3</dd>" in text
+    assert "<dt>Faces</dt><dd>3</dd>" in text
+    assert "every face of each image, found and aligned first" in text
+    assert "the largest face of each" in write(tmp_path / "l.html", rows, align="largest").read_text()
+
+
 def test_the_most_suspicious_keep_their_pictures(tmp_path: Path) -> None:
     rows = many(40, pictures=40)
     page = write(tmp_path / "r.html", rows, pictures=12)

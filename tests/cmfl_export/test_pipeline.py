@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from cmfl_export import pipeline
 
 
-def decode(source: int) -> NDArray[np.uint8]:
+def decode(source: int) -> list[pipeline.Decoded]:
     """An image [2, 2] full of the source; negative sources are broken ones."""
     if source < 0:
         raise ValueError(f"broken {source}")
-    return np.full((2, 2), source, np.uint8)
+    return [pipeline.Decoded(np.full((2, 2), source, np.uint8))]
 
 
 class Model:
@@ -52,7 +52,7 @@ def test_one_outcome_a_source_in_order(batch_size: int, workers: int, pad: bool)
 
 
 def test_order_does_not_depend_on_which_decode_is_first() -> None:
-    def slow_first(source: int) -> NDArray[np.uint8]:
+    def slow_first(source: int) -> list[pipeline.Decoded]:
         time.sleep(0.02 if source % 4 == 0 else 0)
         return decode(source)
 
@@ -66,6 +66,23 @@ def test_failed_sources_take_no_place_in_a_batch() -> None:
     sources = [0, -1, 1, -2, 2, 3, -3, 4]
     list(pipeline.run(sources, decode, model, batch_size=2, workers=2, pad=False))
     assert model.shapes == [(2, 2, 2), (2, 2, 2), (1, 2, 2)]
+
+
+def test_a_source_may_have_several_images() -> None:
+    """They keep their order and what is said about them, and batches stay as large as they should be."""
+
+    def several(source: int) -> list[pipeline.Decoded]:
+        return [pipeline.Decoded(decode(source)[0].image + part, part) for part in range(source)]
+
+    model = Model()
+    outcomes = list(pipeline.run([1, 5, 2], several, model, batch_size=3, workers=2, pad=False))
+    assert [(outcome.source, outcome.about) for outcome in outcomes] == [
+        (source, part) for source in (1, 5, 2) for part in range(source)
+    ]
+    assert [int(outcome.outputs["value"]) for outcome in outcomes if outcome.outputs] == [
+        outcome.source + outcome.about for outcome in outcomes
+    ]
+    assert [shape[0] for shape in model.shapes] == [3, 3, 2]
 
 
 def test_padding_keeps_one_shape_and_adds_no_rows() -> None:
@@ -103,7 +120,7 @@ def test_the_window_is_bounded(broken: bool) -> None:
 def test_decoding_goes_on_while_the_model_runs() -> None:
     decoded = 0
 
-    def counting(source: int) -> NDArray[np.uint8]:
+    def counting(source: int) -> list[pipeline.Decoded]:
         nonlocal decoded
         decoded += 1
         return decode(source)
@@ -123,7 +140,7 @@ def test_closing_early_starts_no_further_decode() -> None:
     started: list[int] = []
     hold = threading.Event()
 
-    def held(source: int) -> NDArray[np.uint8]:
+    def held(source: int) -> list[pipeline.Decoded]:
         started.append(source)
         if source >= 2:
             hold.wait(5)

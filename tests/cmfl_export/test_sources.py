@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cmfl_export.sources import count_paths, iter_paths
+from cmfl_export.sources import count_paths, iter_paths, root_of
 
 
 @pytest.fixture
@@ -219,3 +219,20 @@ def test_a_list_is_read_as_it_comes() -> None:
 def test_standard_input_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"one\ntwo\n")))
     assert list(iter_paths(["-"])) == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("text", "root"),
+    [
+        ("faces", "faces"),
+        ("faces/", "faces/"),
+        ("faces/b.jpg", "faces"),
+        ("faces/*.jpg", "faces"),
+        ("faces/d*/e.jpg", "faces"),
+        ("*/b.jpg", "."),
+        ("absent/x.jpg", "absent"),
+        ("-", ""),
+    ],
+)
+def test_the_root_of_an_input(tree: Path, text: str, root: str) -> None:
+    assert root_of(text) == root

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import skimage.data
 from PIL import Image, ImageCms, JpegImagePlugin
 
+from cmfl_export.align import align_to
 from protocols.encoding import read_encoding
 from tests.conftest import picture
 
@@ -76,3 +79,17 @@ def test_a_png_has_its_mode_and_nothing_of_jpeg(mode: str) -> None:
 def test_what_is_no_image_raises() -> None:
     with pytest.raises(OSError, match="cannot identify"):
         read_encoding(b"text")
+
+
+@pytest.mark.parametrize("form", ["png", "jpg"])
+def test_crops_of_cmfl_align_are_known(form: str, tmp_path: Path) -> None:
+    Image.fromarray(skimage.data.astronaut()).resize((256, 256)).save(tmp_path / "a.png")
+    align_to([str(tmp_path / "a.png")], tmp_path / "out", format=form, face_scale=0.9, provider="cpu")
+    assert read_encoding((tmp_path / "out" / f"a-0.{form}").read_bytes()).alignment == "scale 0.9"
+
+
+def test_other_files_are_not_taken_for_crops_of_cmfl_align() -> None:
+    assert read_encoding(saved()).alignment == ""
+    assert read_encoding(saved(comment=b"a comment")).alignment == ""
+    assert read_encoding(saved(form="GIF", comment=b"a comment")).alignment == ""
+    assert read_encoding(saved(form="PNG")).alignment == ""

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from cmfl_export.errors import CmflError
+from cmfl_export.images import open_rgb
 from protocols import Sample, describe_missing, missing_files
 
 
@@ -23,9 +24,8 @@ def png(path: Path) -> None:
 
 
 def reasons(names: list[str], root: Path, *, decode: bool = False) -> dict[str, str]:
-    return {
-        s.filename: reason for s, reason in missing_files([sample(n) for n in names], root, decode=decode)
-    }
+    found = missing_files([sample(n) for n in names], root, open=open_rgb if decode else None)
+    return {s.filename: reason for s, reason in found}
 
 
 def test_finds_each_kind_and_keeps_the_order(tmp_path: Path) -> None:

@@ -77,7 +77,9 @@ def test_a_file_property_of_one_class_is_a_shortcut(
     assert result(found, "file properties together").level is Level.SHORTCUT
 
 
-@pytest.mark.parametrize("header", [{"exif": True}, {"progressive": True}, {"jpeg_digest": "bbbbbb"}])
+@pytest.mark.parametrize(
+    "header", [{"exif": True}, {"progressive": True}, {"jpeg_digest": "bbbbbb"}, {"alignment": "scale 0.8"}]
+)
 def test_what_no_network_reads_is_a_warning(header: dict[str, object]) -> None:
     levels = {one.level for one in audit(with_header(fair(), "gan", **header))}
     assert levels == {Level.OK, Level.WEAK}

@@ -13,7 +13,7 @@ from PIL import Image
 
 import training.simulate
 from cmfl_export.errors import CmflError
-from cmfl_export.images import decode
+from cmfl_export.images import decode, open_rgb
 from protocols import missing_files, read_protocol
 from training.simulate import simulate_folder
 from training.upsampling import Pixels
@@ -59,7 +59,7 @@ def test_writes_a_data_root_and_a_protocol_that_train_at_once(photographs: Path,
     )
     assert calls == [(done, 7) for done in range(1, 8)]
     everything = protocol.train + protocol.dev + protocol.eval
-    assert missing_files(everything, out, decode=True) == []
+    assert missing_files(everything, out, open=open_rgb) == []
     assert len(list(out.rglob("*.png"))) == len(everything) == 14
     assert (out / "real" / "two" / "e e.png").is_file()
     for rows in splits.values():

@@ -1,0 +1,52 @@
+"""The command on photographs: align."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import FaceScale, Inputs, Largest, MinFace, Null, Progress, Provider, Recursive
+
+
+def align(
+    inputs: Inputs,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the crops and faces.csv.")],
+    largest: Largest = False,
+    format: Annotated[str, typer.Option(help="png or jpg.")] = "png",
+    quality: Annotated[int, typer.Option(help="Of jpg, 95 to 100; without chroma subsampling.")] = 95,
+    face_scale: FaceScale = 0.8,
+    min_face: MinFace = 20,
+    recursive: Recursive = True,
+    null: Null = False,
+    provider: Provider = "auto",
+    workers: Annotated[int | None, typer.Option(help="Threads; one a core by default.")] = None,
+    max_pixels: Annotated[int | None, typer.Option(help="Larger images get the status too_large.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a folder that was cut off.")] = False,
+    progress: Progress = None,
+) -> None:
+    """Find the faces in photographs and write them as aligned 224x224 crops, with a row for each."""
+    from ..align import align_to
+    from ..images import DEFAULT_MAX_PIXELS
+
+    summary = align_to(
+        inputs,
+        out,
+        largest=largest,
+        format=format,
+        quality=quality,
+        face_scale=face_scale,
+        minimum=min_face,
+        recursive=recursive,
+        null_separated=null,
+        provider=provider,
+        workers=workers,
+        max_pixels=DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels,
+        resume=resume,
+        progress=progress,
+    )
+    for line in summary.lines():
+        typer.echo(line)
+    if summary.failed:
+        raise typer.Exit(1)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import TypeVar
@@ -23,6 +21,7 @@ from .face_rows import FaceRow, open_faces
 from .faces import MINIMUM
 from .files import whole_file, writing
 from .images import DEFAULT_MAX_PIXELS, ImageError, open_rgb
+from .progress import bar
 from .results import Status
 from .runtime import usable_cores
 from .sources import count_paths, iter_paths, root_of
@@ -154,7 +153,10 @@ def align_to(
 
     summary = AlignSummary(out, aligner.provider)
     start = time.perf_counter()
-    with open_faces(out / FACES, resume=resume) as table, _bar(inputs, recursive, progress) as advance:
+    with (
+        open_faces(out / FACES, resume=resume) as table,
+        bar(lambda: count_paths(inputs, recursive=recursive), shown=progress) as advance,
+    ):
         names = _Names((row.path, row.crop) for row in table.done if row.crop)
         done = Counter(row.path for row in table.done if row.is_last)
 
@@ -236,13 +238,3 @@ def _in_order(function: Callable[[T], R], items: Iterable[T], workers: int) -> I
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _bar(
-    inputs: Sequence[str], recursive: bool, progress: bool | None
-) -> AbstractContextManager[Callable[[int], None]]:
-    if not (sys.stderr.isatty() if progress is None else progress):
-        return nullcontext(lambda _skipped: None)
-    from .progress import bar
-
-    return bar(lambda: count_paths(inputs, recursive=recursive))

@@ -8,8 +8,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +24,8 @@ from .errors import CmflError, need
 from .evaluation import Candidate, Condition, Evaluation, Split
 from .faces import MINIMUM
 from .files import sha256_of, write_whole
-from .intervals import bootstrap, paired_differences
+from .intervals import Interval, bootstrap, paired_differences
+from .progress import bar
 from .scores import Scored, read_scores, write_scores
 from .scoring import score, split_file
 
@@ -122,7 +122,8 @@ def evaluate(
     out = Path(out)
     given = "given for this evaluation"
     found: list[_Scores] = []
-    with _bar(len(listed or ()) * len(detectors) * (1 + len(damages)), progress) as advance:
+    total = len(listed or ()) * len(detectors) * (1 + len(damages))
+    with bar(lambda: total, shown=progress if total else False) as advance:
         for name, detector in zip(names, detectors, strict=False):
             runs: list[Run] = []
             for damage in (None, *damages):
@@ -212,11 +213,14 @@ def _measured(scores: _Scores, samples: int, seed: int) -> Candidate:
         scores.provider,
         rows,
         assessment,
-        [_condition(run, scores, samples, seed) for run in scores.runs],
+        [
+            _condition(None, assessment.heads["p_real"], rows),
+            *(_degraded(run, scores, samples, seed) for run in scores.runs[1:]),
+        ],
     )
 
 
-def _condition(run: Run, scores: _Scores, samples: int, seed: int) -> Condition:
+def _degraded(run: Run, scores: _Scores, samples: int, seed: int) -> Condition:
     damage, rows = run
     data = assess.arrays(rows)
     if not data.is_real.any() or data.is_real.all():
@@ -231,6 +235,12 @@ def _condition(run: Run, scores: _Scores, samples: int, seed: int) -> Condition:
         seed=seed,
         level=assess.LEVEL,
     )
+    return _condition(damage, figures, rows)
+
+
+def _condition(
+    damage: degrade.Degradation | None, figures: Mapping[str, Interval], rows: Sequence[Scored]
+) -> Condition:
     failed = sum(not scored.row.ok for scored in rows)
     return Condition(damage, figures["d_eer"], figures["apcer"], figures["bpcer"], failed)
 
@@ -267,14 +277,13 @@ def _described(file: Path | None, rows: Sequence[Scored]) -> Split:
 
 
 def _write(evaluation: Evaluation, data_root: Path | None) -> None:
+    from . import plots
     from .evaluation_page import draw, page
 
     out = evaluation.out
     text = json.dumps(evaluation.to_json(), indent=1, ensure_ascii=True, allow_nan=False)
     write_whole(out / "metrics.json", f"{text}\n".encode())
     figures = draw(evaluation)
-    from . import plots
-
     for name, figure in figures.items():
         plots.save(figure, out / name)
     write_whole(out / "report.html", page(evaluation, figures, data_root).encode("utf-8", "backslashreplace"))
@@ -295,11 +304,3 @@ def _scores_name(name: str, damage: degrade.Degradation | None, *, alone: bool) 
     if damage is not None:
         parts.append(damage.label)
     return "-".join(["scores", *(re.sub(r"[^\w.]+", "-", part) for part in parts)]) + ".csv"
-
-
-def _bar(total: int, progress: bool | None) -> AbstractContextManager[Callable[[int], None]]:
-    if total == 0 or not (sys.stderr.isatty() if progress is None else progress):
-        return nullcontext(lambda _: None)
-    from .progress import bar
-
-    return bar(lambda: total)

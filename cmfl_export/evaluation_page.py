@@ -14,6 +14,7 @@ from .evaluation import (
     HEADS,
     LABELS,
     Candidate,
+    Condition,
     Evaluation,
     comparison_table,
     condition_table,
@@ -279,8 +280,12 @@ def _curves(
         for condition in damaged:
             assert condition.degradation is not None
             points = curves.setdefault(condition.degradation.family, {}).setdefault(candidate.name, [])
-            for label, c in [("none", clean)] * (not points) + [
-                (f"{condition.degradation.strength:g}", condition)
-            ]:
-                points.append((label, c.d_eer.value, c.hter, c.d_eer.low, c.d_eer.high))
+            if not points:
+                points.append(_point("none", clean))
+            points.append(_point(f"{condition.degradation.strength:g}", condition))
     return curves
+
+
+def _point(label: str, condition: Condition) -> tuple[str, float, float, float, float]:
+    d_eer = condition.d_eer
+    return label, d_eer.value, condition.hter, d_eer.low, d_eer.high

@@ -18,6 +18,7 @@ from .errors import CmflError
 from .faces import MINIMUM
 from .gallery import gallery
 from .images import DEFAULT_MAX_PIXELS
+from .progress import bar
 from .results import Prediction, open_writer, read_rows
 from .sources import count_paths, iter_paths
 from .zoo import starter_label
@@ -196,13 +197,11 @@ def _without_done(paths: Iterable[str], done: Counter[str], summary: Summary) ->
 def _bar(
     inputs: Sequence[str], recursive: bool, output: str | Path | None, progress: bool | None
 ) -> AbstractContextManager[Callable[[int], None]]:
-    if progress is None:
-        progress = sys.stderr.isatty() and not (output is None and sys.stdout.isatty())
-    if not progress:
-        return nullcontext(lambda _skipped: None)
-    from .progress import bar
-
-    return bar(lambda: count_paths(inputs, recursive=recursive))
+    rows_on_terminal = output is None and sys.stdout.isatty()
+    return bar(
+        lambda: count_paths(inputs, recursive=recursive),
+        shown=False if progress is None and rows_on_terminal else progress,
+    )
 
 
 def _named(inputs: Sequence[str]) -> str:

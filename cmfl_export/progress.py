@@ -7,35 +7,45 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Thread
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TimeRemainingColumn
-from rich.text import Text
-
-
-class _Rate(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("- img/s" if speed is None else f"{speed:.1f} img/s")
-
 
 @contextmanager
-def bar(count: Callable[[], int | None]) -> Iterator[Callable[[int], None]]:
+def bar(count: Callable[[], int | None], *, shown: bool | None = None) -> Iterator[Callable[[int], None]]:
     """Shows rows done, the rate, and once the total is known the time left.
 
     Args:
         count: how many inputs there are, None if that cannot be known. It runs beside the work, because
             walking a large folder takes long.
+        shown: None shows the bar where standard error is a terminal.
 
     Yields:
         What to call after each row, with the number of inputs that were skipped so far.
     """
+    if not (sys.stderr.isatty() if shown is None else shown):
+        yield lambda _skipped: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("- img/s" if speed is None else f"{speed:.1f} img/s")
+
     total: int | None = None
 
     def find_total() -> None:
         nonlocal total
         total = count()
 
-    columns = (BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn(elapsed_when_finished=True))
+    columns = (BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn(elapsed_when_finished=True))
     with Progress(*columns, console=Console(file=sys.stderr)) as progress:
         task = progress.add_task("", total=None)
         Thread(target=find_total, daemon=True).start()

@@ -39,7 +39,7 @@ def whole_records(stream: BinaryIO, kind: str) -> Iterator[tuple[bytes, int]]:
 def csv_record(fields: Sequence[object]) -> bytes:
     """One line of csv; None is an empty field."""
     texts = ("" if field is None else str(field) for field in fields)
-    return (",".join(map(_quoted, texts)) + "\n").encode("utf-8", _NAME_ERRORS)
+    return (",".join(map(quoted, texts)) + "\n").encode("utf-8", _NAME_ERRORS)
 
 
 def csv_fields(record: bytes) -> list[str]:
@@ -49,6 +49,7 @@ def csv_fields(record: bytes) -> list[str]:
     return fields
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A field of csv."""
     # Python's csv module leaves a bare carriage return unquoted, and then cannot read it back.
     return '"' + text.replace('"', '""') + '"' if any(character in text for character in ',"\r\n') else text

@@ -16,6 +16,7 @@ from protocols import Sample
 
 from .errors import CmflError
 from .files import write_whole
+from .records import csv_record
 from .results import COLUMNS as RESULT_COLUMNS
 from .results import FACE_COLUMNS, Prediction, Status, read_rows
 
@@ -38,23 +39,15 @@ def write_scores(rows: Sequence[Scored], path: Path) -> None:
     Raises:
         CmflError: the file cannot be written.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for sample, row in rows:
-        scores = ("" if x is None else repr(x) for x in (row.p_real, row.p_real_rgb, row.p_real_spectrum))
-        writer.writerow(
-            (
-                sample.subject,
-                sample.filename,
-                sample.attack_type,
-                *scores,
-                row.decision or "",
-                row.status.value,
-                row.error,
-            )
+    records = [
+        (
+            *(sample.subject, sample.filename, sample.attack_type),
+            *(row.p_real, row.p_real_rgb, row.p_real_spectrum),
+            *(row.decision, row.status.value, row.error),
         )
-    write_whole(path, text.getvalue().encode("utf-8", "surrogateescape"))
+        for sample, row in rows
+    ]
+    write_whole(path, b"".join(map(csv_record, (COLUMNS, *records))))
 
 
 def read_scores(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import re
 import tomllib
@@ -14,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cmfl_export.errors import CmflError
+from cmfl_export.toml import toml_value
 
 from .names import is_file_name, is_model_name, is_variant
 
@@ -305,5 +305,4 @@ def _refuse_twice(values: Iterable[str], where: str) -> None:
 
 
 def _toml(values: dict[str, Any]) -> str:
-    """Texts, numbers and lists of them, which JSON writes as TOML does."""
-    return "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in values.items())
+    return "".join(f"{key} = {toml_value(value)}\n" for key, value in values.items())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tempfile
 from collections import Counter
@@ -14,6 +13,7 @@ from typing import Any
 
 from cmfl_export.errors import CmflError
 from cmfl_export.files import write_whole, writing
+from cmfl_export.toml import toml_value
 
 from .reading import write_split
 from .schema import Sample
@@ -184,13 +184,8 @@ def _record(built: Built, record: Mapping[str, Any]) -> str:
 
 
 def _pairs(table: Mapping[str, Any]) -> str:
-    return "".join(f"{_key(key)} = {_value(value)}\n" for key, value in table.items())
+    return "".join(f"{_key(key)} = {toml_value(value)}\n" for key, value in table.items())
 
 
 def _key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _value(key)
-
-
-def _value(value: Any) -> str:
-    """A TOML value. What JSON writes is TOML, except that TOML wants one more character escaped."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else toml_value(key)

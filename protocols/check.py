@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 
@@ -15,6 +13,7 @@ import numpy as np
 
 from cmfl_export.errors import CmflError
 from cmfl_export.files import write_whole
+from cmfl_export.progress import bar
 
 from .check_report import CheckReport
 from .duplicates import Pair, find_pairs, groups
@@ -80,7 +79,7 @@ def check(
     found = []
     paths = [root / use.sample.filename for use in uses]
     audited = [number in sampled for number in range(len(uses))]
-    with _bar(len(uses), progress) as advance:
+    with bar(lambda: len(uses), shown=progress) as advance:
         for inspected in inspect_all(paths, audited, aligned=aligned, workers=workers):
             found.append(inspected)
             advance(0)
@@ -112,14 +111,6 @@ def check(
     if out is not None:
         write_whole(Path(out), (json.dumps(report.as_dict(), indent=2, allow_nan=False) + "\n").encode())
     return report
-
-
-def _bar(total: int, progress: bool | None) -> AbstractContextManager[Callable[[int], None]]:
-    if not (sys.stderr.isatty() if progress is None else progress):
-        return nullcontext(lambda _skipped: None)
-    from cmfl_export.progress import bar
-
-    return bar(lambda: total)
 
 
 def _read(protocol: Path) -> dict[str, list[Sample]]:

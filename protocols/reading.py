@@ -18,11 +18,11 @@ from typing import NamedTuple
 
 from cmfl_export.errors import CmflError
 from cmfl_export.files import write_whole
+from cmfl_export.records import quoted
 
 from .schema import COLUMNS, Protocol, Sample
 
 _ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:[/\\]")
-_SPECIAL = re.compile(r'[",\r\n]')
 _SEPARATOR = re.compile(r"[/\\]")
 
 
@@ -85,7 +85,7 @@ def write_split(samples: Iterable[Sample], path: str | os.PathLike[str]) -> None
     path = Path(path)
     samples = list(samples)
     rows = [COLUMNS, *((sample.subject, sample.filename, sample.attack_type) for sample in samples)]
-    text = "".join(",".join(map(_quoted, row)) + "\n" for row in rows)
+    text = "".join(",".join(map(quoted, row)) + "\n" for row in rows)
     if [row.sample for row in _parse(text, path, allow_one_class=True)] != samples:
         raise CmflError(f"{path}: a subject or attack type has white space around it; remove it")
     try:
@@ -95,11 +95,6 @@ def write_split(samples: Iterable[Sample], path: str | os.PathLike[str]) -> None
             f"{path}: a file name is not valid Unicode and cannot be listed; rename it"
         ) from error
     write_whole(path, data)
-
-
-def _quoted(value: str) -> str:
-    """A CSV value. (`csv.writer` leaves a lone carriage return unquoted when lines end in a line feed.)"""
-    return '"' + value.replace('"', '""') + '"' if _SPECIAL.search(value) else value
 
 
 def _read(path: Path, allow_one_class: bool) -> _Split:

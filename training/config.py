@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from cmfl_export.errors import CmflError
+from cmfl_export.toml import toml_value
 
 Architecture = Literal["two_stream", "one_stream"]
 Spectra = Literal["multi", "rgb", "fft"]
@@ -123,7 +123,7 @@ class TrainConfig:
                 raise CmflError(f"{name} is {getattr(self, name)}; it must lie between 0 and 1")
 
     def to_toml(self) -> str:
-        return "".join(f"{key} = {_toml(value)}\n" for key, value in asdict(self).items())
+        return "".join(f"{key} = {toml_value(value)}\n" for key, value in asdict(self).items())
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], source: str = "the configuration") -> TrainConfig:
@@ -146,11 +146,6 @@ class TrainConfig:
         except tomllib.TOMLDecodeError as error:
             raise CmflError(f"{path} is not TOML: {error}") from error
         return cls.from_dict(values, str(path))
-
-
-def _toml(value: str | int | float | bool) -> str:
-    """A JSON scalar is a TOML scalar, except that TOML wants one more character escaped."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 # The official training script to the letter: its defaults, with the paper's architecture and loss.

@@ -48,6 +48,11 @@ class TestOurs:
         assert b"real/\x80.png" in (tmp_path / "scores.csv").read_bytes()
         assert read_scores(tmp_path / "scores.csv") == [row]
 
+    def test_a_bare_carriage_return_in_a_name(self, tmp_path: Path) -> None:
+        row = Scored(Sample("s", "real/a\rb.png", ""), Prediction("real/a\rb.png", 0.5))
+        write_scores([row], tmp_path / "scores.csv")
+        assert read_scores(tmp_path / "scores.csv") == [row]
+
     def test_has_the_schema_of_results_and_of_protocols(self, tmp_path: Path) -> None:
         write_scores(ROWS, tmp_path / "scores.csv")
         header = (tmp_path / "scores.csv").read_text().splitlines()[0]

@@ -72,9 +72,8 @@ def no_percentiles(model: ModelProto) -> None:
 
 
 def no_fftshift(model: ModelProto) -> None:
-    for name in ("net.spectrum.cos", "net.spectrum.sin", "net.spectrum.gain"):
-        change(model, name, lambda matrix: np.fft.ifftshift(matrix, axes=0))
-    change(model, "net.spectrum.zero_bin", np.fft.ifftshift)
+    for name in ("cos_rows", "sin_rows", "gain", "zero_bin"):
+        change(model, f"net.spectrum.{name}", lambda matrix: np.fft.ifftshift(matrix, axes=0))
 
 
 def no_mean_in_the_zero_bin(model: ModelProto) -> None:

@@ -92,7 +92,7 @@ class LogSpectrum(nn.Module):
         if image.shape[-2:] != (self.size, self.size):
             raise ValueError(f"expected [B, 3, {self.size}, {self.size}], got {tuple(image.shape)}")
         with _true_float32(image.device.type):
-            return self._whole(self._scale(self._log_magnitude(image.float())))
+            return self._scale(self._log_magnitude(image.float()))
 
     def _log_magnitude(self, x: Tensor) -> Tensor:
         """[B, 3, N, N] -> [B, 3, N, N/2 + 1], the columns of the frequencies 0 to N/2."""
@@ -121,7 +121,9 @@ class LogSpectrum(nn.Module):
         span = high - low
         present = span >= FLAT
         scaled = 2.0 * ((log_magnitude - low) / torch.where(present, span, torch.ones_like(span)) - 0.5)
-        return torch.where(present, scaled.clamp(-1.0, 1.0), torch.zeros_like(scaled))
+        # The choice comes last: a concatenation at the end would keep OpenVINO from 8-bit kernels behind it.
+        whole = self._whole(scaled.clamp(-1.0, 1.0))
+        return torch.where(present, whole, torch.zeros_like(whole))
 
     def _whole(self, half: Tensor) -> Tensor:
         """[B, 3, N, N/2 + 1] -> [B, 3, N, N] in shifted order: column -v is column v, rows mirrored."""

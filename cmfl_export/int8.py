@@ -263,16 +263,19 @@ def _quantised_parameters(graph: Graph, node: NodeProto, input_scale: float) -> 
 
     weight, bias = _parameters(graph, node)
     scale = np.maximum(np.abs(weight).max((1, 2, 3)), 1e-12) / 127
+    limit = np.iinfo(np.int32).max
     integers = {
-        "weight": (np.rint(weight / scale[:, None, None, None]), np.int8, scale),
-        "bias": (np.rint(bias / (scale * input_scale)), np.int32, scale * input_scale),
+        "weight": (np.rint(weight / scale[:, None, None, None]).astype(np.int8), scale),
+        "bias": (
+            np.rint(bias / (scale * input_scale)).clip(-limit, limit).astype(np.int32),
+            scale * input_scale,
+        ),
     }
-    for index, (kind, (values, dtype, steps)) in enumerate(integers.items(), 1):
+    for index, (kind, (values, steps)) in enumerate(integers.items(), 1):
         name = f"{node.output[0]}.{kind}"
-        limit = np.iinfo(dtype).max
-        graph.arrays[f"{name}.integers"] = values.clip(-limit, limit).astype(dtype)
+        graph.arrays[f"{name}.integers"] = values
         graph.arrays[f"{name}.scale"] = steps.astype(np.float32)
-        graph.arrays[f"{name}.zero"] = np.zeros(len(steps), dtype)
+        graph.arrays[f"{name}.zero"] = np.zeros(len(steps), values.dtype)
         yield helper.make_node(
             "DequantizeLinear",
             [f"{name}.integers", f"{name}.scale", f"{name}.zero"],

@@ -118,7 +118,7 @@ def make_trunk(pretrained: bool = False) -> nn.Sequential:
     for transition in (trunk[5], trunk[7]):
         # Averaging four places and mixing the channels of a place commute: the same function, a quarter of
         # the products, 7 % of the network's.
-        conv = transition.conv
+        conv = transition.get_submodule("conv")
         del transition.conv
         transition.add_module("conv", conv)
     return trunk

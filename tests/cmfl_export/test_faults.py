@@ -55,9 +55,7 @@ def swapped_embeddings(model: ModelProto) -> None:
 
 def shift_order_statistics(model: ModelProto, places: int) -> None:
     sorted_values = {node.output[0] for node in model.graph.node if node.op_type == "TopK"}
-    slices = [
-        node for node in model.graph.node if node.op_type == "Slice" and node.input[0] in sorted_values
-    ]
+    slices = [node for node in model.graph.node if node.op_type == "Slice" and node.input[0] in sorted_values]
     assert len(slices) == 4
     for name in {name for node in slices for name in node.input[1:3]}:
         change(model, name, lambda index: index - places)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from protocols import balance, read_split
+from protocols import Sample, balance, read_split
 
 from .errors import CmflError
 from .images import ImageError, Pixels, decode
@@ -25,6 +25,9 @@ LEAST = 16  # of each
 class _File(NamedTuple):
     path: Path
     is_real: bool | None
+
+
+_Groups = dict[str, list[_File]]
 
 
 @dataclass(frozen=True)
@@ -69,34 +72,45 @@ def read(place: Path, data_root: Path | None, *, aligned: bool, seed: int = 0) -
 
 
 def _of_protocol(place: Path, data_root: Path, seed: int) -> tuple[list[_File], list[_File]]:
-    if place.is_dir():
-        splits = [balance(read_split(split_file(place, name)), seed) for name in ("train", "dev")]
-    else:
-        rows = balance(read_split(place), seed)
-        # Halved class by class, so that both halves are balanced.
-        classes = [[row for row in rows if row.is_real is real] for real in (True, False)]
-        splits = [[row for part in classes for row in part[start::2]] for start in (0, 1)]
-    first, second = ([_File(data_root / row.filename, row.is_real) for row in rows] for rows in splits)
-    return _mixed(first, seed), _mixed(second, seed)
+    def groups(rows: Sequence[Sample]) -> _Groups:
+        files = (_File(data_root / row.filename, row.is_real) for row in balance(rows, seed))
+        return _grouped(files, lambda file: str(file.is_real), seed)
+
+    if not place.is_dir():
+        return _halves(groups(read_split(place)))
+    first, second = (_dealt(groups(read_split(split_file(place, name)))) for name in ("train", "dev"))
+    return first, second
 
 
 def _of_folder(place: Path, seed: int) -> tuple[list[_File], list[_File]]:
     if not place.is_dir():
         raise CmflError(f"{place} is not a folder of images; for a protocol give --data-root as well")
-    files = _mixed([_File(Path(path), None) for path in iter_paths([str(place)])], seed)
-    return files[0::2], files[1::2]
+    files = (_File(Path(path), None) for path in iter_paths([str(place)]))
+    return _halves(_grouped(files, lambda file: str(file.path.parent), seed))
 
 
-def _mixed(files: Sequence[_File], seed: int) -> list[_File]:
-    """Shuffled within each class or folder, and these dealt out evenly: any beginning is in proportion."""
-    groups: dict[str, list[_File]] = defaultdict(list)
+def _grouped(files: Iterable[_File], group: Callable[[_File], str], seed: int) -> _Groups:
+    groups: _Groups = defaultdict(list)
     for file in files:
-        groups[str(file.path.parent) if file.is_real is None else str(file.is_real)].append(file)
-    placed = []
-    for name in sorted(groups):
-        group = sorted(groups[name])
-        Random(f"{seed}:{name}").shuffle(group)
-        placed += [((index + 0.5) / len(group), name, file) for index, file in enumerate(group)]
+        groups[group(file)].append(file)
+    for name in groups:
+        groups[name].sort()
+        Random(f"{seed}:{name}").shuffle(groups[name])
+    return groups
+
+
+def _halves(groups: _Groups) -> tuple[list[_File], list[_File]]:
+    first, second = ({name: files[start::2] for name, files in groups.items()} for start in (0, 1))
+    return _dealt(first), _dealt(second)
+
+
+def _dealt(groups: _Groups) -> list[_File]:
+    """Evenly mixed: the groups are in proportion in any beginning of the list."""
+    placed = [
+        ((index + 0.5) / len(files), name, file)
+        for name, files in groups.items()
+        for index, file in enumerate(files)
+    ]
     return [file for _, _, file in sorted(placed, key=lambda item: item[:2])]
 
 

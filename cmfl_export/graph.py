@@ -16,14 +16,15 @@ TRUNK_OPERATORS = ("Conv", "BatchNormalization", "Relu", "MaxPool", "AveragePool
 class Graph:
     """The nodes of a model in order, with look-ups; `arrays` are its initializers by name.
 
-    `nodes` is a list to be changed at will; `model` gives it back as a model.
+    Of a copy: `nodes` is a list to be changed at will, and `model` gives it back as a model.
     """
 
     def __init__(self, model: ModelProto) -> None:
-        from onnx import numpy_helper
+        from onnx import ModelProto, numpy_helper
 
-        self._model = model
-        self.nodes: list[NodeProto] = list(model.graph.node)
+        self._model = ModelProto()
+        self._model.CopyFrom(model)
+        self.nodes: list[NodeProto] = list(self._model.graph.node)
         self.arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
 
     @property

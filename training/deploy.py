@@ -73,8 +73,9 @@ def grad_cam(branch: Branch, head: nn.Linear) -> Tensor:
     `ReLU(-sum_c w_c s'(g_c) A_c)`.
     """
     slope = branch.embedding * (1.0 - branch.embedding)
-    weight = (head.weight * slope)[:, :, None, None]
-    return torch.relu(-(weight * branch.maps.float()).sum(dim=1))
+    weight = (head.weight * slope)[:, None, :]
+    evidence = weight @ branch.maps.float().flatten(start_dim=2)
+    return torch.relu(-evidence).reshape(-1, *branch.maps.shape[2:])
 
 
 def _own_head(net: CmflNet, branch: str) -> nn.Linear:

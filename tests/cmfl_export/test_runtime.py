@@ -15,7 +15,7 @@ import pytest
 from cmfl_export import providers, runtime
 from cmfl_export.card import SCHEMA_VERSION
 from cmfl_export.errors import CmflError
-from cmfl_export.runtime import Session, read_card
+from cmfl_export.runtime import Session, create_session, read_card
 
 from . import tiny_model
 
@@ -149,7 +149,7 @@ def test_a_card_of_a_newer_schema_names_the_file(tmp_path: Path) -> None:
 
 
 def test_unknown_provider_lists_the_choices(model: Path) -> None:
-    with pytest.raises(CmflError, match="auto, cpu, cuda, tensorrt"):
+    with pytest.raises(CmflError, match="auto, cpu, onnxruntime, openvino, cuda, tensorrt"):
         Session.open(model, "gpu")
 
 
@@ -226,14 +226,13 @@ def test_cuda_runs_in_true_float32() -> None:
 def test_a_run_that_fails_is_an_error_and_not_a_second_try(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert create_session(str(model), "cpu", 1, optimise=True)._enable_fallback is False
     session = Session.open(model, "cpu")
-    assert session._ort_session._enable_fallback is False
 
-    class Lost:
-        def run(self, names: list[str], feeds: dict[str, Any]) -> None:
-            raise RuntimeError("CUDA failure 2: out of memory\nmore")
+    def lost(names: list[str], batch: Any) -> None:
+        raise RuntimeError("CUDA failure 2: out of memory\nmore")
 
-    monkeypatch.setattr(session, "_ort_session", Lost())
+    monkeypatch.setattr(session, "_run", lost)
     with pytest.raises(CmflError, match="failed on cpu with 2 images: CUDA failure 2: out of memory more"):
         session.run(np.zeros((2, 224, 224, 3), np.uint8))
 

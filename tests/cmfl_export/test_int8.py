@@ -1,0 +1,113 @@
+"""8-bit trunks: rewritings that change nothing, integers from end to end, and scores that stay."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import ModelProto, numpy_helper
+
+from cmfl_export import int8
+from cmfl_export.graph import Graph
+from cmfl_export.images import decode
+
+SCORES = ["p_real", "p_real_rgb", "p_real_spectrum"]
+
+
+@pytest.fixture(scope="module")
+def images(photographs: list[Path]) -> np.ndarray:
+    return np.stack([decode(path) for path in photographs])
+
+
+@pytest.fixture(scope="module")
+def quantised(model_file: Path, images: np.ndarray) -> ModelProto:
+    return int8.quantise(onnx.load(model_file), [images[:4], images[4:]])
+
+
+def run(model: ModelProto, images: np.ndarray, outputs: list[str] = SCORES) -> np.ndarray:
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return np.stack(session.run(outputs, {"image": images}))
+
+
+def test_the_rewritings_alone_change_no_score(model_file: Path, images: np.ndarray) -> None:
+    model = onnx.load(model_file)
+    graph = Graph(model)
+    int8.normalise_by_convolution(graph)
+    int8.pool_by_convolution(graph)
+    trunk = graph.trunk()
+    names = [name for node in trunk for name in (node.input[0], *node.output)]
+    ranges = int8.measure(graph.model(), names, [images])
+    whole = int8.equalise(graph, trunk, ranges)
+    rewritten = graph.model()
+    assert not {"BatchNormalization", "AveragePool"} & {node.op_type for node in rewritten.graph.node}
+    np.testing.assert_allclose(run(rewritten, images), run(model, images), atol=2e-5)
+    after = int8.measure(graph.model(), sorted(whole), [images])
+    for name in whole:
+        assert after[name].low.min() > -1e-4, name
+        assert after[name].high.max() < 1 + 1e-4, name
+    # Channel by channel, not merely as a whole.
+    concatenated = next(node.output[0] for node in reversed(trunk) if node.op_type == "Concat")
+    assert np.median(after[concatenated].high) > 0.99
+
+
+def error(quantised: ModelProto, model_file: Path, images: np.ndarray) -> float:
+    """Of the embeddings, which lie between 0 and 1. The lively network's heads would magnify it."""
+    exact, rounded = (run(model, images, ["embedding"]) for model in (onnx.load(model_file), quantised))
+    return float(np.abs(exact - rounded).mean())
+
+
+def test_embeddings_stay(
+    quantised: ModelProto, model_file: Path, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert 0 < error(quantised, model_file, images) < 0.005
+    monkeypatch.setattr(int8, "LEVELS", 15)
+    assert error(int8.quantise(onnx.load(model_file), [images]), model_file, images) > 0.02
+
+
+def test_the_spectrum_stays_float32(quantised: ModelProto, model_file: Path, images: np.ndarray) -> None:
+    before, after = (run(model, images, ["spectrum"]) for model in (onnx.load(model_file), quantised))
+    # Another order of the same float32 operations; 8 bits would be off by 4e-3.
+    assert np.abs(before - after).max() < 2e-4
+
+
+def test_no_float_island_is_left_in_the_trunks(quantised: ModelProto, tmp_path: Path) -> None:
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(quantised.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    operators = Counter(node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node)
+    # Two trunks of 39 convolutions, with 20 normalisations and 2 poolings each; 18 dense layers.
+    assert operators["QLinearConv"] == 2 * (39 + 20 + 2)
+    assert operators["QLinearConcat"] == 2 * 18
+    assert operators["Conv"] == 0
+    assert operators["Relu"] == 2  # of the heatmaps
+    # In: an image and a spectrum. Out: the maps of each trunk.
+    assert (operators["QuantizeLinear"], operators["DequantizeLinear"]) == (2, 2)
+
+
+def test_scales_are_one_a_weight_channel_and_one_for_all_concatenations(
+    quantised: ModelProto,
+) -> None:
+    arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in quantised.graph.initializer}
+    producers = {output: node for node in quantised.graph.node for output in node.output}
+    convolutions = [node for node in quantised.graph.node if node.op_type == "Conv"]
+    for node in convolutions:
+        weight, bias = (producers[name] for name in node.input[1:])
+        assert arrays[weight.input[0]].dtype == np.int8
+        assert arrays[bias.input[0]].dtype == np.int32
+        assert len(arrays[weight.input[1]]) == len(arrays[weight.input[0]])
+    for node in quantised.graph.node:
+        if node.op_type == "Concat" and all(name.endswith(".dequantised") for name in node.input):
+            scales = {float(arrays[producers[name].input[1]]) for name in node.input}
+            assert scales == {np.float32(1 / 255)}
+
+
+def test_a_channel_that_stands_still_is_not_blown_up() -> None:
+    low, high = np.array([0.0, 2.0, 0.0]), np.array([1.0, 2.0, 1e-9])
+    assert int8.scale_of(int8.Range(low, high)) == (2 / 255, 0)
+    scale, zero = int8.scale_of(int8.Range(np.array([-1.0]), np.array([0.5])))
+    assert (zero, scale) == (128, pytest.approx(1 / 127))

@@ -1,0 +1,95 @@
+"""OpenVINO behind the same session: the same scores, chosen where it is faster, named where it runs."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from cmfl_export import providers
+from cmfl_export.card import METADATA_KEY
+from cmfl_export.errors import CmflError
+from cmfl_export.runtime import Session
+from tests.conftest import picture
+
+from . import tiny_model
+
+
+def write(path: Path, precision: str) -> Path:
+    model = tiny_model.build()
+    card = replace(tiny_model.card(), precision=precision)
+    onnx.helper.set_model_props(model, {METADATA_KEY: card.to_json()})
+    onnx.save(model, path)
+    return path
+
+
+def test_scores_are_those_of_onnx_runtime(model_file: Path) -> None:
+    images = np.stack([picture(number) for number in range(3)])
+    there, here = (Session.open(model_file, provider) for provider in ("onnxruntime", "openvino"))
+    assert (there.provider, here.provider, here.pads) == ("cpu", "openvino", False)
+    assert (here.outputs, here.card) == (there.outputs, there.card)
+    for size in (1, 3):
+        expected, got = there.run(images[:size]), here.run(images[:size])
+        assert tuple(got) == there.outputs
+        for name in there.score_outputs:
+            np.testing.assert_allclose(got[name], expected[name], atol=1e-4)
+        assert np.abs(got["spectrum"] - expected["spectrum"]).max() < 2e-4
+
+
+@pytest.mark.parametrize(
+    ("precision", "provider", "runs_on"),
+    [
+        ("fp32", "cpu", "cpu"),
+        ("int8", "cpu", "openvino"),
+        ("fp16", "cpu", "openvino"),
+        ("int8", "onnxruntime", "cpu"),
+        ("fp32", "openvino", "openvino"),
+    ],
+)
+def test_what_cpu_means(precision: str, provider: str, runs_on: str, tmp_path: Path) -> None:
+    session = Session.open(write(tmp_path / "m.onnx", precision), provider)
+    assert session.provider == runs_on
+    batch = np.stack([picture(number) for number in range(2)])
+    expected = np.array([tiny_model.expected(image) for image in batch]).T
+    np.testing.assert_allclose(np.stack(list(session.run(batch).values())), expected, atol=1e-5)
+
+
+def test_threads_do_not_mix_their_results(tmp_path: Path) -> None:
+    session = Session.open(write(tmp_path / "m.onnx", "int8"), "openvino")
+    batches = [np.full((2, 224, 224, 3), value, np.uint8) for value in range(40)]
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(session.run, batches))
+    scores = [result["p_real"].tolist() for result in results]
+    np.testing.assert_allclose(scores, [[value / 255] * 2 for value in range(40)], atol=1e-6)
+
+
+def test_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = write(tmp_path / "m.onnx", "int8")
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name, *rest: None if name == "openvino" else find(name, *rest)
+    )
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert Session.open(model, "cpu").provider == "cpu"
+    assert "openvino" not in providers.available()
+    with pytest.raises(CmflError, match=r"pip install 'cmfl-export\[openvino\]'"):
+        Session.open(model, "openvino")
+
+
+def test_what_it_cannot_load_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError("Exception from src/core:\n  no such\n  operator")
+
+    monkeypatch.setattr("cmfl_export.runtime.OpenVinoModel", broken)
+    with pytest.raises(
+        CmflError, match=r"OpenVINO cannot load the model: .*; use --provider onnxruntime"
+    ) as error:
+        Session.open(write(tmp_path / "m.onnx", "int8"), "openvino")
+    assert "\n" not in str(error.value)

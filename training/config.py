@@ -32,6 +32,7 @@ class TrainConfig:
     architecture: Architecture = "two_stream"
     spectra: Spectra = "multi"
     pretrained: bool = False  # start from ImageNet
+    stem: Literal["random", "dct"] = "random"  # what the first convolutions start from, see training.stem
     init: str = ""  # weights to start from, separated by commas; each gives the branches that it has
 
     loss: Literal["cmfl", "bce"] = "cmfl"
@@ -96,8 +97,8 @@ class TrainConfig:
             )
         if self.architecture == "one_stream" and self.loss == "cmfl":
             raise CmflError("CMFL needs two branches: train one_stream with --loss bce")
-        if self.init and self.pretrained:
-            raise CmflError("give --init or --pretrained, not both")
+        if (bool(self.init), self.pretrained, self.stem == "dct").count(True) > 1:
+            raise CmflError("give one of --init, --pretrained and --stem dct: each decides how weights start")
         if not 32 <= self.crop <= 224 or (self.crop < 224 and self.spectra != "rgb"):
             raise CmflError(
                 f"crop is {self.crop}; it goes from 32 to 224, and below 224 with spectra rgb alone"

@@ -14,6 +14,7 @@ from .config import TrainConfig
 from .dataset import Batch
 from .loss import CrossModalFocalLoss, DetectionLoss
 from .model import CmflNet, Logits
+from .stem import start_with_cosines
 from .weights import start_from
 
 
@@ -28,6 +29,8 @@ class CmflModule(L.LightningModule):
         super().__init__()
         self.config = config
         self.net = CmflNet(config.architecture, config.spectra, pretrained=config.pretrained)
+        if config.stem == "dct":
+            start_with_cosines(self.net)
         start_from(self.net, config.init)
         # Twice the speed of the default layout for bf16 convolutions, on CPU and GPU.
         self.net = self.net.to(memory_format=torch.channels_last)

@@ -31,6 +31,9 @@ def train(
     init: Annotated[
         str | None, typer.Option(help="Weights to start from, separated by commas: branches trained alone.")
     ] = None,
+    stem: Annotated[
+        str | None, typer.Option(help="First convolutions: random, or dct, the cosine basis.")
+    ] = None,
     crop: Annotated[
         int | None, typer.Option(help="Train on random squares of this size (spectra rgb); 224 is the whole.")
     ] = None,
@@ -86,6 +89,7 @@ def train(
         "beta": beta,
         "pretrained": pretrained,
         "init": init,
+        "stem": stem,
         "crop": crop,
         "aligned": aligned,
         "align": align,

@@ -85,8 +85,8 @@ def test_no_float_island_is_left_in_the_trunks(quantised: ModelProto, tmp_path: 
     assert operators["QLinearConcat"] == 2 * 18
     assert operators["Conv"] == 0
     assert operators["Relu"] == 2  # of the heatmaps
-    # In: an image and a spectrum. Out: the maps of each trunk.
-    assert (operators["QuantizeLinear"], operators["DequantizeLinear"]) == (2, 2)
+    # In: an image and a spectrum. Out: the maps of each trunk, to its embedding and to its heatmap.
+    assert (operators["QuantizeLinear"], operators["DequantizeLinear"]) == (2, 4)
 
 
 def test_scales_are_one_a_weight_channel_and_one_for_all_concatenations(

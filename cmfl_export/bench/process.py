@@ -1,0 +1,99 @@
+"""The other end of `worker`: starts the process of a contender, asks it, and outlives its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from types import TracebackType
+from typing import Any
+
+from .contenders import Contender
+
+# Loading may compile for minutes; a single measurement that takes so long has hung.
+_LONGEST_ANSWER = 1200.0
+
+
+class Failure(Exception):
+    """Why a contender has no figure, on one line."""
+
+
+class Worker:
+    """The process of one contender, from `with` to its end.
+
+    Args:
+        contender: whose.
+        threads: CPU threads; None leaves it to the libraries.
+    """
+
+    def __init__(self, contender: Contender, threads: int | None) -> None:
+        self._contender = contender
+        environment = os.environ.copy()
+        if threads is not None:
+            environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "cmfl_export.bench.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            encoding="utf-8",
+            env=environment,
+        )
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def load(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Makes the contender ready; what it says of itself.
+
+        Args:
+            given: what every contender is given besides its own options: `threads`, `images`, `compared`.
+
+        Raises:
+            Failure: it cannot be.
+        """
+        return self._ask({"kind": self._contender.kind, "options": self._contender.options | given})
+
+    def measure(self, measure: str, seconds: float) -> dict[str, Any]:
+        """`worker.timed` of one measure, after a warm-up where it is its first time.
+
+        Raises:
+            Failure: it does not run.
+        """
+        return self._ask({"measure": measure, "seconds": seconds})
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        if self._process.stdin is None or self._process.stdout is None:
+            raise Failure("its process has no pipes")
+        clock = threading.Timer(_LONGEST_ANSWER, self._process.kill)
+        clock.daemon = True
+        clock.start()
+        try:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except OSError:
+            line = ""
+        finally:
+            clock.cancel()
+        if not line:
+            raise Failure(f"its process ended ({_ending(self._process.wait())})")
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise Failure(answer["error"])
+        return answer
+
+
+def _ending(code: int) -> str:
+    if code == -9:
+        return "killed; perhaps for lack of memory"
+    return f"signal {-code}" if code < 0 else f"exit code {code}"

@@ -96,7 +96,9 @@ def choose_backends(wanted: Sequence[str] | None) -> list[str]:
     return list(wanted)
 
 
-def of_models(models: Sequence[Model], backends: Sequence[str], batch_sizes: Sequence[int]) -> list[Contender]:
+def of_models(
+    models: Sequence[Model], backends: Sequence[str], batch_sizes: Sequence[int]
+) -> list[Contender]:
     """Each model on each backend; the first is the reference's."""
     measures = (*(f"batch {size}" for size in batch_sizes), FOLDER, START_UP)
     return [
@@ -165,7 +167,7 @@ def of_machine(backends: Sequence[str], devices: Sequence[str]) -> list[Contende
 
         ways += [("torch cpu", "fp32"), *([("torch cpu", "bf16")] if cpu_has_bf16() else [])]
     if "cuda" in devices:
-        ways += [("torch cuda", "fp32"), ("torch cuda", "fp16")]
+        ways += [("torch cuda", precision) for precision in ("fp32", "fp16", "bf16")]
     if not ways:
         ways = [("numpy", "fp32")]
     return [

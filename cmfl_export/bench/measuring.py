@@ -118,9 +118,7 @@ def _measure_once(
             sample = Sample(1, taken)
         else:
             answer = worker.measure(name, seconds)
-            sample = Sample(
-                answer["amount"], answer["seconds"], tuple(answer["times"]), answer["busy_cores"]
-            )
+            sample = Sample(answer["amount"], answer["seconds"], tuple(answer["times"]), answer["busy_cores"])
         result.samples.setdefault(name, []).append(sample)
     except Failure as failure:
         # A figure of fewer rounds than the others' would look like theirs.

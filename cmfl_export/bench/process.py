@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -14,6 +15,7 @@ from .contenders import Contender
 
 # Loading may compile for minutes; a single measurement that takes so long has hung.
 _LONGEST_ANSWER = 1200.0
+_LONGEST_GOODBYE = 10.0
 
 
 class Failure(Exception):
@@ -49,8 +51,16 @@ class Worker:
     def __exit__(
         self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        self._process.kill()
-        self._process.communicate()
+        # Without its standard input it ends by itself, and with it the processes that it has started.
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
+        try:
+            self._process.wait(_LONGEST_GOODBYE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def load(self, given: dict[str, Any]) -> dict[str, Any]:
         """Makes the contender ready; what it says of itself.

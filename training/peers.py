@@ -55,7 +55,7 @@ class Eager:
         self._images = images
         self._device = device
         self._precision = precision
-        net = CmflNet(architecture, spectra).eval().to(device, memory_format=torch.channels_last)
+        net = CmflNet(architecture, spectra).eval().to(device).to(memory_format=torch.channels_last)
         self._net: Callable[[Tensor], Any] = torch.compile(net) if compiled else net
 
     def about(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .contenders import START_UP, Contender
-from .process import Failure, Worker
+from .process import ContenderError, Worker
 from .start_up import first_row_seconds
 
 log = logging.getLogger("cmfl.bench")
@@ -94,7 +94,7 @@ def measure(
             try:
                 result.about = worker.load(given)
                 workers[number] = worker
-            except Failure as failure:
+            except ContenderError as failure:
                 result.failures["load"] = str(failure)
         for turn in range(rounds):
             start = time.perf_counter()
@@ -120,7 +120,7 @@ def _measure_once(
             answer = worker.measure(name, seconds)
             sample = Sample(answer["amount"], answer["seconds"], tuple(answer["times"]), answer["busy_cores"])
         result.samples.setdefault(name, []).append(sample)
-    except Failure as failure:
+    except ContenderError as failure:
         # A figure of fewer rounds than the others' would look like theirs.
         result.failures[name] = str(failure)
         result.samples.pop(name, None)

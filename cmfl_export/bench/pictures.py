@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import CmflError
@@ -47,7 +48,7 @@ def pictures(folder: Path | None) -> Iterator[tuple[list[str], str]]:
         yield [str(path) for path in drawn], words
 
 
-def _scene(seed: int) -> np.ndarray:
+def _scene(seed: int) -> NDArray[np.uint8]:
     """A coloured scene with shades, edges and grain, uint8 [224, 224, 3]: as large a file as a face's."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:SIZE, 0:SIZE] / SIZE
@@ -58,4 +59,4 @@ def _scene(seed: int) -> np.ndarray:
         across, down, phase = rng.uniform(2, 12, 3)
         shade = 128 + 60 * np.sin(across * x + phase) * np.cos(down * y)
         channels.append(np.where(disc, 255 - shade, shade) + rng.normal(0, 8, x.shape))
-    return np.clip(np.stack(channels, axis=-1), 0, 255).astype(np.uint8)
+    return np.stack(channels, axis=-1).clip(0, 255).astype(np.uint8)

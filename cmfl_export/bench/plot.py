@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..drawing import INK, LEGEND_ROW, QUIET, finish, new_figure, short, styled
-from ..errors import CmflError, need
+from ..errors import CmflError
 from ..files import whole_file, writing
 from .contenders import FOLDER
 from .figures import limit_for
@@ -51,8 +51,8 @@ def draw(report: BenchReport, out: Path) -> None:
 
 
 def plot_of(report: BenchReport) -> Figure:
-    """A bar for the network alone, at its best batch size, and one for all that belongs to it: decoding, or in
-    training the loader. Whiskers go from the slowest round to the fastest. A mark is the machine's limit.
+    """A bar for the network alone, at its best batch size, and one for all that belongs to it: decoding, or
+    in training the loader. Whiskers go from the slowest round to the fastest; a mark is the machine's limit.
     """
     results = [result for result in report.results if result.samples]
     whole_measure = "fed" if report.training else FOLDER
@@ -73,7 +73,7 @@ def plot_of(report: BenchReport) -> Figure:
     axes.set_xlim(left=0)
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
-    _legend(figure, axes, report.training)
+    _legend(figure, report.training)
     return figure
 
 
@@ -93,7 +93,7 @@ def _draw_bar(axes: Axes, place: float, bar: _Bar | None, colour: str) -> None:
     )
 
 
-def _legend(figure: Figure, axes: Axes, training: bool) -> None:
+def _legend(figure: Figure, training: bool) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 

@@ -18,7 +18,7 @@ _LONGEST_ANSWER = 1200.0
 _LONGEST_GOODBYE = 10.0
 
 
-class Failure(Exception):
+class ContenderError(Exception):
     """Why a contender has no figure, on one line."""
 
 
@@ -69,7 +69,7 @@ class Worker:
             given: what every contender is given besides its own options: `threads`, `images`, `compared`.
 
         Raises:
-            Failure: it cannot be.
+            ContenderError: it cannot be.
         """
         return self._ask({"kind": self._contender.kind, "options": self._contender.options | given})
 
@@ -77,13 +77,13 @@ class Worker:
         """`worker.timed` of one measure, after a warm-up where it is its first time.
 
         Raises:
-            Failure: it does not run.
+            ContenderError: it does not run.
         """
         return self._ask({"measure": measure, "seconds": seconds})
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         if self._process.stdin is None or self._process.stdout is None:
-            raise Failure("its process has no pipes")
+            raise ContenderError("its process has no pipes")
         clock = threading.Timer(_LONGEST_ANSWER, self._process.kill)
         clock.daemon = True
         clock.start()
@@ -96,10 +96,10 @@ class Worker:
         finally:
             clock.cancel()
         if not line:
-            raise Failure(f"its process ended ({_ending(self._process.wait())})")
+            raise ContenderError(f"its process ended ({_ending(self._process.wait())})")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
-            raise Failure(answer["error"])
+            raise ContenderError(answer["error"])
         return answer
 
 

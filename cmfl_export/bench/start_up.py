@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from .process import Failure
+from .process import ContenderError
 
 _COMMAND = "from cmfl_export.cli import main; main()"
 
@@ -18,7 +18,7 @@ def first_row_seconds(model: str, provider: str, threads: int | None, image: str
     The files are in the system's cache by then, as every contender has read them.
 
     Raises:
-        Failure: there is no row; in the command's own words.
+        ContenderError: there is no row; in the command's own words.
     """
     arguments = ["predict", image, "--model", str(Path(model)), "--provider", provider, "--no-progress"]
     if threads is not None:
@@ -37,5 +37,7 @@ def first_row_seconds(model: str, provider: str, threads: int | None, image: str
         seconds = time.perf_counter() - start
         _, said = process.communicate()
     if not header or not row:
-        raise Failure(" ".join(said.split()).removeprefix("cmfl: ") or f"exit code {process.returncode}")
+        raise ContenderError(
+            " ".join(said.split()).removeprefix("cmfl: ") or f"exit code {process.returncode}"
+        )
     return seconds

@@ -99,11 +99,11 @@ def _other_figures(report: BenchReport, result: Result) -> list[str]:
     latency, difference = report.latency(result), report.difference(result)
     return [
         result.contender.name,
-        number_text(latency and 1e3 * latency.p50, ".1f"),
-        number_text(latency and 1e3 * latency.p99, ".1f"),
+        _NONE if latency is None else f"{1e3 * latency.p50:.1f}",
+        _NONE if latency is None else f"{1e3 * latency.p99:.1f}",
         number_text(report.start_up(result), ".1f"),
         _megabytes(result),
-        number_text(difference and difference.max_abs_p, ".1e"),
+        _NONE if difference is None else f"{difference.max_abs_p:.1e}",
         _NONE if difference is None else f"{difference.flips}/{difference.compared}",
     ]
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def operations(path: Path) -> float | None:
-    """Floating-point operations an image, two a multiply-add; None without the package onnx.
+    """Operations an image, two a multiply-add; None where it has none, and without the package onnx.
 
     Counted over Conv, MatMul and Gemm, which are all but a few hundredths of the network.
     """
@@ -19,7 +19,7 @@ def operations(path: Path) -> float | None:
         import onnx
     except ImportError:
         return None
-    return 2.0 * multiply_adds(onnx.load(path))
+    return 2.0 * multiply_adds(onnx.load(path)) or None
 
 
 def multiply_adds(model: ModelProto) -> int:

@@ -16,8 +16,8 @@ def bench(
         list[str] | None,
         typer.Argument(
             metavar="MODEL...",
-            help="Exported .onnx files of one network, such as its fp32 and int8; or a name of cmfl zoo list, "
-            "which brings all its variants.",
+            help="Exported .onnx files of one network, such as its fp32 and its int8; or a name of "
+            "cmfl zoo list, which stands for all its variants.",
         ),
     ] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of images; drawn ones by default.")] = None,

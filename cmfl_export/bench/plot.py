@@ -13,7 +13,8 @@ from ..files import whole_file, writing
 from .contenders import FOLDER
 from .figures import limit_for
 from .measuring import Result
-from .report import TRAINING_FACTOR, BenchReport
+from .report import BenchReport
+from .table import rate_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,19 +55,19 @@ def plot_of(report: BenchReport) -> Figure:
     """A bar for the network alone, at its best batch size, and one for all that belongs to it: decoding, or
     in training the loader. Whiskers go from the slowest round to the fastest; a mark is the machine's limit.
     """
-    results = [result for result in report.results if result.samples]
+    # The loader alone is so fast that next to it nothing else could be seen.
+    results = [result for result in report.results if result.samples and result.contender.kind != "loader"]
     whole_measure = "fed" if report.training else FOLDER
     title = "Training, images a second" if report.training else "Images a second"
     figure = new_figure(title, 0.9 + 0.42 * len(results) + 2 * LEGEND_ROW)
     axes = figure.add_subplot()
-    factor = TRAINING_FACTOR if report.training else 1
     for place, result in enumerate(results):
         alone = [_bar(result, name) for name in report.network_measures(result)]
         _draw_bar(axes, place - _HEIGHT / 2, max(filter(None, alone), default=None), _ALONE)
-        _draw_bar(axes, place + _HEIGHT / 2, _bar(result, whole_measure) or _bar(result, "loader"), _WHOLE)
+        _draw_bar(axes, place + _HEIGHT / 2, _bar(result, whole_measure), _WHOLE)
         limit = limit_for(result, report.limits)
-        if limit is not None and report.operations is not None:
-            most = limit.rate / report.operations / factor
+        if limit is not None and report.work is not None:
+            most = limit.rate / report.work
             axes.plot([most, most], [place - _HEIGHT, place + _HEIGHT], color=INK, linewidth=1.6)
     axes.set_yticks(range(len(results)), [short(result.contender.name) for result in results])
     axes.set_ylim(len(results) - 0.4, -0.6)
@@ -87,9 +88,9 @@ def _draw_bar(axes: Axes, place: float, bar: _Bar | None, colour: str) -> None:
         return
     axes.barh(place, bar.median, height=_HEIGHT, color=colour)
     axes.plot([bar.low, bar.high], [place, place], color=QUIET, linewidth=1.0)
-    text = f"{bar.median:.0f}" if bar.median >= 99.95 else f"{bar.median:.1f}"
-    axes.annotate(
-        text, (bar.high, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=7.5
+    # In a column of their own, where no mark crosses them.
+    axes.text(
+        1.01, place, rate_text(bar.median), transform=axes.get_yaxis_transform(), va="center", fontsize=7.5
     )
 
 
@@ -97,7 +98,7 @@ def _legend(figure: Figure, training: bool) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    whole = "with the loader; the loader alone" if training else "from files to scores"
+    whole = "the step with the loader" if training else "from files to scores"
     alone = "the step alone" if training else "the network alone, best batch size"
     mark = Line2D([], [], color=INK, linewidth=1.6, marker="|", markersize=9, linestyle="none")
     finish(

@@ -15,7 +15,7 @@ from .measuring import Result, Sample
 
 SCHEMA_VERSION = 1
 # Of a training step's arithmetic the forward pass is a third: the backward pass has two products for each.
-TRAINING_FACTOR = 3
+_TRAINING_FACTOR = 3
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,12 @@ class BenchReport:
         return not any(result.failures for result in self.results)
 
     @property
+    def work(self) -> float | None:
+        """Operations that an image costs: in training those of the backward pass as well."""
+        factor = _TRAINING_FACTOR if self.training else 1
+        return None if self.operations is None else factor * self.operations
+
+    @property
     def limits(self) -> Limits:
         return limits_of(self.products)
 
@@ -65,9 +71,7 @@ class BenchReport:
 
     def share(self, result: Result) -> float | None:
         """What share of the machine's limit the network alone reaches."""
-        factor = TRAINING_FACTOR if self.training else 1
-        operations = None if self.operations is None else factor * self.operations
-        return share(result, self.network_measures(result), operations, self.limits)
+        return share(result, self.network_measures(result), self.work, self.limits)
 
     def spread(self, result: Result) -> float | None:
         """See `figures.spread`; over all rates of the contender."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,7 @@ def bench(
     notes = []
     if peers and not devices:
         notes.append("PyTorch is not installed, so it was left out: pip install 'cmfl-export[train]'")
-    arithmetic = operations(found[0].path)
-    if arithmetic is None:
+    if find_spec("onnx") is None:
         notes.append("shares of the limit need the package onnx: pip install 'cmfl-export[evaluate]'")
     settings: dict[str, Any] = {
         "models": [str(model.path) for model in found],
@@ -83,7 +83,7 @@ def bench(
     }
     with pictures(images) as (paths, words):
         entries += contenders.of_machine(backends, devices)
-        report = _measured(entries, settings | {"images": words}, paths, arithmetic, notes)
+        report = _measured(entries, settings | {"images": words}, paths, operations(found[0].path), notes)
     _write(report, out, picture)
     return report
 

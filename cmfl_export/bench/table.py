@@ -30,7 +30,7 @@ def inference_lines(report: BenchReport) -> list[str]:
         for result in report.results
     ]
     others = [_other_figures(report, result) for result in report.results]
-    columns = ["", "p50 ms", "p99 ms", "start s", "MB", "max |Δp|", "flips"]
+    columns = ["", "p50 ms", "p99 ms", "start s", "MB", "max Δp", "flips"]
     return [
         *_head(report),
         "",
@@ -44,15 +44,14 @@ def inference_lines(report: BenchReport) -> list[str]:
 
 
 def training_lines(report: BenchReport) -> list[str]:
-    """Images a second of training steps, alone and with the loader, and of the loader alone."""
-    head = ["images/s", "step", "with loader", "loader's share", "loader", "spread", "limit", "MB"]
+    """Images a second of training steps and of the loader, alone and together, and what the loader costs."""
+    head = ["images/s", "alone", "with loader", "its share", "spread", "limit", "MB"]
     rows = [
         [
             result.contender.name,
-            rate_text(result.rate("step")),
+            rate_text(result.rate("step") or result.rate("loader")),
             rate_text(result.rate("fed")),
             percent_text(report.loader_share(result)),
-            rate_text(result.rate("loader")),
             _spread_text(report.spread(result)),
             percent_text(report.share(result)),
             _megabytes(result),
@@ -124,7 +123,6 @@ def _head(report: BenchReport) -> list[str]:
 
 def _limits(report: BenchReport) -> list[str]:
     lines = []
-    factor = 3 if report.training else 1
     for gpu, device in ((False, "CPU"), (True, "GPU")):
         found = {
             precision: limit.rate for (on_gpu, precision), limit in report.limits.items() if on_gpu == gpu
@@ -132,11 +130,10 @@ def _limits(report: BenchReport) -> list[str]:
         if not found:
             continue
         rates = ", ".join(f"{precision} {rate / 1e9:.0f}" for precision, rate in found.items())
-        text = f"limit of the {device}: {rates} GFLOP/s in matrix products"
-        if report.operations is not None:
-            most = " ".join(rate_text(rate / report.operations / factor) for rate in found.values())
-            text += f"; at {factor * report.operations / 1e9:.1f} GFLOP an image: {most} images/s"
-        lines.append(text)
+        lines.append(f"limit of the {device} in matrix products: {rates} GFLOP/s")
+        if report.work is not None:
+            most = ", ".join(f"{name} {rate_text(rate / report.work)}" for name, rate in found.items())
+            lines.append(f"at {report.work / 1e9:.1f} GFLOP an image these are: {most} images/s")
     return lines
 
 
@@ -148,11 +145,13 @@ def _comparison(report: BenchReport) -> list[str]:
         return []
     best = max(models, key=lambda result: result.rate(FOLDER) or 0.0)
     against = [
-        f"{(best.rate(FOLDER) or 0.0) / base:.2f}x {other.contender.name}"
+        f"{(best.rate(FOLDER) or 0.0) / base:.2f} times {other.contender.name}"
         for other in (reference, report.loop)
         if other is not None and other is not best and (base := other.rate(FOLDER))
     ]
-    return [f"fastest from files to scores: {', '.join([best.contender.name, *against])}"]
+    if not against:
+        return []
+    return [f"fastest from files to scores: {best.contender.name},", f"  {' and '.join(against)}"]
 
 
 def _tail(report: BenchReport) -> list[str]:

@@ -1,0 +1,117 @@
+"""What PyTorch is measured with: the ways differ in speed, not in what they compute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from cmfl_export.bench.contenders import FOLDER
+from training import model, peers
+
+NETWORKS = [("two_stream", "multi"), ("one_stream", "rgb"), ("one_stream", "fft")]
+
+
+@pytest.fixture
+def small_trunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One convolution instead of DenseNet."""
+
+    def make_trunk(_pretrained: bool = False) -> nn.Sequential:
+        return nn.Sequential(nn.Conv2d(3, model.WIDTH, 16, stride=16))
+
+    monkeypatch.setattr(model, "make_trunk", make_trunk)
+
+
+@pytest.fixture
+def joint_logits(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+    """Every joint logit that any network computes, collected."""
+    found: list[Tensor] = []
+    heads = model.CmflNet.heads
+
+    def watched(self: model.CmflNet, branches: list[model.Branch]) -> model.Logits:
+        logits = heads(self, branches)
+        found.append(logits.joint.float())
+        return logits
+
+    monkeypatch.setattr(model.CmflNet, "heads", watched)
+    return found
+
+
+def eager(photographs: list[Path], **options: Any) -> peers.Eager:
+    torch.manual_seed(0)
+    given = {
+        "architecture": "two_stream",
+        "spectra": "multi",
+        "aligned": True,
+        "device": "cpu",
+        "precision": "fp32",
+        "compiled": False,
+        "threads": None,
+        "images": [str(path) for path in photographs],
+        "compared": 0,
+    }
+    return peers.Eager(**(given | options))
+
+
+@pytest.mark.parametrize(("architecture", "spectra"), NETWORKS)
+def test_the_loop_scores_like_the_batch(
+    architecture: model.Architecture,
+    spectra: model.Spectra,
+    photographs: list[Path],
+    small_trunks: None,
+    joint_logits: list[Tensor],
+) -> None:
+    images = [str(path) for path in photographs]
+    whole = eager(photographs, architecture=architecture, spectra=spectra).unit("batch 3", 0.0)
+    torch.manual_seed(0)
+    loop = peers.ReferenceLoop(architecture, spectra, True, "cpu", None, images, 0).unit(FOLDER, 0.0)
+    assert whole() == 3
+    assert [loop(), loop(), loop()] == [1, 1, 1]
+    batch, *singles = joint_logits
+    np.testing.assert_allclose(batch.numpy(), torch.cat(singles).numpy(), atol=1e-4)
+    assert batch.std() > 1e-3
+
+
+@pytest.mark.parametrize("options", [{"precision": "bf16"}, {"compiled": True}], ids=str)
+def test_other_ways_compute_the_same_network(
+    options: dict[str, Any],
+    photographs: list[Path],
+    small_trunks: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def score(engine: peers.Eager) -> np.ndarray:
+        scores: list[Tensor] = []
+        sigmoid = Tensor.sigmoid
+
+        def watched(logits: Tensor) -> Tensor:
+            scores.append(sigmoid(logits).float())
+            return scores[-1]
+
+        with monkeypatch.context() as patch:
+            run = engine.unit("batch 2", 0.0)
+            run()
+            patch.setattr(Tensor, "sigmoid", watched)
+            run()
+        return scores[-1].numpy()
+
+    np.testing.assert_allclose(score(eager(photographs, **options)), score(eager(photographs)), atol=5e-3)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_products_multiply_as_often_as_they_say(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[torch.dtype, torch.Size]] = []
+    multiply: Callable[[Tensor, Tensor], Tensor] = Tensor.__matmul__
+
+    def watched(left: Tensor, right: Tensor) -> Tensor:
+        seen.append((left.dtype, right.shape))
+        return multiply(left, right)
+
+    monkeypatch.setattr(Tensor, "__matmul__", watched)
+    peers.products("cpu", precision, 8, 5, 1)()
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+    assert seen == [(dtype, torch.Size([8, 8]))] * 5

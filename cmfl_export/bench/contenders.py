@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -155,7 +155,7 @@ def of_pytorch(card: ModelCard, devices: Sequence[str], batch_sizes: Sequence[in
 def of_machine(backends: Sequence[str], devices: Sequence[str]) -> list[Contender]:
     """Matrix products by every means that is installed; the fastest one of a precision is its limit."""
     ways: list[tuple[str, str]] = []
-    if importlib.util.find_spec("onnx") is not None:
+    if find_spec("onnx") is not None:
         precisions = {
             "cpu": ("fp32", "int8"),
             "openvino": ("fp32", "bf16", "int8"),
@@ -185,7 +185,7 @@ def of_machine(backends: Sequence[str], devices: Sequence[str]) -> list[Contende
 
 def torch_devices(backends: Sequence[str]) -> list[str]:
     """Where PyTorch runs for comparison: beside the backends, or nowhere if it is not installed."""
-    if any(importlib.util.find_spec(name) is None for name in ("torch", "torchvision", "lightning")):
+    if any(find_spec(name) is None for name in ("torch", "torchvision", "lightning")):
         return []
     import torch
 

@@ -14,7 +14,7 @@ from typing import Any
 from .contenders import Contender
 
 # Loading may compile for minutes; a single measurement that takes so long has hung.
-_LONGEST_ANSWER = 1200.0
+LONGEST_ANSWER = 1200.0
 _LONGEST_GOODBYE = 10.0
 
 
@@ -62,6 +62,10 @@ class Worker:
             self._process.kill()
             self._process.wait()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def load(self, given: dict[str, Any]) -> dict[str, Any]:
         """Makes the contender ready; what it says of itself.
 
@@ -84,7 +88,13 @@ class Worker:
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         if self._process.stdin is None or self._process.stdout is None:
             raise ContenderError("its process has no pipes")
-        clock = threading.Timer(_LONGEST_ANSWER, self._process.kill)
+        hung = threading.Event()
+
+        def end() -> None:
+            hung.set()
+            self._process.kill()
+
+        clock = threading.Timer(LONGEST_ANSWER, end)
         clock.daemon = True
         clock.start()
         try:
@@ -95,6 +105,8 @@ class Worker:
             line = ""
         finally:
             clock.cancel()
+        if hung.is_set():
+            raise ContenderError(f"no answer within {LONGEST_ANSWER:g} s")
         if not line:
             raise ContenderError(f"its process ended ({_ending(self._process.wait())})")
         answer: dict[str, Any] = json.loads(line)

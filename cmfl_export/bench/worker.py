@@ -38,7 +38,7 @@ class Engine(Protocol):
 
 def main() -> None:
     """Serves until standard input ends: the first request makes the engine, each other one measures."""
-    answers = _own_standard_output()
+    answers = own_standard_output()
     engine: Engine | None = None
     units: dict[str, Unit] = {}
     for line in sys.stdin:
@@ -128,7 +128,7 @@ def _measured(engine: Engine, units: dict[str, Unit], measure: str, seconds: flo
     return timed(units[measure], seconds)
 
 
-def _own_standard_output() -> IO[str]:
+def own_standard_output() -> IO[str]:
     """Standard output for the answers alone; what libraries print goes to standard error."""
     own = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

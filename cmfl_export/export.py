@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
+import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from . import verify
 from .card import METADATA_KEY, ModelCard
 from .errors import CmflError
 from .files import whole_file, writing
+from .precision import PRECISIONS, Agreement, Limits, reduce
 from .weights import load
 
 if TYPE_CHECKING:
@@ -46,6 +48,10 @@ def export(
     threshold: float = 0.5,
     data: str = "",
     licence: str = "not stated",
+    precision: str = "fp32",
+    calibration: str | Path | None = None,
+    data_root: str | Path | None = None,
+    limits: Limits | None = None,
 ) -> ModelCard:
     """Exports WEIGHTS to an ONNX file that has passed a parity check against PyTorch.
 
@@ -53,18 +59,45 @@ def export(
     streams, `p_real_rgb` and `p_real_spectrum`. The file appears whole and checked, or not at all.
 
     Args:
-        weights: `best.safetensors`, a run folder, or an official `.pth`.
+        weights: `best.safetensors`, a run folder, or an official `.pth`. For fp16 and int8 also an exported
+            fp32 `.onnx`, whose card is kept, with its calibration.
         out: the file to write.
         outputs: optional graph outputs: `embedding`, `heatmap`, `spectrum`.
         name: of the model; the file's stem by default.
         spectra: for an official one_stream checkpoint, `rgb` or `fft`: its file does not say.
         threshold: P(real) from which an image is called real.
         data, licence: what the card shall say of the training data and the terms.
+        precision: `fp32`, `fp16` or `int8`.
+        calibration, data_root, limits: for fp16 and int8, see `precision.reduce`.
 
     Raises:
-        CmflError: unusable weights or options, or an exported graph that disagrees with PyTorch.
+        CmflError: unusable weights or options, an exported graph that disagrees with PyTorch, or a reduced
+            one that is too far from float32.
     """
-    out = Path(out)
+    weights, out = Path(weights), Path(out)
+    images, root = (None if path is None else Path(path) for path in (calibration, data_root))
+    if precision not in PRECISIONS:
+        raise CmflError(f"unknown precision {precision!r}; there are: {', '.join(PRECISIONS)}")
+    if weights.suffix == ".onnx":
+        if precision == "fp32":
+            raise CmflError(f"{weights} is exported already; --precision fp16 or int8 makes a variant of it")
+        if outputs or name or spectra or data or threshold != 0.5 or licence != "not stated":
+            raise CmflError(f"a variant keeps the outputs and the card of {weights}; leave these options out")
+        return reduce(weights, out, precision, images, root, limits=limits)
+    if precision != "fp32":
+        with tempfile.TemporaryDirectory() as folder:
+            whole = Path(folder) / out.name
+            export(
+                weights,
+                whole,
+                outputs=outputs,
+                name=name or out.stem,
+                spectra=spectra,
+                threshold=threshold,
+                data=data,
+                licence=licence,
+            )
+            return reduce(whole, out, precision, images, root, limits=limits)
     optional = check_outputs(outputs)
     if not 0 <= threshold <= 1:
         raise CmflError(f"the threshold is {threshold}; it must lie between 0 and 1")
@@ -94,6 +127,19 @@ def export(
         card = replace(card, parity=verify.check_export(part, loaded.net))
         write_model(model, card, part)
     return card
+
+
+def summary(card: ModelCard, out: str | Path) -> list[str]:
+    """What `cmfl export` says at the end."""
+    lines = [
+        f"{out}: {card.architecture} {card.spectra}, {card.precision}, outputs {', '.join(card.outputs)}; "
+        f"max |Δp| {card.parity['max_abs_p']:.1e} against PyTorch on {card.parity['images']}"
+    ]
+    reduced = card.parity.get("reduced")
+    if reduced:
+        lines[0] += ", in fp32"
+        lines += [f"against fp32 {Agreement(**figures).line()}" for figures in reduced["runtimes"]]
+    return lines
 
 
 def check_outputs(outputs: Sequence[str]) -> tuple[str, ...]:

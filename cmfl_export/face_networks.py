@@ -63,7 +63,7 @@ class FaceNetworks:
             CmflError: the package with the weights is missing or its files are others; the provider does not
                 load here.
         """
-        name, _ = choose_provider("cuda" if provider == "tensorrt" else provider)
+        name, _ = choose_provider({"tensorrt": "cuda", "openvino": "cpu"}.get(provider, provider))
         self.provider = name
         self._pnet, self._rnet, self._onet = (
             create_session(path, name, threads, optimise=True) for path in _weights()

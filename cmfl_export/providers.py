@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import ctypes
+import importlib.util
 import io
 import os
 import shutil
@@ -31,7 +32,8 @@ ORT_NAMES = {
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
 }
-CHOICES = ("auto", *ORT_NAMES)
+# `cpu` is the fastest of the CPU runtimes that are installed, `onnxruntime` and `openvino` are one by name.
+CHOICES = ("auto", "cpu", "onnxruntime", "openvino", "cuda", "tensorrt")
 
 # One Conv node, so that cuDNN has to work as well: inputs x [1,1,2,2] and w [1,1,1,1], float32, opset 17,
 # IR version 8. Made with onnx.helper.make_model(...).SerializeToString(), so that onnx is not needed here.
@@ -71,6 +73,32 @@ def load_onnxruntime() -> Any:
             "pip install --upgrade cmfl-export"
         )
     return onnxruntime
+
+
+def load_openvino() -> Any:
+    """The openvino module.
+
+    Raises:
+        CmflError: it is not installed, or cannot be imported.
+    """
+    try:
+        import openvino
+    except ImportError as error:
+        raise CmflError(
+            f"openvino cannot be imported ({error}); run: pip install 'cmfl-export[openvino]'"
+        ) from error
+    return openvino
+
+
+def has_openvino() -> bool:
+    """Whether OpenVINO is installed."""
+    return importlib.util.find_spec("openvino") is not None
+
+
+def available() -> tuple[str, ...]:
+    """What models really run on here, the best first: of tensorrt, cuda, openvino and cpu (ONNX Runtime)."""
+    accelerators = [name for name in ("tensorrt", "cuda") if trouble(name) is None]
+    return (*accelerators, *(["openvino"] if has_openvino() else []), "cpu")
 
 
 def requested(name: str) -> list[tuple[str, dict[str, str]]]:

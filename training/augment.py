@@ -1,4 +1,7 @@
-"""The augmentation: resize, blur, JPEG, crop, flip (METHOD: "Augmentation"; Wang et al., CVPR 2020)."""
+"""The augmentation: resize, blur, JPEG, crop, flip (METHOD: "Augmentation"; Wang et al., CVPR 2020).
+
+`broad` adds what pictures meet on their way besides: colour, resizing and noise.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,17 @@ import io
 import math
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageEnhance
 from scipy.ndimage import gaussian_filter
 
 from cmfl_export.images import EXTREME_RATIO, SIZE, UNALIGNED_SIZE, fit, resize_shorter
 
 MAX_SIGMA = 2.0
 JPEG_QUALITIES = (60, 70, 80, 90, 100)
+MAX_SATURATION = 1.5
+MIN_FACTOR = 0.5  # of resizing
+MAX_NOISE = 5.0  # standard deviation in grey levels of 255
+KERNELS = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS)
 
 
 def augment(
@@ -22,6 +29,7 @@ def augment(
     aligned: bool,
     probability: float,
     crop: int = SIZE,
+    broad: bool = False,
     train: bool = True,
 ) -> np.ndarray:
     """One sample of an RGB image: to its size, blur and JPEG by chance, then crop and flip by chance.
@@ -30,7 +38,8 @@ def augment(
         image: RGB of any size.
         rng: the only source of randomness.
         aligned: the image is a face crop: no random crop.
-        probability: of the blur, and again of the JPEG compression.
+        probability: of the blur, and again of each other degradation.
+        broad: more than the blur and the JPEG compression, see `degrade`.
         crop: with `train`, a random square of this size is cut out at the end.
         train: False for an augmented dev split: the centre crop, and no flip.
 
@@ -39,7 +48,7 @@ def augment(
     """
     # Size comes first, so that a blur or a quality means the same for photographs of any size.
     image = fit(image, aligned=True) if aligned else resize_shorter(_not_extreme(image), UNALIGNED_SIZE)
-    image = degrade(image, rng, probability)
+    image = degrade(image, rng, probability, broad=broad)
     if not aligned:
         image = random_resized_crop(image, rng) if train else fit(image, aligned=False)
     if train and rng.random() < 0.5:
@@ -50,10 +59,22 @@ def augment(
     return np.array(image)
 
 
-def degrade(image: Image.Image, rng: np.random.Generator, probability: float) -> Image.Image:
-    """Gaussian blur with the given probability, then, independently, JPEG compression."""
+def degrade(
+    image: Image.Image, rng: np.random.Generator, probability: float, *, broad: bool = False
+) -> Image.Image:
+    """Gaussian blur with the given probability, then, independently, JPEG compression.
+
+    `broad` adds, each with the same probability: before them another saturation, down to grey, and a resizing
+    to a smaller size and back; between them noise.
+    """
+    if broad and rng.random() < probability:
+        image = ImageEnhance.Color(image).enhance(rng.uniform(0.0, MAX_SATURATION))
+    if broad and rng.random() < probability:
+        image = resize(image, rng.uniform(MIN_FACTOR, 1.0), KERNELS[int(rng.integers(len(KERNELS)))])
     if rng.random() < probability:
         image = blur(image, rng.uniform(0.0, MAX_SIGMA))
+    if broad and rng.random() < probability:
+        image = noise(image, rng, rng.uniform(0.0, MAX_NOISE))
     if rng.random() < probability:
         image = jpeg(image, int(rng.choice(JPEG_QUALITIES)))
     return image
@@ -62,6 +83,18 @@ def degrade(image: Image.Image, rng: np.random.Generator, probability: float) ->
 def blur(image: Image.Image, sigma: float) -> Image.Image:
     """Gaussian blur of each channel, as scipy.ndimage.gaussian_filter does it on uint8."""
     return Image.fromarray(gaussian_filter(np.asarray(image), sigma=(sigma, sigma, 0)))
+
+
+def resize(image: Image.Image, factor: float, kernel: Image.Resampling) -> Image.Image:
+    """The image after a resizing by `factor`, below 1, and back to its own size."""
+    small = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
+    return image.resize(small, kernel).resize(image.size, kernel)
+
+
+def noise(image: Image.Image, rng: np.random.Generator, sigma: float) -> Image.Image:
+    """Independent Gaussian noise on each value."""
+    noisy = np.asarray(image) + rng.normal(0.0, sigma, (image.height, image.width, 3))
+    return Image.fromarray(np.rint(noisy).clip(0, 255).astype(np.uint8))
 
 
 def jpeg(image: Image.Image, quality: int) -> Image.Image:

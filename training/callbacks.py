@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+from lightning.pytorch.callbacks import EMAWeightAveraging
 
 from cmfl_export.files import write_whole
 
 from .config import TrainConfig
+from .model import CmflNet
 from .module import CmflModule
 from .weights import save_weights
 
@@ -34,13 +36,28 @@ METRIC_COLUMNS = (
 )
 
 
+class AverageWeights(EMAWeightAveraging):
+    """Keeps a running average of the weights, which takes their place while dev is evaluated."""
+
+    @property
+    def net(self) -> CmflNet:
+        """The network with the average weights."""
+        assert self._average_model is not None
+        module = self._average_model.module
+        assert isinstance(module, CmflModule)
+        return module.net
+
+
 class RunFiles(L.Callback):
     """After each epoch: a row of `metrics.csv`, `best.safetensors` if it is the best yet, `last.ckpt`."""
 
-    def __init__(self, folder: Path, config: TrainConfig, n_train: int) -> None:
+    def __init__(
+        self, folder: Path, config: TrainConfig, n_train: int, average: AverageWeights | None
+    ) -> None:
         self.folder = folder
         self.config = config
         self.n_train = n_train
+        self.average = average
         self.best: dict[str, float] = {}
         self.rows: list[dict[str, float]] = []
         self.started = 0.0
@@ -75,12 +92,13 @@ class RunFiles(L.Callback):
         if better:
             self.best = row
         if trainer.is_global_zero:
+            net = self.average.net if self.average else pl_module.net
             if better:
-                save_weights(pl_module.net, self.folder / BEST, self.config, metrics=row)
+                save_weights(net, self.folder / BEST, self.config, metrics=row)
             every = self.config.save_every
             if every and (trainer.current_epoch + 1) % every == 0:
                 name = f"epoch_{trainer.current_epoch + 1:03d}.safetensors"
-                save_weights(pl_module.net, self.folder / name, self.config, metrics=row)
+                save_weights(net, self.folder / name, self.config, metrics=row)
         # The checkpoint comes last, so that a run killed in between repeats the epoch and its files. It holds
         # the rows of the metrics, which are therefore written from it: none is lost and none comes twice.
         self._save_checkpoint(trainer)

@@ -46,7 +46,8 @@ class TrainConfig:
     align: bool = False  # the images are photographs: find and align the largest face of each
     min_face: int = 20  # smallest face that is looked for, in pixels
     face_scale: float = 0.8  # size of the face in the crop; 1 is ArcFace's framing
-    augment: float = 0.5  # probability of blur, and again of JPEG; 0 turns both off
+    augment: float = 0.5  # probability of blur, and again of JPEG; 0 turns all of it off
+    augmentation: Literal["paper", "broad"] = "paper"  # broad: also colour, resizing and noise, as likely
     augment_dev: bool = False
     crop: int = 224  # train on a random square of this size of the 224x224 image; dev sees it whole
     balance: bool = True  # cut the larger training class to the size of the smaller
@@ -63,6 +64,7 @@ class TrainConfig:
     monitor: Literal["dev_loss", "dev_d_eer"] = "dev_loss"  # what "best" means; lower is better
     early_stop: int = 0  # epochs without a better dev figure before stopping; 0 is never
     save_every: int = 0  # keep the weights of every N-th epoch; 0 keeps best and last only
+    average: float = 0.0  # decay a step of the running average of the weights, which dev then sees; 0 is off
 
     precision: Precision = "auto"
     devices: int = 1
@@ -121,6 +123,8 @@ class TrainConfig:
         for name in ("augment", "beta"):
             if not 0 <= getattr(self, name) <= 1:
                 raise CmflError(f"{name} is {getattr(self, name)}; it must lie between 0 and 1")
+        if not 0 <= self.average < 1:
+            raise CmflError(f"average is {self.average}; it must lie between 0 and 1, 1 left out")
 
     def to_toml(self) -> str:
         return "".join(f"{key} = {toml_value(value)}\n" for key, value in asdict(self).items())

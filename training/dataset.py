@@ -52,6 +52,7 @@ class ProtocolDataset(Dataset[Item]):
         seed: int,
         train: bool,
         crop: int = SIZE,
+        broad: bool = False,
         open: Open = open_rgb,
     ) -> None:
         self.samples = samples
@@ -61,6 +62,7 @@ class ProtocolDataset(Dataset[Item]):
         self.seed = seed
         self.train = train
         self.crop = crop
+        self.broad = broad
         self.open = open
 
     def __len__(self) -> int:
@@ -81,6 +83,7 @@ class ProtocolDataset(Dataset[Item]):
             aligned=self.aligned,
             probability=self.augment,
             crop=self.crop,
+            broad=self.broad,
             train=self.train,
         )
 
@@ -156,6 +159,7 @@ class ProtocolData(L.LightningDataModule):
             seed=config.seed,
             train=training,
             crop=config.crop,
+            broad=config.augmentation == "broad",
             open=opener(config),
         )
         sampler = EpochSampler(len(dataset), seed=config.seed, shuffle=training, rank=rank, world=world)

@@ -20,7 +20,7 @@ from cmfl_export.errors import CmflError
 from cmfl_export.files import write_whole
 from protocols import Sample, balance, describe_missing, missing_files, read_protocol
 
-from .callbacks import BEST, CONFIG, LAST, RunFiles
+from .callbacks import BEST, CONFIG, LAST, AverageWeights, RunFiles
 from .config import Precision, TrainConfig, make_config
 from .dataset import ProtocolData
 from .module import CmflModule
@@ -117,7 +117,8 @@ def train(
     if config.balance:
         train_samples = balance(train_samples, config.seed)
     L.seed_everything(config.seed, workers=True, verbose=False)
-    run_files = RunFiles(out, config, len(train_samples))
+    average = AverageWeights(decay=config.average) if config.average else None
+    run_files = RunFiles(out, config, len(train_samples), average)
     trainer = make_trainer(config, out, run_files, sys.stderr.isatty() if progress is None else progress)
     checkpoint = prepare_folder(config, out, resume) if trainer.is_global_zero else resume_point(out, resume)
     module = CmflModule(config)
@@ -216,6 +217,8 @@ def make_trainer(config: TrainConfig, out: Path, run_files: RunFiles, progress: 
         callbacks.append(
             EarlyStopping(config.monitor, patience=config.early_stop, check_on_train_epoch_end=True)
         )
+    if run_files.average:
+        callbacks.append(run_files.average)
     callbacks.append(run_files)  # last: its checkpoint holds the others' state
     return L.Trainer(
         accelerator=accelerator,

@@ -52,26 +52,39 @@ class LogSpectrum(nn.Module):
     `forward`: float [B, 3, H, W] in [0, 1] -> float32 of the same shape in [-1, 1], zero frequency in the
     centre. Always float32, whatever the autocast and the TF32 settings: small bins lie 1e-6 below the zero
     bin. A channel without a spectrum (constant, single pixel, ...) gives zeros.
+
+    The image is real, so a frequency and its opposite have the same magnitude: the columns of the frequencies
+    0 to N/2 are computed, the others are mirrored from them.
     """
 
     def __init__(self, size: int = 224) -> None:
         super().__init__()
         self.size = size
+        # The columns that have an opposite; 0 and, with an even N, N/2 have none.
+        self.mirrored = slice(1, (size + 1) // 2)
         # Rows are output frequencies, already in shifted order: fftshift costs nothing.
         frequency = np.fft.fftshift(np.arange(size))
-        angle = 2.0 * math.pi * (np.outer(frequency, np.arange(size)) % size) / size
-        self.register_buffer("cos", torch.tensor(np.cos(angle), dtype=torch.float32), persistent=False)
-        self.register_buffer("sin", torch.tensor(np.sin(angle), dtype=torch.float32), persistent=False)
+        self._register_waves("rows", frequency)
+        self._register_waves("columns", np.arange(size // 2 + 1))
         response = np.abs(1.0 - EMPHASIS * np.exp(-2j * math.pi * frequency / size))
         self.register_buffer(
             "gain", torch.tensor(1.0 / response[:, None], dtype=torch.float32), persistent=False
         )
-        zero_bin = torch.zeros(size, size)
-        zero_bin[size // 2, size // 2] = size * size
+        zero_bin = torch.zeros(size, size // 2 + 1)
+        zero_bin[size // 2, 0] = size * size
         self.register_buffer("zero_bin", zero_bin, persistent=False)
 
-    cos: Tensor
-    sin: Tensor
+    def _register_waves(self, name: str, frequencies: np.ndarray) -> None:
+        """Cosine and sine of each frequency, one a row, at each of the places."""
+        angle = 2.0 * math.pi * (np.outer(frequencies, np.arange(self.size)) % self.size) / self.size
+        for function in (np.cos, np.sin):
+            wave = torch.tensor(function(angle), dtype=torch.float32)
+            self.register_buffer(f"{function.__name__}_{name}", wave, persistent=False)
+
+    cos_rows: Tensor
+    sin_rows: Tensor
+    cos_columns: Tensor
+    sin_columns: Tensor
     gain: Tensor
     zero_bin: Tensor
 
@@ -82,6 +95,7 @@ class LogSpectrum(nn.Module):
             return self._scale(self._log_magnitude(image.float()))
 
     def _log_magnitude(self, x: Tensor) -> Tensor:
+        """[B, 3, N, N] -> [B, 3, N, N/2 + 1], the columns of the frequencies 0 to N/2."""
         # The mean goes out first and back into the zero bin: otherwise its rounding, 1e-7 of the largest
         # bin, would be spread over the small ones.
         mean = x.mean(dim=(-2, -1), keepdim=True)
@@ -90,34 +104,51 @@ class LogSpectrum(nn.Module):
         # them out before the products, and its known response is divided out of the magnitude after them.
         x = x - EMPHASIS * torch.roll(x, 1, dims=-2)
         # F = (C - iS) x (C - iS)^T, real and imaginary part.
-        xc = x @ self.cos.T
-        xs = x @ self.sin.T
-        real = self.cos @ xc - self.sin @ xs
-        imaginary = self.sin @ xc + self.cos @ xs
+        xc = x @ self.cos_columns.T
+        xs = x @ self.sin_columns.T
+        real = self.cos_rows @ xc - self.sin_rows @ xs
+        imaginary = self.sin_rows @ xc + self.cos_rows @ xs
         magnitude = torch.sqrt(real * real + imaginary * imaginary) * self.gain + mean.abs() * self.zero_bin
         return torch.log(magnitude + OFFSET)
 
     def _scale(self, log_magnitude: Tensor) -> Tensor:
-        values = log_magnitude.flatten(start_dim=-2)
-        low = _quantile(values, LOW)[..., None]
-        high = _quantile(values, HIGH)[..., None]
+        # Every value of a mirrored column stands twice in the whole.
+        pairs = log_magnitude[..., self.mirrored].flatten(start_dim=-2)
+        own = (log_magnitude[..., :1], log_magnitude[..., self.mirrored.stop :])
+        singles = torch.cat(own, dim=-1).flatten(start_dim=-2)
+        low = _quantile(pairs, singles, LOW)[..., None]
+        high = _quantile(pairs, singles, HIGH)[..., None]
         span = high - low
         present = span >= FLAT
         scaled = 2.0 * ((log_magnitude - low) / torch.where(present, span, torch.ones_like(span)) - 0.5)
-        return torch.where(present, scaled.clamp(-1.0, 1.0), torch.zeros_like(scaled))
+        # The choice comes last: a concatenation at the end would keep OpenVINO from 8-bit kernels behind it.
+        whole = self._whole(scaled.clamp(-1.0, 1.0))
+        return torch.where(present, whole, torch.zeros_like(whole))
+
+    def _whole(self, half: Tensor) -> Tensor:
+        """[B, 3, N, N/2 + 1] -> [B, 3, N, N] in shifted order: column -v is column v, rows mirrored."""
+        stop = self.mirrored.stop
+        # With an even N the row -N/2, the first, is its own mirror; the column -N/2 stands on the left alone.
+        opposite = half[..., self.mirrored].flip(-1)
+        first = 1 - self.size % 2
+        opposite = torch.cat([opposite[..., :first, :], opposite[..., first:, :].flip(-2)], dim=-2)
+        return torch.cat([half[..., stop:], opposite, half[..., :stop]], dim=-1)
 
 
-def _quantile(values: Tensor, q: float) -> Tensor:
-    """Exact quantile with linear interpolation, as numpy.percentile: [..., N] -> [..., 1].
+def _quantile(pairs: Tensor, singles: Tensor, q: float) -> Tensor:
+    """Exact quantile with linear interpolation, as numpy.percentile: [..., P], [..., S] -> [..., 1].
 
-    Through `topk`, which has a kernel everywhere; the side with the fewer values is sorted.
+    Of the 2 P + S values in which each of `pairs` stands twice. Through `topk`, which has a kernel
+    everywhere; the side with the fewer values is sorted.
     """
-    n = values.shape[-1]
+    n = 2 * pairs.shape[-1] + singles.shape[-1]
     largest = q > 0.5
     position = (1.0 - q if largest else q) * (n - 1)
     below = math.floor(position)
     weight = position - below
-    ordered = torch.topk(values, below + 2, dim=-1, largest=largest).values
+    count = below + 2
+    outer = torch.topk(pairs, (count + 1) // 2, dim=-1, largest=largest).values
+    ordered = torch.topk(torch.cat([outer, outer, singles], dim=-1), count, dim=-1, largest=largest).values
     return ordered[..., below : below + 1] * (1.0 - weight) + ordered[..., below + 1 : below + 2] * weight
 
 

@@ -15,9 +15,14 @@ from models_zoo.names import split_variant
 from .. import providers, zoo
 from ..card import ModelCard
 from ..errors import CmflError
-from ..runtime import read_card
+from ..runtime import choose_provider, read_card
 
-BACKENDS = {"cpu": "ONNX Runtime", "openvino": "OpenVINO", "cuda": "CUDA", "tensorrt": "TensorRT"}
+BACKENDS = {
+    "onnxruntime": "ONNX Runtime",
+    "openvino": "OpenVINO",
+    "cuda": "CUDA",
+    "tensorrt": "TensorRT",
+}
 ON_GPU = ("cuda", "tensorrt")
 FOLDER, START_UP = "folder", "start-up"
 # Inductor compiles for minutes for each batch size, so one has to do: that of the end-to-end pipeline.
@@ -86,13 +91,12 @@ def choose_backends(wanted: Sequence[str] | None) -> list[str]:
         CmflError: a backend that is wanted is unknown or does not load.
     """
     if wanted is None:
-        return [name for name in ("cpu", "cuda") if providers.trouble(name) is None]
+        openvino = ["openvino"] if providers.has_openvino() else []
+        return ["onnxruntime", *openvino, *(["cuda"] if providers.trouble("cuda") is None else [])]
     for name in wanted:
-        if name not in providers.ORT_NAMES:
-            raise CmflError(f"unknown provider {name!r}; choose of: {', '.join(providers.ORT_NAMES)}")
-        trouble = providers.trouble(name)
-        if trouble is not None:
-            raise CmflError(f"{name} does not load: {trouble.cause}; to fix it: {trouble.remedy}")
+        if name not in BACKENDS:
+            raise CmflError(f"unknown backend {name!r}; choose of: {', '.join(BACKENDS)}")
+        choose_provider(name)
     return list(wanted)
 
 
@@ -157,7 +161,7 @@ def of_machine(backends: Sequence[str], devices: Sequence[str]) -> list[Contende
     ways: list[tuple[str, str]] = []
     if find_spec("onnx") is not None:
         precisions = {
-            "cpu": ("fp32", "int8"),
+            "onnxruntime": ("fp32", "int8"),
             "openvino": ("fp32", "bf16", "int8"),
             "cuda": ("fp32", "fp16"),
         }

@@ -21,7 +21,7 @@ class Products:
     """Times `size` x `size` matrix products.
 
     Args:
-        means: "numpy", "torch cpu", "torch cuda", or a backend: "cpu", "cuda" or "openvino".
+        means: "numpy", "torch cpu", "torch cuda", or a backend: "onnxruntime", "cuda" or "openvino".
         precision: fp32, bf16, fp16 or int8, as far as the means has it.
         size: 2048 is past the point where CPUs gain from more, 4096 where GPUs do.
         threads: on the CPU; None takes all cores.
@@ -128,5 +128,5 @@ def _graph(means: str, precision: str, size: int, chained: int, threads: int) ->
             settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": hint}
             compiled = openvino.Core().compile_model(path, "CPU", settings)
             return lambda: compiled(feed)
-        session = create_session(path, means, threads, optimise=True)
+        session = create_session(path, "cpu" if means == "onnxruntime" else means, threads, optimise=True)
     return lambda: session.run(None, feed)

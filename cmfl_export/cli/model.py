@@ -9,6 +9,7 @@ import typer
 
 from ..errors import CmflError
 from .options import (
+    DATA_ROOT,
     BatchSize,
     FaceScale,
     Inputs,
@@ -37,9 +38,25 @@ def export(
     threshold: Annotated[float, typer.Option(help="P(real) from which an image is called real.")] = 0.5,
     data: Annotated[str, typer.Option(help="The card's words on the training data.")] = "",
     licence: Annotated[str, typer.Option(help="The card's words on the terms of use.")] = "not stated",
+    precision: Annotated[
+        str, typer.Option(help="fp32, fp16 or int8; the latter two also of an exported fp32 .onnx.")
+    ] = "fp32",
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="For fp16 and int8: a folder of images, or with --data-root a protocol."),
+    ] = None,
+    data_root: Annotated[Path | None, DATA_ROOT] = None,
+    max_flips: Annotated[
+        float, typer.Option(help="Refuse fp16 or int8 when more decisions than this differ, in %.")
+    ] = 1.0,
+    max_d_eer_change: Annotated[
+        float, typer.Option(help="Refuse fp16 or int8 when D-EER differs by more than this, in points.")
+    ] = 0.3,
 ) -> None:
     """Export weights to one ONNX file, checked against PyTorch before it appears."""
     from ..export import export as run
+    from ..export import summary
+    from ..precision import Limits
 
     card = run(
         weights,
@@ -50,11 +67,13 @@ def export(
         threshold=threshold,
         data=data,
         licence=licence,
+        precision=precision,
+        calibration=calibration,
+        data_root=data_root,
+        limits=Limits(max_flips / 100, max_d_eer_change / 100),
     )
-    typer.echo(
-        f"{out}: {card.architecture} {card.spectra}, outputs {', '.join(card.outputs)}; "
-        f"max |Δp| {card.parity['max_abs_p']:.1e} against PyTorch on {card.parity['images']}"
-    )
+    for line in summary(card, out):
+        typer.echo(line)
 
 
 def predict(

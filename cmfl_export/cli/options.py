@@ -9,7 +9,11 @@ import typer
 
 Threads = Annotated[int | None, typer.Option(help="CPU threads of one run; all cores by default.")]
 Provider = Annotated[
-    str, typer.Option(help="auto, cpu, cuda or tensorrt. auto takes the best that really loads.")
+    str,
+    typer.Option(
+        help="auto, cpu, onnxruntime, openvino, cuda or tensorrt. auto takes the best that really loads, cpu "
+        "the faster of onnxruntime and openvino."
+    ),
 ]
 Spectra = Annotated[
     str | None, typer.Option(help="For an official one_stream checkpoint: rgb or fft. Its file does not say.")

@@ -45,6 +45,9 @@ def train(
     augment: Annotated[
         float | None, typer.Option(help="Probability of blur, and of JPEG; 0 is none.")
     ] = None,
+    augmentation: Annotated[
+        str | None, typer.Option(help="paper, or broad: also colour, resizing and noise, as likely.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option()] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a batch and device.")] = None,
     accumulate: Annotated[int | None, typer.Option(help="Batches an optimizer step.")] = None,
@@ -60,6 +63,9 @@ def train(
     workers: Annotated[int | None, typer.Option(help="Loader processes a device.")] = None,
     early_stop: Annotated[
         int | None, typer.Option(help="Epochs without a better dev figure; 0 is never.")
+    ] = None,
+    average: Annotated[
+        float | None, typer.Option(help="Decay of a running average of the weights, as 0.995; 0 is off.")
     ] = None,
     save_every: Annotated[int | None, typer.Option(help="Keep the weights of every N-th epoch.")] = None,
     skip_missing: Annotated[
@@ -86,6 +92,7 @@ def train(
         "min_face": min_face,
         "face_scale": face_scale,
         "augment": augment,
+        "augmentation": augmentation,
         "epochs": epochs,
         "batch_size": batch_size,
         "accumulate": accumulate,
@@ -100,6 +107,7 @@ def train(
         "nodes": nodes,
         "workers": workers,
         "early_stop": early_stop,
+        "average": average,
         "save_every": save_every,
     }
     with _needs("train", "training"):

@@ -55,8 +55,8 @@ def swapped_embeddings(model: ModelProto) -> None:
 
 def shift_order_statistics(model: ModelProto, places: int) -> None:
     sorted_values = {node.output[0] for node in model.graph.node if node.op_type == "TopK"}
-    slices = [node for node in model.graph.node if node.input and node.input[0] in sorted_values]
-    assert [node.op_type for node in slices] == ["Slice"] * 4
+    slices = [node for node in model.graph.node if node.op_type == "Slice" and node.input[0] in sorted_values]
+    assert len(slices) == 4
     for name in {name for node in slices for name in node.input[1:3]}:
         change(model, name, lambda index: index - places)
 
@@ -72,9 +72,8 @@ def no_percentiles(model: ModelProto) -> None:
 
 
 def no_fftshift(model: ModelProto) -> None:
-    for name in ("net.spectrum.cos", "net.spectrum.sin", "net.spectrum.gain"):
-        change(model, name, lambda matrix: np.fft.ifftshift(matrix, axes=0))
-    change(model, "net.spectrum.zero_bin", np.fft.ifftshift)
+    for name in ("cos_rows", "sin_rows", "gain", "zero_bin"):
+        change(model, f"net.spectrum.{name}", lambda matrix: np.fft.ifftshift(matrix, axes=0))
 
 
 def no_mean_in_the_zero_bin(model: ModelProto) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,7 +11,16 @@ from scipy.ndimage import gaussian_filter
 
 from cmfl_export.images import fit
 from tests.conftest import picture
-from training.augment import JPEG_QUALITIES, augment, blur, degrade, jpeg, random_resized_crop
+from training.augment import (
+    JPEG_QUALITIES,
+    augment,
+    blur,
+    degrade,
+    jpeg,
+    noise,
+    random_resized_crop,
+    resize,
+)
 
 IMAGE = Image.fromarray(picture(0))
 
@@ -134,7 +145,7 @@ def test_size_comes_before_blur_and_jpeg(
 ) -> None:
     """METHOD: shorter side to 256, then the crop; for aligned images there is nothing but the 224 x 224."""
     seen: list[tuple[int, int]] = []
-    monkeypatch.setattr("training.augment.degrade", lambda image, *_: seen.append(image.size) or image)
+    monkeypatch.setattr("training.augment.degrade", lambda image, *_, **__: seen.append(image.size) or image)
     image = Image.fromarray(picture(1)).resize(size)
     for train in (True, False):
         assert augment(image, rng(0), aligned=False, probability=0.5, train=train).shape == (224, 224, 3)
@@ -146,3 +157,43 @@ def test_augmented_dev_without_degradation_is_the_decoded_image() -> None:
     image = Image.fromarray(picture(2, 300)).resize((300, 420))
     found = augment(image, rng(0), aligned=False, probability=0.0, train=False)
     np.testing.assert_array_equal(found, np.asarray(fit(image, aligned=False)))
+
+
+def counting(name: str, function: Callable[..., Image.Image], seen: list[str]) -> Callable[..., Image.Image]:
+    def counted(*args: object) -> Image.Image:
+        seen.append(name)
+        return function(*args)
+
+    return counted
+
+
+def test_broad_degradation_reaches_colour_resolution_and_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    for name, function in (("resize", resize), ("noise", noise), ("blur", blur), ("jpeg", jpeg)):
+        monkeypatch.setattr(f"training.augment.{name}", counting(name, function, seen))
+    small = IMAGE.resize((32, 32))
+    for seed in range(200):
+        degrade(small, rng(seed), 0.5, broad=True)
+    assert all(70 <= seen.count(name) <= 130 for name in ("resize", "noise", "blur", "jpeg"))
+    seen.clear()
+    for seed in range(50):
+        degrade(small, rng(seed), 1.0)
+    assert set(seen) == {"blur", "jpeg"}
+    saturations = [
+        np.ptp(np.asarray(degrade(IMAGE, rng(seed), 1.0, broad=True), float), axis=2).mean()
+        for seed in range(30)
+    ]
+    whole = np.ptp(np.asarray(IMAGE, float), axis=2).mean()
+    assert min(saturations) < 0.3 * whole
+    assert max(saturations) > whole
+
+
+def test_resizing_and_noise_do_what_they_say() -> None:
+    detail = np.asarray(IMAGE, float).std()
+    reduced = np.asarray(resize(IMAGE, 0.1, Image.Resampling.BILINEAR))
+    assert reduced.shape == (224, 224, 3)
+    assert reduced.astype(float).std() < detail
+    grey = Image.new("RGB", (224, 224), (128, 128, 128))
+    values = np.asarray(noise(grey, rng(0), 4.0), float)
+    assert values.std() == pytest.approx(4.0, rel=0.05)
+    assert abs(values.mean() - 128) < 0.1

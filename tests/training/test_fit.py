@@ -43,8 +43,17 @@ def rows_of(run: Path) -> list[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def config(tiny_data: tuple[Path, Path]) -> TrainConfig:
-    """Everything that has a state: a schedule, accumulation, early stopping, augmentation."""
-    return tiny_config(tiny_data, schedule="one_cycle", accumulate=2, clip=5.0, early_stop=3, save_every=2)
+    """Everything that has a state: schedule, accumulation, early stopping, augmentation, average weights."""
+    return tiny_config(
+        tiny_data,
+        schedule="one_cycle",
+        accumulate=2,
+        clip=5.0,
+        early_stop=3,
+        save_every=2,
+        average=0.5,
+        augmentation="broad",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +76,21 @@ def test_run_folder(finished: Path, config: TrainConfig) -> None:
     weights = load_weights(finished)
     assert weights.metrics["dev_loss"] == float(best["dev_loss"])
     assert TrainConfig(**weights.config) == config
+
+
+def test_the_average_of_the_weights_is_what_dev_saw_and_what_is_kept(finished: Path) -> None:
+    last = torch.load(finished / "last.ckpt", weights_only=True)
+    # Lightning's names: `state_dict` is the average, `current_model_state` what the optimizer moves.
+    average, current = (last[key]["net.head_joint.weight"] for key in ("state_dict", "current_model_state"))
+    assert not torch.equal(average, current)
+    kept = load_weights(finished / "epoch_002.safetensors").net.head_joint.weight
+    best = load_weights(finished).net.head_joint.weight
+    rows = rows_of(finished)
+    if min(rows, key=lambda row: float(row["dev_loss"])) is rows[-1]:
+        assert torch.equal(best, average)
+    else:
+        assert not torch.equal(best, average)
+    assert not torch.equal(kept, current)
 
 
 def test_last_checkpoint_holds_nothing_but_data(finished: Path) -> None:

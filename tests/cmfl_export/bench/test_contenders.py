@@ -61,7 +61,7 @@ class TestModels:
 
     def test_each_model_on_each_backend(self, variants: list[Path]) -> None:
         models = contenders.find_models([str(path) for path in variants])
-        found = contenders.of_models(models, ["cpu", "cuda"], [1, 8])
+        found = contenders.of_models(models, ["onnxruntime", "cuda"], [1, 8])
         assert names(found) == ["ONNX Runtime fp32", "CUDA fp32", "ONNX Runtime int8", "CUDA int8"]
         assert found[0].measures == ("batch 1", "batch 8", "folder", "start-up")
         assert found[1].options == {"model": str(variants[1]), "provider": "cuda"}
@@ -69,20 +69,25 @@ class TestModels:
 
 
 class TestBackends:
-    def test_those_that_load(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.fixture
+    def all_load(self, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         monkeypatch.setattr(providers, "trouble", lambda _name: None)
-        assert contenders.choose_backends(None) == ["cpu", "cuda"]
+        monkeypatch.setattr(providers, "has_openvino", lambda: True)
+        return monkeypatch
+
+    def test_those_that_load(self, all_load: pytest.MonkeyPatch) -> None:
+        assert contenders.choose_backends(None) == ["onnxruntime", "openvino", "cuda"]
         assert contenders.choose_backends(["tensorrt"]) == ["tensorrt"]
 
-    def test_one_that_is_asked_for_and_does_not_load(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        trouble = providers.Trouble("no library", "install it")
-        monkeypatch.setattr(providers, "trouble", lambda name: None if name == "cpu" else trouble)
-        assert contenders.choose_backends(None) == ["cpu"]
+    def test_one_that_is_asked_for_and_does_not_load(self, all_load: pytest.MonkeyPatch) -> None:
+        all_load.setattr(providers, "trouble", lambda _name: providers.Trouble("no library", "install it"))
+        all_load.setattr(providers, "has_openvino", lambda: False)
+        assert contenders.choose_backends(None) == ["onnxruntime"]
         with pytest.raises(CmflError, match="cuda does not load: no library; to fix it: install it"):
-            contenders.choose_backends(["cpu", "cuda"])
+            contenders.choose_backends(["onnxruntime", "cuda"])
 
     def test_one_that_is_unknown(self) -> None:
-        with pytest.raises(CmflError, match="unknown provider 'npu'"):
+        with pytest.raises(CmflError, match="unknown backend 'npu'; choose of: onnxruntime, openvino, cuda"):
             contenders.choose_backends(["npu"])
 
 
@@ -117,22 +122,25 @@ class TestPyTorch:
 
     def test_left_out_where_it_is_not_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(contenders, "find_spec", lambda name: None if name == "torch" else object())
-        assert contenders.torch_devices(["cpu"]) == []
+        assert contenders.torch_devices(["onnxruntime"]) == []
 
     def test_beside_the_backends(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-        assert contenders.torch_devices(["cpu"]) == ["cpu"]
-        assert contenders.torch_devices(["cpu", "cuda"]) == ["cpu", "cuda"]
+        assert contenders.torch_devices(["onnxruntime"]) == ["cpu"]
+        assert contenders.torch_devices(["onnxruntime", "cuda"]) == ["cpu", "cuda"]
         assert contenders.torch_devices(["cuda"]) == ["cuda"]
 
 
 class TestMachine:
     def test_every_means_that_a_contender_computes_with(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(fit, "cpu_has_bf16", lambda: True)
-        found = contenders.of_machine(["cpu", "cuda"], ["cpu"])
+        found = contenders.of_machine(["onnxruntime", "openvino", "cuda"], ["cpu"])
         assert [(c.options["means"], c.precision) for c in found] == [
-            ("cpu", "fp32"),
-            ("cpu", "int8"),
+            ("onnxruntime", "fp32"),
+            ("onnxruntime", "int8"),
+            ("openvino", "fp32"),
+            ("openvino", "bf16"),
+            ("openvino", "int8"),
             ("cuda", "fp32"),
             ("cuda", "fp16"),
             ("torch cpu", "fp32"),
@@ -142,5 +150,5 @@ class TestMachine:
 
     def test_numpy_where_there_is_nothing_else(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(contenders, "find_spec", lambda _name: None)
-        (only,) = contenders.of_machine(["cpu"], [])
+        (only,) = contenders.of_machine(["onnxruntime"], [])
         assert only.options["means"] == "numpy"

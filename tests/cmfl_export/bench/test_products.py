@@ -26,7 +26,13 @@ def test_the_graph_multiplies(precision: str, tolerance: float) -> None:
 
 @pytest.mark.parametrize(
     ("means", "precision"),
-    [("numpy", "fp32"), ("cpu", "fp32"), ("cpu", "int8"), ("torch cpu", "fp32"), ("torch cpu", "bf16")],
+    [
+        ("numpy", "fp32"),
+        ("onnxruntime", "fp32"),
+        ("onnxruntime", "int8"),
+        ("torch cpu", "fp32"),
+        ("torch cpu", "bf16"),
+    ],
 )
 def test_every_means_runs_and_says_how_much_it_was(means: str, precision: str) -> None:
     engine = Products(means, precision, 32, 1, [], 0)

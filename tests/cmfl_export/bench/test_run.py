@@ -35,7 +35,7 @@ class TestRun:
             seconds=0.02,
             rounds=2,
             threads=1,
-            providers=["cpu"],
+            providers=["onnxruntime"],
             peers=False,
         )
         assert report.ok
@@ -58,7 +58,7 @@ class TestRun:
 
     def test_a_backend_that_breaks_is_a_line(self, slow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(contenders, "_CPU_SIZE", 64)
-        monkeypatch.setattr(contenders, "choose_backends", lambda _wanted: ["cpu", "tensorrt"])
+        monkeypatch.setattr(contenders, "choose_backends", lambda _wanted: ["onnxruntime", "tensorrt"])
         report = run.bench([str(slow)], batch_sizes=[1], seconds=0.01, rounds=1, peers=False, compared=4)
         sound, broken = report.results
         assert sound.rate("folder")
@@ -87,7 +87,7 @@ class TestRefusals:
             ({"threads": 0}, "threads must be at least 1"),
             ({"compared": 0}, "the number of compared images must be at least 1"),
             ({"picture": Path("bench.txt")}, "must be one of .png, .svg, .pdf"),
-            ({"providers": ["npu"]}, "unknown provider 'npu'"),
+            ({"providers": ["npu"]}, "unknown backend 'npu'"),
             ({"models": ["absent.onnx"]}, "absent.onnx: no such model file"),
         ],
         ids=lambda value: str(value) if isinstance(value, dict) else "",
@@ -110,7 +110,17 @@ class TestRefusals:
 
 class TestCommand:
     def test_a_table(self, tiny: Path, faces: Path, tmp_path: Path) -> None:
-        options = ("--seconds", "0.01", "--rounds", "1", "--batch-sizes", "1", "--no-peers")
+        options = (
+            "--seconds",
+            "0.01",
+            "--rounds",
+            "1",
+            "--batch-sizes",
+            "1",
+            "--no-peers",
+            "--providers",
+            "onnxruntime",
+        )
         result = cmfl("bench", tiny, "--images", faces, *options, "-o", tmp_path / "b.json")
         assert result.returncode == 0
         assert "| ONNX Runtime fp32 |" in result.stdout

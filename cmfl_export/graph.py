@@ -1,0 +1,87 @@
+"""Reading and rewriting an exported graph: what `int8` and `fp16` have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto
+
+TRUNK_OPERATORS = ("Conv", "BatchNormalization", "Relu", "MaxPool", "AveragePool", "Concat")
+
+
+class Graph:
+    """The nodes of a model in order, with look-ups; `arrays` are its initializers by name.
+
+    `nodes` is a list to be changed at will; `model` gives it back as a model.
+    """
+
+    def __init__(self, model: ModelProto) -> None:
+        from onnx import numpy_helper
+
+        self._model = model
+        self.nodes: list[NodeProto] = list(model.graph.node)
+        self.arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+
+    @property
+    def producers(self) -> dict[str, NodeProto]:
+        """The node that makes each tensor."""
+        return {output: node for node in self.nodes for output in node.output}
+
+    def users(self, tensor: str) -> list[NodeProto]:
+        return [node for node in self.nodes if tensor in node.input]
+
+    def convolution_before(self, tensor: str) -> NodeProto:
+        """The convolution that a tensor comes from, through ReLU and pooling."""
+        producers = self.producers
+        while producers[tensor].op_type != "Conv":
+            tensor = producers[tensor].input[0]
+        return producers[tensor]
+
+    def trunk(self) -> list[NodeProto]:
+        """The nodes of the convolutional trunks, in order: from their first convolution to their last map."""
+        made: set[str] = set()
+        nodes = []
+        for node in self.nodes:
+            inside = node.op_type in TRUNK_OPERATORS and node.input[0] in made
+            if node.op_type == "Conv" or inside:
+                nodes.append(node)
+                made.update(node.output)
+        return nodes
+
+    def model(self) -> ModelProto:
+        """The model with these nodes, and of the arrays those that they use."""
+        from onnx import ModelProto, numpy_helper
+
+        model = ModelProto()
+        model.CopyFrom(self._model)
+        used = {name for node in self.nodes for name in node.input}
+        del model.graph.node[:]
+        model.graph.node.extend(self.nodes)
+        del model.graph.initializer[:]
+        model.graph.initializer.extend(
+            numpy_helper.from_array(array, name) for name, array in self.arrays.items() if name in used
+        )
+        # The types of inner tensors may have changed; every runtime infers them again.
+        del model.graph.value_info[:]
+        return model
+
+
+def attribute(node: NodeProto, name: str, default: Any) -> Any:
+    from onnx import helper
+
+    return next((helper.get_attribute_value(a) for a in node.attribute if a.name == name), default)
+
+
+def normalisations(graph: Graph, nodes: Iterable[NodeProto]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Each batch normalisation as y = scale x + offset, [C] each, by the name of its output."""
+    found = {}
+    for node in nodes:
+        if node.op_type == "BatchNormalization":
+            weight, bias, mean, variance = (graph.arrays[name].astype(np.float64) for name in node.input[1:5])
+            scale = weight / np.sqrt(variance + attribute(node, "epsilon", 1e-5))
+            found[node.output[0]] = (scale, bias - mean * scale)
+    return found

@@ -1,0 +1,176 @@
+"""Variants of an exported model in less precision, let through only when they decide like the original."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import calibration_images, providers
+from .calibration_images import CalibrationImages, Images
+from .card import ModelCard
+from .errors import CmflError, need
+from .files import whole_file, writing
+from .metrics import d_eer
+from .runtime import Session
+
+PRECISIONS = ("fp32", "fp16", "int8")
+BATCH = 8
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How far a variant may be from the original: shares of the held-out images, and of D-EER."""
+
+    flips: float = 0.01
+    d_eer: float = 0.003
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """A variant against the float32 model on the held-out images, on one runtime."""
+
+    provider: str
+    images: int
+    max_abs_p: float  # over all heads
+    mean_abs_p: float
+    flips: int  # decisions of the joint head that differ
+    d_eer_change: float | None  # of the joint head; None where the classes are not known
+
+    def within(self, limits: Limits) -> bool:
+        change = abs(self.d_eer_change or 0.0)
+        # Written so that a NaN fails.
+        return self.max_abs_p <= 1 and self.flips <= limits.flips * self.images and change <= limits.d_eer
+
+    def line(self) -> str:
+        change = (
+            "unknown (no classes)" if self.d_eer_change is None else f"{100 * self.d_eer_change:+.2f} points"
+        )
+        return (
+            f"on {self.provider}: max |Δp| {self.max_abs_p:.1e}, mean {self.mean_abs_p:.1e}, {self.flips} of "
+            f"{self.images} decisions differ, D-EER {change}"
+        )
+
+
+def reduce(
+    model: str | Path,
+    out: Path,
+    precision: str,
+    calibration: Path | None,
+    data_root: Path | None = None,
+    *,
+    limits: Limits | None = None,
+) -> ModelCard:
+    """Writes a variant of an exported float32 model; it appears whole and judged, or not at all.
+
+    Args:
+        model: the exported file.
+        out: the file to write.
+        precision: `int8` or `fp16`, see `int8.quantise` and `fp16.halve`.
+        calibration, data_root: the images, see `calibration_images.read`; fp16 needs them only to be judged.
+        limits: what the variant is held to, on every CPU runtime that is installed.
+
+    Returns:
+        The card in the file, with the figures under `parity["reduced"]`.
+
+    Raises:
+        CmflError: not a float32 model, unusable images, or a variant that is outside the limits.
+    """
+    if precision not in PRECISIONS[1:]:
+        raise CmflError(f"unknown precision {precision!r}; there are: {', '.join(PRECISIONS)}")
+    if calibration is None:
+        raise CmflError(f"--precision {precision} needs --calibration: a folder of images, or a protocol")
+    try:
+        import onnx
+    except ImportError as error:
+        raise need("evaluate", f"writing ONNX files ({error.name})") from error
+    original = Session.open(model, "onnxruntime")
+    if original.card.precision != "fp32":
+        raise CmflError(
+            f"{original.path} is {original.card.precision}; reduce the fp32 model that it came from"
+        )
+    images = calibration_images.read(calibration, data_root, aligned=original.card.aligned)
+    reduced = _reduced(onnx.load(original.path), precision, images.calibration)
+    card = replace(original.card, precision=precision)
+    with writing(out), whole_file(out) as part:
+        _write(reduced, card, part)
+        agreements = judge(original, part, images.held_out)
+        card = replace(card, parity=original.card.parity | {"reduced": _figures(agreements, images)})
+        limits = limits or Limits()
+        broken = [agreement for agreement in agreements if not agreement.within(limits)]
+        if broken:
+            raise CmflError(
+                f"the {precision} model is too far from float32, nothing was written: {broken[0].line()} "
+                f"(limits: {100 * limits.flips:g} % of the decisions, {100 * limits.d_eer:g} points; "
+                "--max-flips and --max-d-eer-change set them)"
+            )
+        _write(reduced, card, part)
+    return card
+
+
+def judge(original: Session, variant: Path, images: Images) -> list[Agreement]:
+    """The variant on each CPU runtime that is installed, against the original."""
+    expected = _scores(original, images.pixels)
+    agreements = []
+    for provider in ("onnxruntime", *(["openvino"] if providers.has_openvino() else [])):
+        session = Session.open(variant, provider)
+        got = _scores(session, images.pixels)
+        differences = np.abs(np.stack([got[name] - expected[name] for name in got]))
+        decisions = [_decisions(original.card, scores["p_real"]) for scores in (got, expected)]
+        change = None
+        if images.is_real is not None:
+            rates = [d_eer(scores["p_real"], images.is_real).rate for scores in (got, expected)]
+            change = rates[0] - rates[1]
+        agreements.append(
+            Agreement(
+                session.provider,
+                len(images.pixels),
+                float(differences.max()),
+                float(differences.mean()),
+                int((decisions[0] != decisions[1]).sum()),
+                change,
+            )
+        )
+    return agreements
+
+
+def _reduced(model: Any, precision: str, images: Images) -> Any:
+    if precision == "fp16":
+        from .fp16 import halve
+
+        return halve(model)
+    from .int8 import quantise
+
+    return quantise(model, _batches(images.pixels))
+
+
+def _write(model: Any, card: ModelCard, path: Path) -> None:
+    from .export import write_model
+
+    write_model(model, card, path)
+
+
+def _figures(agreements: list[Agreement], images: CalibrationImages) -> dict[str, Any]:
+    return {
+        "source": images.source,
+        "calibration_images": len(images.calibration.pixels),
+        "runtimes": [asdict(agreement) for agreement in agreements],
+    }
+
+
+def _scores(session: Session, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
+    parts = [session.run(batch, session.score_outputs) for batch in _batches(pixels)]
+    return {name: np.concatenate([part[name] for part in parts]).astype(np.float64) for name in parts[0]}
+
+
+def _decisions(card: ModelCard, p_real: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return np.array([card.calibrated(float(p)) >= card.threshold for p in p_real])
+
+
+def _batches(pixels: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+    for start in range(0, len(pixels), BATCH):
+        yield pixels[start : start + BATCH]

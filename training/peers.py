@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
+from torchvision.models import densenet161
 
 from cmfl_export.bench.contenders import FOLDER
 from cmfl_export.bench.exported import batch_of
@@ -18,7 +19,7 @@ from cmfl_export.bench.worker import Unit
 from cmfl_export.images import fit
 
 from .config import Architecture, Spectra
-from .model import CmflNet
+from .model import TRUNK_CHILDREN, CmflNet
 from .spectrum import reference_spectrum
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -76,7 +77,7 @@ class Eager:
 
 class ReferenceLoop:
     """The way of the official test script: one image at a time is decoded with Pillow, its spectrum computed
-    with NumPy in float64, and both trunks run in eager PyTorch. The weights are random.
+    with NumPy in float64, and both trunks run in eager PyTorch, as torchvision has them. Random weights.
 
     Args:
         as for `Eager`.
@@ -96,7 +97,10 @@ class ReferenceLoop:
         self._aligned = aligned
         self._turn = cycle(images)
         self._device = device
-        self._net = CmflNet(architecture, spectra).eval().to(device)
+        net = CmflNet(architecture, spectra)
+        for name in [name for name, _ in net.named_children() if name.startswith("trunk_")]:
+            setattr(net, name, unchanged_trunk(net.get_submodule(name)))
+        self._net = net.eval().to(device)
 
     def about(self) -> dict[str, Any]:
         return {"threads": torch.get_num_threads()}
@@ -120,6 +124,13 @@ class ReferenceLoop:
 
     def _tensor(self, image: np.ndarray) -> Tensor:
         return torch.from_numpy(image[None].astype(np.float32)).to(self._device)
+
+
+def unchanged_trunk(trunk: nn.Module) -> nn.Sequential:
+    """torchvision's own layers with the weights of one of ours, whose transitions are in a cheaper order."""
+    unchanged = nn.Sequential(*list(densenet161(weights=None).features.children())[:TRUNK_CHILDREN])
+    unchanged.load_state_dict(trunk.state_dict())
+    return unchanged
 
 
 def products(device: str, precision: str, size: int, chained: int, threads: int) -> Callable[[], None]:

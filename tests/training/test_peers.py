@@ -25,6 +25,7 @@ def small_trunks(monkeypatch: pytest.MonkeyPatch) -> None:
         return nn.Sequential(nn.Conv2d(3, model.WIDTH, 16, stride=16))
 
     monkeypatch.setattr(model, "make_trunk", make_trunk)
+    monkeypatch.setattr(peers, "unchanged_trunk", lambda trunk: trunk)
 
 
 @pytest.fixture
@@ -117,3 +118,13 @@ def test_products_multiply_as_often_as_they_say(precision: str, monkeypatch: pyt
     peers.products("cpu", precision, 8, 5, 1)()
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
     assert seen == [(dtype, torch.Size([8, 8]))] * 5
+
+
+def test_the_trunk_of_the_loop_computes_what_ours_does() -> None:
+    torch.manual_seed(0)
+    ours = model.make_trunk().eval()
+    image = torch.rand(1, 3, 64, 64)
+    with torch.inference_mode():
+        found, expected = peers.unchanged_trunk(ours).eval()(image), ours(image)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+    assert expected.std() > 1e-3

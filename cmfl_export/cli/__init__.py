@@ -12,6 +12,7 @@ import typer
 
 from ..errors import CmflError
 from .align import align
+from .bench import bench
 from .evaluation import calibrate, evaluate
 from .model import doctor, explain, export, predict, show, verify
 from .protocol import app as protocol
@@ -35,6 +36,7 @@ for command in (
     evaluate,
     calibrate,
     verify,
+    bench,
     show,
     simulate,
     demo,

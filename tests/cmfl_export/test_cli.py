@@ -19,7 +19,7 @@ from .command import TRAINING, cmfl, imported, the_error
 
 COMMANDS = (
     *("train", "export", "predict", "align", "explain", "evaluate", "calibrate"),
-    *("verify", "show", "simulate", "demo", "doctor", "protocol", "zoo"),
+    *("verify", "bench", "show", "simulate", "demo", "doctor", "protocol", "zoo"),
 )
 
 

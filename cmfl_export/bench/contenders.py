@@ -1,0 +1,205 @@
+"""Who is measured: every backend with every precision, PyTorch's ways, and the machine's limit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from models_zoo import registry
+from models_zoo.names import split_variant
+
+from .. import providers, zoo
+from ..card import ModelCard
+from ..errors import CmflError
+from ..runtime import choose_provider, read_card
+
+BACKENDS = {
+    "onnxruntime": "ONNX Runtime",
+    "openvino": "OpenVINO",
+    "cuda": "CUDA",
+    "tensorrt": "TensorRT",
+}
+ON_GPU = ("cuda", "tensorrt")
+FOLDER, START_UP = "folder", "start-up"
+# Inductor compiles for minutes for each batch size, so one has to do: that of the end-to-end pipeline.
+_COMPILED_BATCH = 8
+# Of the matrices whose products are the limit, see `products.Products`.
+_CPU_SIZE, _GPU_SIZE = 2048, 4096
+
+
+class Model(NamedTuple):
+    """An exported file, and what it is called among the others."""
+
+    path: Path
+    card: ModelCard
+    label: str
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One row of the table.
+
+    Attributes:
+        name: as in the table.
+        kind: what the worker makes of it: "model", "torch", "loop", "products", "training" or "loader".
+        precision: what it computes in, which decides the limit that it is held against.
+        measures: "batch N", "folder", "start-up", "products", "step N", "fed N" or "loader".
+        options: what the worker needs besides; JSON values.
+        on_gpu: whether the limit of the GPU is the one that counts.
+    """
+
+    name: str
+    kind: str
+    precision: str
+    measures: tuple[str, ...]
+    options: dict[str, Any] = field(default_factory=dict)
+    on_gpu: bool = False
+
+
+def find_models(names: Sequence[str]) -> list[Model]:
+    """The exported files that the names stand for, the reference for differences of scores first.
+
+    A name of the zoo without a variant stands for all of its variants that are on this machine. The reference
+    is the first fp32 file, or where there is none the first file.
+
+    Raises:
+        CmflError: not an exported model, or files of different networks.
+    """
+    paths = list(dict.fromkeys(path for name in names for path in _files_of(name)))
+    cards = [read_card(path) for path in paths]
+    networks = {(card.architecture, card.spectra, card.aligned) for card in cards}
+    if len(networks) > 1:
+        raise CmflError("the models are different networks; compare variants of one, or run bench for each")
+    twice = Counter(card.precision for card in cards)
+    models = [
+        Model(path, card, card.precision if twice[card.precision] == 1 else f"{card.precision} {path.stem}")
+        for path, card in zip(paths, cards, strict=True)
+    ]
+    return sorted(models, key=lambda model: model.card.precision != "fp32")
+
+
+def choose_backends(wanted: Sequence[str] | None) -> list[str]:
+    """The backends that load here, of those that are wanted; by default all but TensorRT.
+
+    TensorRT builds an engine for minutes for each batch size, so it is used only when asked for.
+
+    Raises:
+        CmflError: a backend that is wanted is unknown or does not load.
+    """
+    if wanted is None:
+        openvino = ["openvino"] if providers.has_openvino() else []
+        return ["onnxruntime", *openvino, *(["cuda"] if providers.trouble("cuda") is None else [])]
+    for name in wanted:
+        if name not in BACKENDS:
+            raise CmflError(f"unknown backend {name!r}; choose of: {', '.join(BACKENDS)}")
+        choose_provider(name)
+    return list(wanted)
+
+
+def of_models(
+    models: Sequence[Model], backends: Sequence[str], batch_sizes: Sequence[int]
+) -> list[Contender]:
+    """Each model on each backend; the first is the reference's."""
+    measures = (*(f"batch {size}" for size in batch_sizes), FOLDER, START_UP)
+    return [
+        Contender(
+            f"{BACKENDS[backend]} {model.label}",
+            "model",
+            model.card.precision,
+            measures,
+            {"model": str(model.path), "provider": backend},
+            on_gpu=backend in ON_GPU,
+        )
+        for model in models
+        for backend in backends
+    ]
+
+
+def of_pytorch(card: ModelCard, devices: Sequence[str], batch_sizes: Sequence[int]) -> list[Contender]:
+    """PyTorch's ways to run the card's network, with random weights, on which speed does not depend: eager
+    float32, reduced precision where the device has it, torch.compile, and the loop of the official script.
+    """
+    from training.fit import cpu_has_bf16
+
+    network = {"architecture": card.architecture, "spectra": card.spectra, "aligned": card.aligned}
+    measures = tuple(f"batch {size}" for size in batch_sizes)
+    compiled = min(batch_sizes, key=lambda size: abs(size - _COMPILED_BATCH))
+    found = []
+    for device in devices:
+        gpu = device == "cuda"
+        place = " CUDA" if gpu else ""
+        ways = [("PyTorch", "fp32", False), ("torch.compile", "fp32", True)]
+        if gpu:
+            ways += [("PyTorch", "fp16", False), ("torch.compile", "fp16", True)]
+        elif cpu_has_bf16():
+            ways += [("PyTorch", "bf16", False), ("torch.compile", "bf16", True)]
+        found += [
+            Contender(
+                f"{way}{place} {precision}",
+                "torch",
+                precision,
+                (f"batch {compiled}",) if is_compiled else measures,
+                network | {"device": device, "precision": precision, "compiled": is_compiled},
+                on_gpu=gpu,
+            )
+            for way, precision, is_compiled in ways
+        ]
+        found.append(
+            Contender(
+                f"reference-style loop{place}", "loop", "fp32", (FOLDER,), network | {"device": device}, gpu
+            )
+        )
+    return found
+
+
+def of_machine(backends: Sequence[str], devices: Sequence[str]) -> list[Contender]:
+    """Matrix products by every means that is installed; the fastest one of a precision is its limit."""
+    ways: list[tuple[str, str]] = []
+    if find_spec("onnx") is not None:
+        precisions = {
+            "onnxruntime": ("fp32", "int8"),
+            "openvino": ("fp32", "bf16", "int8"),
+            "cuda": ("fp32", "fp16"),
+        }
+        ways += [(name, precision) for name in backends for precision in precisions.get(name, ())]
+    if "cpu" in devices:
+        from training.fit import cpu_has_bf16
+
+        ways += [("torch cpu", "fp32"), *([("torch cpu", "bf16")] if cpu_has_bf16() else [])]
+    if "cuda" in devices:
+        ways += [("torch cuda", precision) for precision in ("fp32", "fp16", "bf16")]
+    if not ways:
+        ways = [("numpy", "fp32")]
+    return [
+        Contender(
+            f"products {means} {precision}",
+            "products",
+            precision,
+            ("products",),
+            {"means": means, "precision": precision, "size": _GPU_SIZE if "cuda" in means else _CPU_SIZE},
+            on_gpu="cuda" in means,
+        )
+        for means, precision in ways
+    ]
+
+
+def torch_devices(backends: Sequence[str]) -> list[str]:
+    """Where PyTorch runs for comparison: beside the backends, or nowhere if it is not installed."""
+    if any(find_spec(name) is None for name in ("torch", "torchvision", "lightning")):
+        return []
+    import torch
+
+    devices = ["cpu"] if set(backends) - {*ON_GPU} else []
+    return devices + (["cuda"] if set(backends) & {*ON_GPU} and torch.cuda.is_available() else [])
+
+
+def _files_of(name: str) -> list[Path]:
+    model, variant = split_variant(name)
+    if variant is None and not Path(name).is_file() and (found := registry.find(model)) is not None:
+        here = [path for file in found.manifest.weights.values() if (path := found.path_of(file))]
+        return here or [found.path_of_weights()]
+    return [zoo.resolve(name)]

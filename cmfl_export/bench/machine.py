@@ -1,0 +1,45 @@
+"""Where the figures come from: the machine and what is installed on it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from .. import providers
+from ..runtime import usable_cores
+
+_PACKAGES = ("cmfl-export", "numpy", "pillow", "onnxruntime", "onnxruntime-gpu", "openvino", "torch")
+
+
+def describe() -> dict[str, Any]:
+    """The machine, JSON values: processor, cores, load before the run, GPU with driver, versions."""
+    return {
+        "cpu": _processor(),
+        "cores": usable_cores(),
+        "load_before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "gpu": providers.nvidia_driver() or None,
+        "system": f"{platform.system()} {platform.machine()}",
+        "versions": {"python": platform.python_version()} | _versions(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,62 @@
+"""The images to measure with: the user's, or drawn ones."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..errors import CmflError
+from ..images import SIZE
+from ..sources import iter_paths
+
+DRAWN = 64
+QUALITY = 75
+# A measurement goes round and round; more would only make the requests to the contenders long.
+_MOST = 4096
+
+
+@contextmanager
+def pictures(folder: Path | None) -> Iterator[tuple[list[str], str]]:
+    """Paths of the images to measure with, in an order without meaning, and what they are in words.
+
+    Args:
+        folder: the user's; at most 4,096 of its images are used. None draws some for the time of the block.
+
+    Raises:
+        CmflError: the folder has no images.
+    """
+    if folder is not None:
+        paths = list(iter_paths([str(folder)]))
+        if not paths:
+            raise CmflError(f"no images found in {folder}")
+        # A folder in order of name has one class after the other.
+        random.Random(0).shuffle(paths)
+        yield paths[:_MOST], f"{min(len(paths), _MOST)} images of {folder}"
+        return
+    with TemporaryDirectory(prefix="cmfl-bench-") as place:
+        drawn = [Path(place) / f"{number:02}.jpg" for number in range(DRAWN)]
+        for number, path in enumerate(drawn):
+            Image.fromarray(_scene(number)).save(path, quality=QUALITY)
+        words = f"{DRAWN} drawn images, {SIZE} px JPEG of quality {QUALITY}"
+        yield [str(path) for path in drawn], words
+
+
+def _scene(seed: int) -> NDArray[np.uint8]:
+    """A coloured scene with shades, edges and grain, uint8 [224, 224, 3]: as large a file as a face's."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:SIZE, 0:SIZE] / SIZE
+    centre, radius = rng.uniform(0.35, 0.65, 2), rng.uniform(0.2, 0.4)
+    disc = np.hypot(x - centre[0], y - centre[1]) < radius
+    channels = []
+    for _ in range(3):
+        across, down, phase = rng.uniform(2, 12, 3)
+        shade = 128 + 60 * np.sin(across * x + phase) * np.cos(down * y)
+        channels.append(np.where(disc, 255 - shade, shade) + rng.normal(0, 8, x.shape))
+    return np.stack(channels, axis=-1).clip(0, 255).astype(np.uint8)

@@ -1,0 +1,179 @@
+"""`cmfl bench` as functions: `bench` for exported models, `bench_training` for the training of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ..errors import CmflError, need
+from ..files import write_whole, writing
+from . import contenders, plot
+from .contenders import Contender
+from .machine import describe
+from .measuring import measure
+from .pictures import pictures
+from .report import BenchReport
+from .work import operations
+
+BATCH_SIZES = (1, 8, 32)
+
+
+def bench(
+    models: Sequence[str],
+    out: Path | None = None,
+    *,
+    picture: Path | None = None,
+    images: Path | None = None,
+    batch_sizes: Sequence[int] = BATCH_SIZES,
+    seconds: float = 1.0,
+    rounds: int = 3,
+    threads: int | None = None,
+    providers: Sequence[str] | None = None,
+    peers: bool = True,
+    compared: int = 64,
+) -> BenchReport:
+    """Measures exported models on every backend beside PyTorch and the machine's limit, all in one run.
+
+    Every contender lives in a process of its own; in each round each is measured in turn.
+
+    Args:
+        models: exported files of one network, or names of the zoo, each of which stands for all variants that
+            are here. The first fp32 one is the reference for differences of scores.
+        out: JSON file for every figure of every round.
+        picture: .png, .svg or .pdf file for the plot.
+        images: a folder of images to measure with; drawn ones by default.
+        batch_sizes: for the network alone; latency is measured where 1 is among them.
+        seconds: of one measurement.
+        rounds: how often each is taken.
+        threads: CPU threads of each contender; by default all cores.
+        providers: the backends; by default all that load but TensorRT.
+        peers: whether to measure PyTorch as well, and the loop of the official test script.
+        compared: on how many images the scores are compared.
+
+    Raises:
+        CmflError: an unusable model, provider, folder or number, or an output that cannot be written.
+    """
+    if not models:
+        raise CmflError("no model given; name exported .onnx files, or a model of the zoo")
+    if not batch_sizes or min(batch_sizes) < 1:
+        raise CmflError("batch sizes are whole numbers of at least 1, such as 1,8,32")
+    _check(out, picture, seconds, rounds, threads)
+    if compared < 1:
+        raise CmflError(f"the number of compared images must be at least 1, not {compared}")
+    found = contenders.find_models(models)
+    backends = contenders.choose_backends(providers)
+    devices = contenders.torch_devices(backends) if peers else []
+    entries = contenders.of_models(found, backends, batch_sizes)
+    if devices:
+        entries += contenders.of_pytorch(found[0].card, devices, batch_sizes)
+    notes = []
+    if peers and not devices:
+        notes.append("PyTorch is not installed, so it was left out: pip install 'cmfl-export[train]'")
+    if find_spec("onnx") is None:
+        notes.append("shares of the limit need the package onnx: pip install 'cmfl-export[evaluate]'")
+    settings: dict[str, Any] = {
+        "models": [str(model.path) for model in found],
+        "batch_sizes": list(dict.fromkeys(batch_sizes)),
+        "seconds": seconds,
+        "rounds": rounds,
+        "threads": threads,
+        "compared": compared,
+    }
+    with pictures(images) as (paths, words):
+        entries += contenders.of_machine(backends, devices)
+        report = _measured(entries, settings | {"images": words}, paths, operations(found[0].path), notes)
+    _write(report, out, picture)
+    return report
+
+
+def bench_training(
+    out: Path | None = None,
+    *,
+    picture: Path | None = None,
+    file: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    seconds: float = 4.0,
+    rounds: int = 3,
+    threads: int | None = None,
+) -> BenchReport:
+    """Measures optimizer steps of `cmfl train` in fp32 and bf16, with and without its loader.
+
+    Args:
+        out, picture, seconds, rounds, threads: see `bench`.
+        file, overrides: of the training, see `training.config.make_config`; without a protocol it is measured
+            on drawn images.
+
+    Raises:
+        CmflError: PyTorch is missing, or see `bench`.
+    """
+    try:
+        from training.config import make_config
+        from training.throughput import of_training, protocol_of
+    except ImportError as error:
+        raise need("train", f"measuring training ({error.name})") from error
+    _check(out, picture, seconds, rounds, threads)
+    with protocol_of(make_config(None, file, **(overrides or {}))) as (whole, words):
+        entries, device = of_training(whole)
+        settings = {
+            "batch_size": whole.batch_size,
+            "workers": whole.workers,
+            "seconds": seconds,
+            "rounds": rounds,
+            "threads": threads,
+            "images": words,
+        }
+        entries += contenders.of_machine([], [device])
+        report = _measured(entries, settings, [], None, [], training=True)
+    _write(report, out, picture)
+    return report
+
+
+def _check(out: Path | None, picture: Path | None, seconds: float, rounds: int, threads: int | None) -> None:
+    """Refuses, before minutes of measuring, what would fail after them."""
+    if not seconds > 0:
+        raise CmflError(f"seconds must be more than 0, not {seconds}")
+    for name, value in (("rounds", rounds), ("threads", threads)):
+        if value is not None and value < 1:
+            raise CmflError(f"{name} must be at least 1, not {value}")
+    if picture is not None:
+        plot.check(picture)
+    for path in (out, picture):
+        if path is not None:
+            with writing(path):
+                if path.is_dir():
+                    raise CmflError(f"{path} is a folder; give the name of a file")
+                path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _measured(
+    entries: Sequence[Contender],
+    settings: dict[str, Any],
+    paths: Sequence[str],
+    arithmetic: float | None,
+    notes: Sequence[str],
+    *,
+    training: bool = False,
+) -> BenchReport:
+    machine = describe()
+    results = measure(
+        entries,
+        seconds=settings["seconds"],
+        rounds=settings["rounds"],
+        threads=settings["threads"],
+        images=paths,
+        compared=settings.get("compared", 0),
+    )
+    products = [result for result in results if result.contender.kind == "products"]
+    others = [result for result in results if result.contender.kind != "products"]
+    if training:
+        arithmetic = next((found for one in others if (found := one.about.get("operations"))), None)
+    return BenchReport(training, machine, settings, arithmetic, others, products, notes)
+
+
+def _write(report: BenchReport, out: Path | None, picture: Path | None) -> None:
+    if out is not None:
+        write_whole(out, report.to_json().encode())
+    if picture is not None:
+        plot.draw(report, picture)

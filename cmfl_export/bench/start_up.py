@@ -1,0 +1,43 @@
+"""Start-up as a user feels it: from the command `cmfl predict` to its first row."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from .process import ContenderError
+
+_COMMAND = "from cmfl_export.cli import main; main()"
+
+
+def first_row_seconds(model: str, provider: str, threads: int | None, image: str) -> float:
+    """Seconds from the start of a fresh process that scores one image until its row is there.
+
+    The files are in the system's cache by then, as every contender has read them.
+
+    Raises:
+        ContenderError: there is no row; in the command's own words.
+    """
+    arguments = ["predict", image, "--model", str(Path(model)), "--provider", provider, "--no-progress"]
+    if threads is not None:
+        arguments += ["--threads", str(threads)]
+    start = time.perf_counter()
+    with subprocess.Popen(
+        [sys.executable, "-c", _COMMAND, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    ) as process:
+        header, row = (process.stdout.readline(), process.stdout.readline()) if process.stdout else ("", "")
+        seconds = time.perf_counter() - start
+        _, said = process.communicate()
+    if not header or not row:
+        raise ContenderError(
+            " ".join(said.split()).removeprefix("cmfl: ") or f"exit code {process.returncode}"
+        )
+    return seconds

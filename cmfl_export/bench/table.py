@@ -1,0 +1,163 @@
+"""A BenchReport for a terminal, which is also Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .contenders import FOLDER
+from .measuring import Result
+
+if TYPE_CHECKING:
+    from .report import BenchReport
+
+_NONE = "-"
+
+
+def inference_lines(report: BenchReport) -> list[str]:
+    """Images a second of every contender, then what else there is to know of it, then failures and notes."""
+    sizes = report.settings["batch_sizes"]
+    head = ["images/s", *(f"b{size}" for size in sizes), FOLDER, "x loop", "spread", "limit"]
+    rates = [
+        [
+            result.contender.name,
+            *(rate_text(result.rate(f"batch {size}")) for size in sizes),
+            rate_text(result.rate(FOLDER)),
+            number_text(report.times_the_loop(result), ".2f"),
+            _spread_text(report.spread(result)),
+            percent_text(report.share(result)),
+        ]
+        for result in report.results
+    ]
+    others = [_other_figures(report, result) for result in report.results]
+    columns = ["", "p50 ms", "p99 ms", "start s", "MB", "max Δp", "flips"]
+    return [
+        *_head(report),
+        "",
+        *markdown([head, *rates]),
+        "",
+        *markdown([columns, *others]),
+        "",
+        *_comparison(report),
+        *_tail(report),
+    ]
+
+
+def training_lines(report: BenchReport) -> list[str]:
+    """Images a second of training steps and of the loader, alone and together, and what the loader costs."""
+    head = ["images/s", "alone", "with loader", "its share", "spread", "limit", "MB"]
+    rows = [
+        [
+            result.contender.name,
+            rate_text(result.rate("step") or result.rate("loader")),
+            rate_text(result.rate("fed")),
+            percent_text(report.loader_share(result)),
+            _spread_text(report.spread(result)),
+            percent_text(report.share(result)),
+            _megabytes(result),
+        ]
+        for result in report.results
+    ]
+    return [*_head(report), "", *markdown([head, *rows]), *_tail(report)]
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> list[str]:
+    """A Markdown table, aligned for the eye as well: the first row is its head, numbers are flush right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        first, *rest = zip(cells, widths, strict=True)
+        return "| " + " | ".join([first[0].ljust(first[1]), *(c.rjust(w) for c, w in rest)]) + " |"
+
+    rule = "|-" + "-" * widths[0] + "-|" + "|".join("-" * (width + 1) + ":" for width in widths[1:]) + "|"
+    return [line(rows[0]), rule, *map(line, rows[1:])]
+
+
+def rate_text(rate: float | None) -> str:
+    return number_text(rate, ".0f" if rate is not None and rate >= 99.95 else ".1f")
+
+
+def number_text(value: float | None, format: str) -> str:
+    return _NONE if value is None else f"{value:{format}}"
+
+
+def percent_text(value: float | None) -> str:
+    return _NONE if value is None else f"{100 * value:.0f} %"
+
+
+def _spread_text(value: float | None) -> str:
+    return _NONE if value is None else f"±{100 * value:.0f} %"
+
+
+def _megabytes(result: Result) -> str:
+    peak = result.about.get("peak_bytes")
+    return number_text(None if peak is None else peak / 1e6, ".0f")
+
+
+def _other_figures(report: BenchReport, result: Result) -> list[str]:
+    latency, difference = report.latency(result), report.difference(result)
+    return [
+        result.contender.name,
+        _NONE if latency is None else f"{1e3 * latency.p50:.1f}",
+        _NONE if latency is None else f"{1e3 * latency.p99:.1f}",
+        number_text(report.start_up(result), ".1f"),
+        _megabytes(result),
+        _NONE if difference is None else f"{difference.max_abs_p:.1e}",
+        _NONE if difference is None else f"{difference.flips}/{difference.compared}",
+    ]
+
+
+def _head(report: BenchReport) -> list[str]:
+    machine, settings = report.machine, report.settings
+    place = [machine["cpu"], f"{settings['threads'] or machine['cores']} threads"]
+    if machine["gpu"]:
+        place.append(machine["gpu"])
+    lines = [
+        "; ".join(place),
+        f"{settings['images']}; median of {settings['rounds']} rounds of {settings['seconds']:g} s each",
+    ]
+    if machine["load_before"] is not None and machine["load_before"] > 0.5:
+        lines.append(f"other programs were running (load {machine['load_before']:.1f}); the figures are low")
+    return [*lines, *_limits(report)]
+
+
+def _limits(report: BenchReport) -> list[str]:
+    lines = []
+    for gpu, device in ((False, "CPU"), (True, "GPU")):
+        found = {
+            precision: limit.rate for (on_gpu, precision), limit in report.limits.items() if on_gpu == gpu
+        }
+        if not found:
+            continue
+        rates = ", ".join(f"{precision} {rate / 1e9:.0f}" for precision, rate in found.items())
+        lines.append(f"limit of the {device} in matrix products: {rates} GFLOP/s")
+        if report.work is not None:
+            most = ", ".join(f"{name} {rate_text(rate / report.work)}" for name, rate in found.items())
+            lines.append(f"at {report.work / 1e9:.1f} GFLOP an image these are: {most} images/s")
+    return lines
+
+
+def _comparison(report: BenchReport) -> list[str]:
+    """How the fastest way from files to rows stands against the reference and the loop."""
+    models = [result for result in report.results if result.contender.kind == "model" and result.rate(FOLDER)]
+    reference = report.reference
+    if not models or reference is None:
+        return []
+    best = max(models, key=lambda result: result.rate(FOLDER) or 0.0)
+    against = [
+        f"{(best.rate(FOLDER) or 0.0) / base:.2f} times {other.contender.name}"
+        for other in (reference, report.loop)
+        if other is not None and other is not best and (base := other.rate(FOLDER))
+    ]
+    if not against:
+        return []
+    return [f"fastest from files to scores: {best.contender.name},", f"  {' and '.join(against)}"]
+
+
+def _tail(report: BenchReport) -> list[str]:
+    failures = [
+        f"{result.contender.name}: {'does not load' if name == 'load' else f'no {name}'}: {reason}"
+        for result in [*report.results, *report.products]
+        for name, reason in result.failures.items()
+    ]
+    return [*failures, *report.notes]

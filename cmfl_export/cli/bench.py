@@ -1,0 +1,101 @@
+"""The command that measures speed: bench."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import CmflError
+from .options import DATA_ROOT, Threads
+
+
+def bench(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="MODEL...",
+            help="Exported .onnx files of one network, such as its fp32 and its int8; or a name of "
+            "cmfl zoo list, which stands for all its variants.",
+        ),
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of images; drawn ones by default.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="JSON file for every figure.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Also draw it: .png, .svg or .pdf.")] = None,
+    batch_sizes: Annotated[str, typer.Option(help="Of the network alone, separated by commas.")] = "1,8,32",
+    seconds: Annotated[
+        float | None, typer.Option(help="Of one measurement; 1, and 4 with --train, by default.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="How often each is taken.")] = 3,
+    threads: Threads = None,
+    providers: Annotated[
+        str | None, typer.Option(help="Backends, separated by commas; by default all but tensorrt that load.")
+    ] = None,
+    peers: Annotated[bool, typer.Option(help="Also measure PyTorch and the official script's loop.")] = True,
+    compare: Annotated[int, typer.Option(help="On how many images the scores are compared.")] = 64,
+    train: Annotated[
+        bool, typer.Option("--train", help="Measure training instead; on a protocol or drawn images.")
+    ] = False,
+    protocol: Annotated[Path | None, typer.Option(help="With --train: folder with train.csv.")] = None,
+    data_root: Annotated[Path | None, DATA_ROOT] = None,
+    config: Annotated[Path | None, typer.Option(help="With --train: TOML file of the training.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="With --train: images a step.")] = None,
+    workers: Annotated[int | None, typer.Option(help="With --train: loader processes.")] = None,
+) -> None:
+    """Measure speed: backends and precisions beside PyTorch and the machine's limit; minutes long."""
+    from ..bench.run import bench as run
+
+    training = {
+        "protocol": str(protocol) if protocol else None,
+        "data_root": str(data_root) if data_root else None,
+        "batch_size": batch_size,
+        "workers": workers,
+    }
+    if train:
+        if models:
+            raise CmflError(
+                "--train measures the training of a network, not exported models; give one of both"
+            )
+        from ..bench.run import bench_training
+
+        report = bench_training(
+            out,
+            picture=plot,
+            file=config,
+            overrides=training,
+            seconds=seconds or 4.0,
+            rounds=rounds,
+            threads=threads,
+        )
+    else:
+        if config or any(value is not None for value in training.values()):
+            raise CmflError("--protocol, --data-root, --config, --batch-size and --workers go with --train")
+        report = run(
+            models or [],
+            out,
+            picture=plot,
+            images=images,
+            batch_sizes=_sizes(batch_sizes),
+            seconds=1.0 if seconds is None else seconds,
+            rounds=rounds,
+            threads=threads,
+            providers=None if providers is None else _list(providers),
+            peers=peers,
+            compared=compare,
+        )
+    for line in report.lines():
+        typer.echo(line)
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+def _list(text: str) -> list[str]:
+    return [item for part in text.split(",") if (item := part.strip())]
+
+
+def _sizes(text: str) -> list[int]:
+    try:
+        return [int(item) for item in _list(text)]
+    except ValueError as error:
+        raise CmflError(f"batch sizes are numbers separated by commas, such as 1,8,32, not {text}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Sequence
@@ -9,6 +10,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from models_zoo import places
 
 from .providers import load_openvino
 
@@ -60,15 +63,19 @@ class OpenVinoModel:
         return [results[name].copy() for name in names]
 
     def _compile(self, model: Any, precision: str) -> Any:
-        return self._core.compile_model(
-            model,
-            "CPU",
-            {
-                "PERFORMANCE_HINT": "LATENCY",
-                "INFERENCE_PRECISION_HINT": precision,
-                "INFERENCE_NUM_THREADS": self._threads,
-            },
-        )
+        options: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": precision,
+            "INFERENCE_NUM_THREADS": self._threads,
+        }
+        folder = places.cache() / "openvino"
+        with contextlib.suppress(OSError):
+            # Compiling takes a second, reading what was compiled before a tenth of it. Where nothing can be
+            # kept, it is compiled each time.
+            folder.mkdir(parents=True, exist_ok=True)
+            if os.access(folder, os.W_OK):
+                options["CACHE_DIR"] = str(folder)
+        return self._core.compile_model(model, "CPU", options)
 
     def _half_precision(self) -> str:
         capabilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")

@@ -25,6 +25,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from models_zoo import places
+
 from .errors import CmflError
 
 ORT_NAMES = {
@@ -107,7 +109,15 @@ def requested(name: str) -> list[tuple[str, dict[str, str]]]:
     # search is near the exhaustive one in speed and does not stall on every new batch shape.
     cuda = (ORT_NAMES["cuda"], {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"})
     cpu: tuple[str, dict[str, str]] = (ORT_NAMES["cpu"], {})
-    return {"cpu": [cpu], "cuda": [cuda, cpu], "tensorrt": [(ORT_NAMES["tensorrt"], {}), cuda, cpu]}[name]
+    return {"cpu": [cpu], "cuda": [cuda, cpu], "tensorrt": [_tensorrt(), cuda, cpu]}[name]
+
+
+def _tensorrt() -> tuple[str, dict[str, str]]:
+    """TensorRT builds an engine for minutes, so it keeps it beside the downloaded models."""
+    folder = str(places.cache() / "tensorrt")
+    options = {"trt_engine_cache_enable": "1", "trt_engine_cache_path": folder}
+    options |= {"trt_timing_cache_enable": "1", "trt_timing_cache_path": folder}
+    return ORT_NAMES["tensorrt"], options
 
 
 def prepare(name: str) -> None:

@@ -93,3 +93,17 @@ def test_what_it_cannot_load_is_one_line(tmp_path: Path, monkeypatch: pytest.Mon
     ) as error:
         Session.open(write(tmp_path / "m.onnx", "int8"), "openvino")
     assert "\n" not in str(error.value)
+
+
+def test_what_was_compiled_is_kept_where_it_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = write(tmp_path / "m.onnx", "int8")
+    monkeypatch.setenv("CMFL_CACHE", str(tmp_path / "cache"))
+    batch = np.stack([picture(0)])
+    first = Session.open(model, "openvino").run(batch)
+    kept = list((tmp_path / "cache" / "openvino").iterdir())
+    assert kept
+    assert Session.open(model, "openvino").run(batch) == first
+    assert list((tmp_path / "cache" / "openvino").iterdir()) == kept
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CMFL_CACHE", str(tmp_path / "file"))
+    assert Session.open(model, "openvino").run(batch) == first

@@ -223,6 +223,14 @@ def test_cuda_runs_in_true_float32() -> None:
     assert (name, options["use_tf32"]) == ("CUDAExecutionProvider", "0")
 
 
+def test_tensorrt_keeps_its_engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CMFL_CACHE", str(tmp_path))
+    name, options = providers.requested("tensorrt")[0]
+    assert name == "TensorrtExecutionProvider"
+    assert options["trt_engine_cache_enable"] == "1"
+    assert options["trt_engine_cache_path"] == str(tmp_path / "tensorrt")
+
+
 def test_a_run_that_fails_is_an_error_and_not_a_second_try(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,11 +74,13 @@ def test_what_decides_otherwise_is_refused(
 
 def test_limits() -> None:
     limits = Limits(flips=0.01, d_eer=0.003)
-    assert Agreement("cpu", 100, 0.1, 0.01, 1, 0.003).within(limits)
-    assert Agreement("cpu", 100, 0.1, 0.01, 1, None).within(limits)
-    assert not Agreement("cpu", 100, 0.1, 0.01, 2, 0.0).within(limits)
-    assert not Agreement("cpu", 100, 0.1, 0.01, 0, -0.004).within(limits)
-    assert not Agreement("cpu", 100, float("nan"), float("nan"), 0, 0.0).within(limits)
+    assert Agreement("cpu", 100, 0.1, 0.01, 1, 0.003, 0.001).within(limits)
+    assert Agreement("cpu", 100, 0.1, 0.01, 1, None, None).within(limits)
+    assert Agreement("cpu", 100, 0.1, 0.01, 1, 0.02, 0.02).within(limits)
+    assert not Agreement("cpu", 100, 0.1, 0.01, 1, -0.04, 0.02).within(limits)
+    assert not Agreement("cpu", 100, 0.1, 0.01, 2, 0.0, 0.001).within(limits)
+    assert not Agreement("cpu", 100, 0.1, 0.01, 0, -0.004, 0.001).within(limits)
+    assert not Agreement("cpu", 100, float("nan"), float("nan"), 0, 0.0, 0.001).within(limits)
 
 
 def test_wrong_usage(model_file: Path, weights_file: Path, pictures: Path, tmp_path: Path) -> None:

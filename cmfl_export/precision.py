@@ -26,8 +26,8 @@ BATCH = 8
 class Limits:
     """How far a variant may be from the original: share of differing decisions, and change of D-EER.
 
-    One image more or less on the wrong side is always allowed for D-EER: with 200 images a class it changes by
-    0.5 points when two neighbours exchange their places.
+    One image more or less on the wrong side is always allowed for D-EER: with 200 images a class, it changes
+    by 0.5 points when two neighbours exchange their places.
     """
 
     flips: float = 0.01

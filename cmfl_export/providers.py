@@ -97,12 +97,6 @@ def has_openvino() -> bool:
     return importlib.util.find_spec("openvino") is not None
 
 
-def available() -> tuple[str, ...]:
-    """What models really run on here, the best first: of tensorrt, cuda, openvino and cpu (ONNX Runtime)."""
-    accelerators = [name for name in ("tensorrt", "cuda") if trouble(name) is None]
-    return (*accelerators, *(["openvino"] if has_openvino() else []), "cpu")
-
-
 def requested(name: str) -> list[tuple[str, dict[str, str]]]:
     """The `providers` argument of an InferenceSession that shall run on `name` (a key of ORT_NAMES)."""
     # TF32 has a mantissa of 10 bits, far too coarse for the spectrum's matrix products. cuDNN's heuristic

@@ -64,7 +64,7 @@ def bench(
             picture=plot,
             file=config,
             overrides=training,
-            seconds=seconds or 4.0,
+            seconds=4.0 if seconds is None else seconds,
             rounds=rounds,
             threads=threads,
         )

@@ -78,7 +78,7 @@ def test_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.setitem(sys.modules, "openvino", None)
     assert Session.open(model, "cpu").provider == "cpu"
-    assert "openvino" not in providers.available()
+    assert not providers.has_openvino()
     with pytest.raises(CmflError, match=r"pip install 'cmfl-export\[openvino\]'"):
         Session.open(model, "openvino")
 

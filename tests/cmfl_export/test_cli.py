@@ -89,7 +89,10 @@ class TestUsage:
         [
             (["--format", "xml"], "unknown format 'xml'"),
             (["--threshold", "2"], "the threshold must be within 0 and 1"),
-            (["--provider", "npu"], "unknown provider 'npu'; choose one of: auto, cpu, cuda, tensorrt"),
+            (
+                ["--provider", "npu"],
+                "unknown provider 'npu'; choose one of: auto, cpu, onnxruntime, openvino, cuda, tensorrt",
+            ),
             (["--threads", "0"], "threads must be at least 1"),
             (["--resume"], "standard output cannot be resumed"),
             (["--format", "parquet"], "parquet cannot go to standard output"),

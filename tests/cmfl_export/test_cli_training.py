@@ -39,7 +39,7 @@ class TestExportAndVerify:
     def test_export(self, run: Path, exported: subprocess.CompletedProcess[str]) -> None:
         assert exported.returncode == 0, exported
         pattern = (
-            rf"{run}/rgb\.onnx: one_stream rgb, outputs p_real, embedding, heatmap_rgb; "
+            rf"{run}/rgb\.onnx: one_stream rgb, fp32, outputs p_real, embedding, heatmap_rgb; "
             r"max \|Δp\| \d\.\de-\d\d against PyTorch on 7 built-in drawings\n"
         )
         assert re.fullmatch(pattern, exported.stdout)

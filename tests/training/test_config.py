@@ -90,7 +90,7 @@ def test_options_lie_over_the_base(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text("epochs = 7\nlr = 1\n")
     assert make_config(file=path, seed=9) == TrainConfig(epochs=7, lr=1, seed=9)
-    with pytest.raises(CmflError, match="give one of"):
+    with pytest.raises(CmflError, match="not both"):
         make_config("paper", path)
     with pytest.raises(CmflError, match="there is: paper"):
         make_config("papers")

@@ -1,13 +1,14 @@
 """An exported network with its trunks in 8-bit integers (ONNX QDQ: QuantizeLinear, DequantizeLinear).
 
 A dense block is hard to quantise: each of its layers normalises, with numbers of its own, the concatenation
-of all maps before it. Three rewritings, exact in real arithmetic, leave nothing but integer kernels there:
+of all maps before it. The rewritings, exact in real arithmetic, leave nothing but integer kernels there:
 
 - A normalisation that no convolution absorbs becomes a depthwise 1x1 convolution, whose single weight a
   channel is exact in 8 bits, with the ReLU in its rounding.
 - Whatever is concatenated is brought to [0, 1] channel by channel: the convolution that makes it takes the
   factor and the shift, the normalisations that read it take their inverse. So every channel has 256 levels
   of its own, and all maps of all blocks have one scale: a concatenation only copies.
+- The spread of a ReLU's channels is shared between its values and the weights behind it.
 - An average pooling becomes a depthwise convolution too, and keeps the scale of what it pools. (ONNX
   Runtime's own kernel for it takes five times as long.)
 """
@@ -61,6 +62,7 @@ def quantise(model: ModelProto, batches: Iterable[NDArray[np.uint8]]) -> ModelPr
         graph.model(), [name for node in trunk for name in (node.input[0], *node.output)], batches
     )
     whole = equalise(graph, trunk, ranges)
+    balance(graph, trunk, ranges)
     scales = dict.fromkeys(whole, (1.0 / LEVELS, 0))
     for node in trunk:
         for name in (node.input[0], *node.output):
@@ -154,8 +156,7 @@ def equalise(graph: Graph, trunk: list[NodeProto], ranges: dict[str, Range]) -> 
         if source != name:
             # Behind a ReLU, which a factor passes and a shift does not.
             low = np.zeros_like(low)
-        span = high - low
-        span = np.maximum(span, max(float(span.max()), 1e-12) / MOST_STRETCH)
+        span = _at_least(high - low)
         old[name] = (low, span)
         _rescale_output(graph, producers[source], low, span)
         whole.add(name)
@@ -170,6 +171,38 @@ def equalise(graph: Graph, trunk: list[NodeProto], ranges: dict[str, Range]) -> 
         if node.op_type == "Conv" and node.input[0] in old:
             _rescale_input(graph, node, *old[node.input[0]])
     return whole
+
+
+def balance(graph: Graph, trunk: list[NodeProto], ranges: dict[str, Range]) -> None:
+    """Shares the spread of a ReLU's channels between its values and the weights that they meet.
+
+    Values have one scale for all channels, so a wide channel would take the levels of the others; a factor a
+    channel passes a ReLU, and the convolution behind it takes the inverse. The factor is the one of
+    SmoothQuant (Xiao et al., ICML 2023): sqrt(largest value / largest weight).
+    """
+    producers = graph.producers
+    for node in trunk:
+        if node.op_type != "Conv" or attribute(node, "group", 1) != 1:
+            continue
+        between = [node.input[0]]
+        while between[-1] in producers and producers[between[-1]].name.endswith(POOL):
+            between.append(producers[between[-1]].input[0])
+        source = producers.get(between[-1])
+        if source is None or source.op_type != "Relu" or between[-1] not in ranges:
+            continue
+        largest = ranges[between[-1]].high
+        weight = np.abs(_parameters(graph, node)[0]).max((0, 2, 3))
+        factor = np.sqrt(_at_least(largest) / _at_least(weight))
+        none = np.zeros_like(factor)
+        _rescale_output(graph, producers[source.input[0]], none, factor)
+        _rescale_input(graph, node, none, factor)
+        for name in between:
+            ranges[name] = Range(ranges[name].low / factor, ranges[name].high / factor)
+
+
+def _at_least(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """No value is further below the largest than a channel may be stretched."""
+    return np.maximum(values, max(float(values.max()), 1e-12) / MOST_STRETCH)
 
 
 def _rescale_output(

@@ -224,10 +224,10 @@ def describe_data(config: dict[str, Any]) -> str:
     return f"protocol {Path(config['protocol']).name}" if config.get("protocol") else "not stated"
 
 
-def library_versions() -> dict[str, str]:
-    """The installed versions of what takes part in making the file."""
+def library_versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
+    """The installed versions of these packages; by default of what takes part in making the file."""
     versions = {}
-    for package in PACKAGES:
+    for package in packages:
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

@@ -61,7 +61,7 @@ def _plain_normalisations(graph: Graph) -> None:
     """Every batch normalisation with mean 0 and variance 1: a variance of 1e-6 has no digits in float16."""
     from onnx import helper
 
-    for output, (scale, offset) in normalisations(graph, graph.nodes).items():
+    for output, (scale, offset) in normalisations(graph).items():
         node = graph.producers[output]
         values = (scale, offset, np.zeros_like(scale), np.ones_like(scale))
         names = [f"{output}.{kind}" for kind in ("scale", "offset", "mean", "variance")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,9 +30,6 @@ class Graph:
     def producers(self) -> dict[str, NodeProto]:
         """The node that makes each tensor."""
         return {output: node for node in self.nodes for output in node.output}
-
-    def users(self, tensor: str) -> list[NodeProto]:
-        return [node for node in self.nodes if tensor in node.input]
 
     def convolution_before(self, tensor: str) -> NodeProto:
         """The convolution that a tensor comes from, through ReLU and pooling."""
@@ -77,10 +73,10 @@ def attribute(node: NodeProto, name: str, default: Any) -> Any:
     return next((helper.get_attribute_value(a) for a in node.attribute if a.name == name), default)
 
 
-def normalisations(graph: Graph, nodes: Iterable[NodeProto]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def normalisations(graph: Graph) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Each batch normalisation as y = scale x + offset, [C] each, by the name of its output."""
     found = {}
-    for node in nodes:
+    for node in graph.nodes:
         if node.op_type == "BatchNormalization":
             weight, bias, mean, variance = (graph.arrays[name].astype(np.float64) for name in node.input[1:5])
             scale = weight / np.sqrt(variance + attribute(node, "epsilon", 1e-5))

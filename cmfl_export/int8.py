@@ -77,7 +77,7 @@ def normalise_by_convolution(graph: Graph) -> None:
     """Every batch normalisation of the graph as a depthwise 1x1 convolution."""
     from onnx import helper
 
-    for output, (scale, offset) in normalisations(graph, graph.nodes).items():
+    for output, (scale, offset) in normalisations(graph).items():
         node = graph.producers[output]
         graph.arrays[f"{output}.weight"] = scale.astype(np.float32).reshape(-1, 1, 1, 1)
         graph.arrays[f"{output}.bias"] = offset.astype(np.float32)
@@ -252,17 +252,11 @@ def scale_of(values: Range) -> tuple[float, int]:
 
 def insert(graph: Graph, trunk: list[NodeProto], scales: dict[str, tuple[float, int]]) -> None:
     """Puts QuantizeLinear and DequantizeLinear around every tensor and weight of the trunk."""
-    inside = {id(node) for node in trunk}
     # Between a convolution and its ReLU nothing is rounded: the kernels do both at once.
     rectified = {node.input[0] for node in trunk if node.op_type == "Relu"}
     rounded = {name for node in trunk for name in (node.input[0], *node.output)} - rectified
     nodes: list[NodeProto] = []
     for node in graph.nodes:
-        if id(node) not in inside:
-            node.input[:] = [_dequantised(name) if name in rounded else name for name in node.input]
-            nodes.append(node)
-            nodes += [pair for name in node.output if name in rounded for pair in _pair(graph, name, scales)]
-            continue
         if node.op_type == "Conv":
             nodes += _quantised_parameters(graph, node, scales[node.input[0]][0])
         node.input[:] = [_dequantised(name) if name in rounded else name for name in node.input]

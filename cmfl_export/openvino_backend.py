@@ -67,6 +67,9 @@ class OpenVinoModel:
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": precision,
             "INFERENCE_NUM_THREADS": self._threads,
+            # It would bind threads of the caller as well, and what these start afterwards (a training, a
+            # pool of decoders) would find itself on one core.
+            "ENABLE_CPU_PINNING": False,
         }
         folder = places.cache() / "openvino"
         with contextlib.suppress(OSError):

@@ -16,6 +16,7 @@ import pytest
 from cmfl_export import providers
 from cmfl_export.card import METADATA_KEY
 from cmfl_export.errors import CmflError
+from cmfl_export.openvino_backend import OpenVinoModel
 from cmfl_export.runtime import Session
 from tests.conftest import picture
 
@@ -68,6 +69,12 @@ def test_threads_do_not_mix_their_results(tmp_path: Path) -> None:
         results = list(pool.map(session.run, batches))
     scores = [result["p_real"].tolist() for result in results]
     np.testing.assert_allclose(scores, [[value / 255] * 2 for value in range(40)], atol=1e-6)
+
+
+def test_no_thread_is_bound_to_a_core(model_file: Path) -> None:
+    # Whether a thread is left bound depends on timing, and a process that it starts then has one core.
+    model = OpenVinoModel(model_file, "fp32", threads=2)
+    assert model._model.get_property("ENABLE_CPU_PINNING") is False
 
 
 def test_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

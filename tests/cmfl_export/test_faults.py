@@ -53,27 +53,49 @@ def swapped_embeddings(model: ModelProto) -> None:
     concat.input[:] = reversed(concat.input)
 
 
-def shift_order_statistics(model: ModelProto, places: int) -> None:
-    sorted_values = {node.output[0] for node in model.graph.node if node.op_type == "TopK"}
-    slices = [node for node in model.graph.node if node.op_type == "Slice" and node.input[0] in sorted_values]
-    assert len(slices) == 4
-    for name in {name for node in slices for name in node.input[1:3]}:
-        change(model, name, lambda index: index - places)
+def order_statistics(model: ModelProto) -> list[tuple[onnx.NodeProto, list[onnx.NodeProto]]]:
+    """Each sorting of values, and the two slices that take values from its end."""
+    sortings = [n for n in model.graph.node if n.op_type == "TopK" and attribute(n, "sorted").i]
+    slices = [node for node in model.graph.node if node.op_type == "Slice"]
+    found = [(node, [s for s in slices if s.input[0] == node.output[0]]) for node in sortings]
+    assert [len(taken) for _, taken in found] == [2, 2]
+    return found
+
+
+def attribute(node: onnx.NodeProto, name: str) -> onnx.AttributeProto:
+    return next(found for found in node.attribute if found.name == name)
+
+
+def take(model: ModelProto, node: onnx.NodeProto, start: int) -> None:
+    """Lets a Slice take the one value at `start`, whatever others read its indices."""
+    for place, index in ((1, start), (2, start + 1)):
+        node.input[place] = f"{node.name}.{place}"
+        model.graph.initializer.append(numpy_helper.from_array(np.array([index]), node.input[place]))
 
 
 def percentile_off_by_one(model: ModelProto) -> None:
-    """The order statistics 2507 and 2508 of 50176 in place of 2508 and 2509."""
-    shift_order_statistics(model, 1)
+    """The order statistics 2509 and 2510 of 50176 in place of 2508 and 2509."""
+    for _, slices in order_statistics(model):
+        for node in slices:
+            last = numpy_helper.to_array(tensor(model, node.input[1])).item()
+            take(model, node, last - 1)
 
 
 def no_percentiles(model: ModelProto) -> None:
     """The scaling runs from the smallest value to the largest."""
-    shift_order_statistics(model, 2508)
+    for sorting, slices in order_statistics(model):
+        largest = attribute(sorting, "largest")
+        largest.i = 1 - largest.i
+        for node in slices:
+            take(model, node, 0)
 
 
 def no_fftshift(model: ModelProto) -> None:
-    for name in ("cos_rows", "sin_rows", "gain", "zero_bin"):
-        change(model, f"net.spectrum.{name}", lambda matrix: np.fft.ifftshift(matrix, axes=0))
+    """The columns stand as a Fourier transform has them, from frequency 0 on."""
+    made_by = {node.output[0]: node for node in model.graph.node}
+    (last,) = (made_by[node.input[1]] for node in model.graph.node if list(node.output) == ["spectrum"])
+    nyquist, negative, positive = last.input
+    last.input[:] = [positive, nyquist, negative]
 
 
 def no_mean_in_the_zero_bin(model: ModelProto) -> None:

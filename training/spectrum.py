@@ -130,8 +130,8 @@ class LogSpectrum(nn.Module):
         pairs = log_magnitude[..., self.mirrored].flatten(start_dim=-2)
         own = (log_magnitude[..., :1], log_magnitude[..., self.mirrored.stop :])
         singles = torch.cat(own, dim=-1).flatten(start_dim=-2)
-        low = _quantile(pairs, singles, LOW)[..., None]
-        high = _quantile(pairs, singles, HIGH)[..., None]
+        low = quantile(pairs, singles, LOW)[..., None]
+        high = quantile(pairs, singles, HIGH)[..., None]
         span = high - low
         present = span >= FLAT
         scaled = 2.0 * ((log_magnitude - low) / torch.where(present, span, torch.ones_like(span)) - 0.5)
@@ -148,7 +148,7 @@ class LogSpectrum(nn.Module):
         return self._shifted(half, opposite, dim=-1)
 
 
-def _quantile(pairs: Tensor, singles: Tensor, q: float) -> Tensor:
+def quantile(pairs: Tensor, singles: Tensor, q: float) -> Tensor:
     """Exact quantile with linear interpolation, as numpy.percentile: [..., P], [..., S] -> [..., 1].
 
     Of the 2 P + S values in which each of `pairs` stands twice. Through `topk`, which has a kernel

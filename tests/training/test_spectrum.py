@@ -10,7 +10,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from tests.conftest import picture
-from training.spectrum import FLAT, LogSpectrum, reference_spectrum
+from training.spectrum import FLAT, HIGH, LOW, LogSpectrum, quantile, reference_spectrum
 
 N = 224
 Y, X = np.mgrid[0:N, 0:N]
@@ -137,6 +137,17 @@ def test_range_and_percentiles() -> None:
 def test_other_sizes(size: int) -> None:
     image = picture(7, size)
     assert np.abs(spectrum_of(image) - reference_spectrum(image)).max() <= 1e-4
+
+
+@pytest.mark.parametrize(("pairs", "singles"), [(24864, 448), (24863, 448), (90, 32), (12, 6)])
+@pytest.mark.parametrize("different", [7, 100_000])  # with ties, and with hardly any
+def test_percentiles_are_exact(pairs: int, singles: int, different: int) -> None:
+    rng = np.random.default_rng(pairs)
+    twice, once = (rng.integers(0, different, (2, count)) / 8 for count in (pairs, singles))
+    for q in (LOW, HIGH):
+        found = quantile(torch.from_numpy(twice), torch.from_numpy(once), q)
+        expected = np.percentile(np.concatenate([twice, twice, once], axis=1), 100 * q, axis=1)
+        np.testing.assert_allclose(found[:, 0].numpy(), expected, rtol=1e-9)
 
 
 def test_batch_is_image_by_image() -> None:

@@ -61,6 +61,15 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def own_threads() -> Iterator[None]:
+    """What sets PyTorch's threads in a test leaves the rounding of the next ones alone."""
+    before = torch.get_num_threads()
+    yield
+    if torch.get_num_threads() != before:
+        torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Nine 224x224 files, JPEG and PNG."""

@@ -25,8 +25,6 @@ FLAT = 0.1
 # and 0.9 the largest error on photographs is two to eight times smaller than without it.
 EMPHASIS = 0.7
 
-GROUP = 4  # values of which the farthest is looked at first where order statistics are sought
-
 
 def reference_spectrum(image: np.ndarray) -> np.ndarray:
     """The definition, in float64 NumPy: what every other computation of the spectrum is held against.
@@ -159,20 +157,11 @@ def quantile(pairs: Tensor, singles: Tensor, q: float) -> Tensor:
     position = (1.0 - q if upper else q) * (n - 1)
     below = math.floor(position)  # the wanted values have this many, and one more, between them and the end
     weight = position - below
-    outer = _outermost(pairs, (below + 3) // 2, upper)
+    outer = torch.topk(pairs, (below + 3) // 2, dim=-1, largest=upper, sorted=False).values
     beyond = torch.cat([outer, outer, singles], dim=-1)
     # Sorted from the inner end, from which it is nearer.
     inner = torch.topk(beyond, beyond.shape[-1] - below, dim=-1, largest=not upper).values
     return inner[..., -1:] * (1.0 - weight) + inner[..., -2:-1] * weight
-
-
-def _outermost(values: Tensor, count: int, upper: bool) -> Tensor:
-    """The `count` largest, or smallest, of [..., P]: they are in the `count` groups that reach farthest."""
-    groups = values.reshape(*values.shape[:-1], -1, math.gcd(GROUP, values.shape[-1]))
-    reach = groups.amax(dim=-1) if upper else groups.amin(dim=-1)
-    farthest = torch.topk(reach, min(count, reach.shape[-1]), dim=-1, largest=upper, sorted=False).indices
-    candidates = groups.gather(-2, farthest[..., None].expand(*farthest.shape, groups.shape[-1]))
-    return torch.topk(candidates.flatten(start_dim=-2), count, dim=-1, largest=upper, sorted=False).values
 
 
 @contextmanager

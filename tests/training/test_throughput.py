@@ -42,7 +42,7 @@ class TestStep:
 
     def test_the_arithmetic_of_an_image(self, step: throughput.Step) -> None:
         trunks = 2 * 2 * 14 * 14 * model.WIDTH * 3 * 16 * 16
-        spectrum = 2 * 3 * 6 * 224 * 224 * 113
+        spectrum = 2 * 3 * 113 * 224 * (113 + 111 + 4 * 113)
         heads = 2 * (2 * model.WIDTH + model.WIDTH + model.WIDTH)
         assert step.about()["operations"] == trunks + spectrum + heads
         assert step._net.training

@@ -57,8 +57,8 @@ def test_other_operators_are_not_counted(tmp_path: Path) -> None:
 
 def test_the_two_stream_network(model_file: Path) -> None:
     """METHOD: 4.58 GMAC a branch, of which the transitions, on averaged maps, take a quarter of their share;
-    and six products for each channel of the half of the spectrum."""
+    and six products for each channel of the half of the spectrum, from folded rows."""
     transitions = 384 * 192 * 56**2 + 768 * 384 * 28**2
-    spectrum = 3 * 6 * 224 * 224 * 113
+    spectrum = 3 * 113 * 224 * (113 + 111 + 4 * 113)
     expected = 2 * (4.58e9 - 0.75 * transitions) + spectrum
     assert operations(model_file) == pytest.approx(2 * expected, rel=0.002)

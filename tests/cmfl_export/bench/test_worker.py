@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 
 import pytest
-import torch
 
 from cmfl_export.bench import process, worker
 from cmfl_export.bench.contenders import Contender
@@ -18,14 +17,6 @@ NUMPY = Contender(
     "numpy", "products", "fp32", ("products",), {"means": "numpy", "precision": "fp32", "size": 16}
 )
 GIVEN = {"threads": 1, "images": [], "compared": 0}
-
-
-@pytest.fixture(autouse=True)
-def own_threads() -> Iterator[None]:
-    """A worker sets the threads of its process, which here is that of all tests."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

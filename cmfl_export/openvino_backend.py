@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,11 @@ from models_zoo import places
 from .providers import load_openvino
 
 SPECTRUM = "spectrum"  # the tensor of that name in every exported graph with a spectrum branch
+
+
+class _Requests(NamedTuple):
+    main: Any
+    before: Any  # of the spectrum, where that is compiled apart, else None
 
 
 class OpenVinoModel:
@@ -47,20 +51,25 @@ class OpenVinoModel:
             model = self._core.read_model(path)
             _feed(openvino, model, _tensor(model, SPECTRUM))
         self._model = self._compile(model, half)
-        self._requests = threading.local()
+        # Each with memory of its own for what is between the layers; as many as threads run at once.
+        self._idle: list[_Requests] = []
 
     def run(self, names: Sequence[str], batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """The outputs of these names for uint8 [n, 224, 224, 3]."""
-        requests = self._requests
-        if not hasattr(requests, "main"):
-            requests.main = self._model.create_infer_request()
-            requests.before = self._before and self._before.create_infer_request()
-        inputs = [batch]
-        if requests.before:
-            inputs.append(requests.before.infer([batch])[0])
-        results = requests.main.infer(inputs)
-        # Copies, because the request writes into the same memory again.
-        return [results[name].copy() for name in names]
+        try:
+            requests = self._idle.pop()
+        except IndexError:
+            before = self._before and self._before.create_infer_request()
+            requests = _Requests(self._model.create_infer_request(), before)
+        try:
+            inputs = [batch]
+            if requests.before:
+                inputs.append(requests.before.infer([batch])[0])
+            results = requests.main.infer(inputs)
+            # Copies, because the request writes into the same memory again.
+            return [results[name].copy() for name in names]
+        finally:
+            self._idle.append(requests)
 
     def _compile(self, model: Any, precision: str) -> Any:
         options: dict[str, Any] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -46,55 +46,56 @@ def run(
     workers: int,
     pad: bool,
 ) -> Generator[Outcome[T], None, None]:
-    """Decodes on `workers` threads while `infer` runs in the calling thread.
+    """Decodes on `workers` threads while `infer` runs on one of its own, and the next batch is put together.
 
-    Yields one outcome for each image of each source, in order, as soon as its batch has run. A source that
-    fails to decode has one outcome and takes no place in a batch. At most `window(batch_size, workers)`
-    sources are taken ahead of the batch that is being put together. Closing the generator drops what is
-    waiting; no decode starts after that.
+    Yields one outcome for each image of each source, in order: those of a batch once it has run and the next
+    one is under way, or waits for its decoders. A source that fails to decode has one outcome and takes no
+    place in a batch. At most `window(batch_size, workers)`
+    sources are taken ahead of the batch that is being put together, and two batches wait for their outcomes.
+    Closing the generator drops what is waiting; no decode and no run starts after that.
 
     Args:
         sources: taken from lazily, in the calling thread. What it raises is raised here, after the outcomes
             of the sources before it.
         decode: one source -> its images, at least one; all images have one shape and dtype. An `Exception`
             that it raises becomes the outcome.
-        infer: a batch [n, ...] -> arrays by name, each with n rows. What it raises is raised here.
+        infer: a batch [n, ...] -> arrays by name, each with n rows. Called for one batch at a time. What it
+            raises is raised here, after the outcomes of the batches before.
         batch_size: images in a batch, at least 1.
         workers: decoding threads, at least 1.
         pad: fill a batch that is not full with black images, whose rows are dropped, so that `infer` sees
             one shape only.
     """
-    ahead = window(batch_size, workers)
-    waiting: deque[tuple[T, Future[Sequence[Decoded]]]] = deque()
-    iterator = iter(sources)
-    broken: Exception | None = None
-    exhausted = False
-    batch = _Batch[T](infer, batch_size, pad)
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="cmfl-decode")
+    decoders = ThreadPoolExecutor(workers, thread_name_prefix="cmfl-decode")
+    runner = ThreadPoolExecutor(1, thread_name_prefix="cmfl-infer")
+    feed = _Feed(sources, decode, decoders, window(batch_size, workers))
+    batch = _Batch[T](infer, runner, batch_size, pad)
+    flying: deque[_Flight[T]] = deque()
     try:
-        while True:
-            while not exhausted and len(waiting) < ahead:
-                try:
-                    source = next(iterator)
-                except StopIteration:
-                    exhausted = True
-                except Exception as error:
-                    broken, exhausted = error, True
-                else:
-                    waiting.append((source, pool.submit(decode, source)))
-            if not waiting:
-                break
-            source, future = waiting.popleft()
-            for image in _result(future):
+        for source, decoded in feed:
+            while flying and not decoded.done():
+                either: tuple[Future[Any], Future[Any]] = (decoded, flying[0].outputs)
+                wait(either, return_when=FIRST_COMPLETED)
+                if flying[0].outputs.done():
+                    yield from flying.popleft().land()
+            for image in _result(decoded):
                 batch.add(source, image)
                 if batch.is_due():
-                    yield from batch.flush()
-        yield from batch.flush()
+                    flying.append(batch.launch())
+                    # Only now, so that the next batch is there when this one has run.
+                    if len(flying) > 1:
+                        yield from flying.popleft().land()
+                elif batch.has_only_failed() and not flying:
+                    yield from batch.launch().land()
+        flying.append(batch.launch())
+        while flying:
+            yield from flying.popleft().land()
     finally:
-        # Not waited for: a decode that is under way ends by itself, and the caller wants to go on now.
-        pool.shutdown(wait=False, cancel_futures=True)
-    if broken is not None:
-        raise broken
+        # Not waited for: what is under way ends by itself, and the caller wants to go on now.
+        decoders.shutdown(wait=False, cancel_futures=True)
+        runner.shutdown(wait=False, cancel_futures=True)
+    if feed.broken is not None:
+        raise feed.broken
 
 
 def window(batch_size: int, workers: int) -> int:
@@ -109,11 +110,47 @@ def _result(future: Future[Sequence[Decoded]]) -> Sequence[Decoded | Exception]:
         return [error]
 
 
+class _Feed(Generic[T]):
+    """The sources in order, each with its decode, which has been started for some of them ahead.
+
+    Attributes:
+        broken: what the sources raised, which ends them.
+    """
+
+    def __init__(
+        self,
+        sources: Iterable[T],
+        decode: Callable[[T], Sequence[Decoded]],
+        decoders: ThreadPoolExecutor,
+        ahead: int,
+    ) -> None:
+        self.broken: Exception | None = None
+        self._sources = sources
+        self._decode = decode
+        self._decoders = decoders
+        self._ahead = ahead
+
+    def __iter__(self) -> Iterator[tuple[T, Future[Sequence[Decoded]]]]:
+        waiting: deque[tuple[T, Future[Sequence[Decoded]]]] = deque()
+        for source in self._until_broken():
+            waiting.append((source, self._decoders.submit(self._decode, source)))
+            if len(waiting) == self._ahead:
+                yield waiting.popleft()
+        yield from waiting
+
+    def _until_broken(self) -> Iterator[T]:
+        try:
+            yield from self._sources
+        except Exception as error:
+            self.broken = error
+
+
 class _Batch(Generic[T]):
     """The images of the batch that is being put together, and its sources with those between that failed."""
 
-    def __init__(self, infer: Infer, size: int, pad: bool) -> None:
+    def __init__(self, infer: Infer, runner: ThreadPoolExecutor, size: int, pad: bool) -> None:
         self._infer = infer
+        self._runner = runner
         self._size = size
         self._pad = pad
         self._images: list[NDArray[np.uint8]] = []
@@ -125,25 +162,43 @@ class _Batch(Generic[T]):
             self._images.append(image.image)
 
     def is_due(self) -> bool:
-        """Full, or holding up failed sources: no image before them to wait for, or too many of them."""
-        images = len(self._images)
-        return images in (0, self._size) or len(self._rows) >= _MOST_WAITING * self._size
+        """Full, or holding up too many failed sources."""
+        return len(self._images) == self._size or len(self._rows) >= _MOST_WAITING * self._size
 
-    def flush(self) -> Iterator[Outcome[T]]:
+    def has_only_failed(self) -> bool:
+        return not self._images
+
+    def launch(self) -> _Flight[T]:
+        """Sends the batch off and begins the next one."""
         rows, images = self._rows, self._images
         self._rows, self._images = [], []
-        outputs = self._infer(self._stack(images)) if images else {}
-        position = 0
-        for source, image in rows:
-            if isinstance(image, Exception):
-                yield Outcome(source, error=image)
-            else:
-                row = {name: values[position] for name, values in outputs.items()}
-                yield Outcome(source, image.about, row, image.image)
-                position += 1
+        if images:
+            return _Flight(rows, self._runner.submit(self._infer, self._stack(images)))
+        nothing: Future[dict[str, NDArray[Any]]] = Future()
+        nothing.set_result({})
+        return _Flight(rows, nothing)
 
     def _stack(self, images: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
         count = self._size if self._pad else len(images)
         batch = np.zeros((count, *images[0].shape), images[0].dtype)
         np.stack(images, out=batch[: len(images)])
         return batch
+
+
+class _Flight(NamedTuple, Generic[T]):
+    """A batch that is being run, or is next in turn."""
+
+    rows: list[tuple[T, Decoded | Exception]]
+    outputs: Future[dict[str, NDArray[Any]]]
+
+    def land(self) -> Iterator[Outcome[T]]:
+        """The outcomes of its rows, once it has run."""
+        outputs = self.outputs.result()
+        position = 0
+        for source, image in self.rows:
+            if isinstance(image, Exception):
+                yield Outcome(source, error=image)
+            else:
+                row = {name: values[position] for name, values in outputs.items()}
+                yield Outcome(source, image.about, row, image.image)
+                position += 1

@@ -85,6 +85,20 @@ def test_a_source_may_have_several_images() -> None:
     assert [shape[0] for shape in model.shapes] == [3, 3, 2]
 
 
+def test_failed_sources_alone_wait_for_nothing() -> None:
+    pulled = 0
+
+    def broken() -> Iterator[int]:
+        nonlocal pulled
+        for pulled in range(1, 200):
+            yield -pulled
+
+    given = 0
+    for given, _ in enumerate(pipeline.run(broken(), decode, Model(), batch_size=4, workers=2, pad=False), 1):
+        assert pulled - given <= pipeline.window(4, 2)
+    assert given == 199
+
+
 def test_padding_keeps_one_shape_and_adds_no_rows() -> None:
     model = Model()
     assert len(list(pipeline.run(range(5), decode, model, batch_size=4, workers=1, pad=True))) == 5
@@ -114,7 +128,7 @@ def test_the_window_is_bounded(broken: bool) -> None:
         given += 1
     most_in_a_batch = 4 * 8 if broken else 4
     assert given == 3000
-    assert furthest <= most_in_a_batch + pipeline.window(4, 2)
+    assert furthest <= 2 * most_in_a_batch + pipeline.window(4, 2)
 
 
 def test_decoding_goes_on_while_the_model_runs() -> None:
@@ -133,7 +147,56 @@ def test_decoding_goes_on_while_the_model_runs() -> None:
 
     first = next(pipeline.run(range(10), counting, slow, batch_size=1, workers=1, pad=False))
     assert first.outputs is not None
-    assert first.outputs["value"] == 3
+    assert first.outputs["value"] >= 3
+
+
+def test_the_next_batch_is_there_when_one_has_run() -> None:
+    """Rows of a batch are given while the next one runs."""
+    last, running, may_end = threading.Event(), threading.Event(), threading.Event()
+
+    def decode_all(source: int) -> list[pipeline.Decoded]:
+        if source == 5:
+            last.set()
+        return decode(source)
+
+    def held(batch: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        assert last.wait(5)
+        if batch[0, 0, 0] == 2:
+            running.set()
+            assert may_end.wait(5)
+        return Model()(batch)
+
+    outcomes = pipeline.run(range(6), decode_all, held, batch_size=2, workers=1, pad=False)
+    assert next(outcomes).source == 0
+    assert running.wait(5)
+    assert next(outcomes).source == 1
+    may_end.set()
+    assert [outcome.source for outcome in outcomes] == [2, 3, 4, 5]
+
+
+def test_a_batch_that_has_run_does_not_wait_for_a_slow_decoder() -> None:
+    decoded = threading.Event()
+
+    def slow(source: int) -> list[pipeline.Decoded]:
+        assert source < 2 or decoded.wait(5)
+        return decode(source)
+
+    outcomes = pipeline.run(range(4), slow, Model(), batch_size=2, workers=2, pad=False)
+    assert [next(outcomes).source for _ in range(2)] == [0, 1]
+    decoded.set()
+    assert [outcome.source for outcome in outcomes] == [2, 3]
+
+
+def test_one_batch_runs_at_a_time() -> None:
+    busy = threading.Lock()
+
+    def alone(batch: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        assert busy.acquire(blocking=False)
+        time.sleep(0.002)
+        busy.release()
+        return Model()(batch)
+
+    assert values(pipeline.run(range(40), decode, alone, batch_size=2, workers=2, pad=False)) == [*range(40)]
 
 
 def test_closing_early_starts_no_further_decode() -> None:
@@ -176,3 +239,15 @@ def test_an_exception_of_the_model_is_raised() -> None:
 
     with pytest.raises(RuntimeError, match="GPU lost"):
         list(pipeline.run(range(3), decode, lost, batch_size=2, workers=1, pad=False))
+
+
+def test_outcomes_before_an_exception_of_the_model_are_given() -> None:
+    def lost_later(batch: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        if batch[0, 0, 0] >= 4:
+            raise RuntimeError("GPU lost")
+        return Model()(batch)
+
+    outcomes = pipeline.run(range(9), decode, lost_later, batch_size=2, workers=2, pad=False)
+    assert [next(outcomes).source for _ in range(4)] == [0, 1, 2, 3]
+    with pytest.raises(RuntimeError, match="GPU lost"):
+        next(outcomes)

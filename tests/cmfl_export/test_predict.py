@@ -226,7 +226,7 @@ def test_many_inputs_pass_through_in_bounded_memory(
     monkeypatch.setattr(predict, "_bar", lambda *_: Advance())
     predict_to(model, [], tmp_path / "rows.csv", provider="cpu", batch_size=4, workers=2)
     assert written == 400
-    assert furthest <= 4 + 2 * 4 + 2
+    assert furthest <= 2 * 4 + 2 * 4 + 2
 
 
 def test_the_summary_says_everything() -> None:

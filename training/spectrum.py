@@ -134,7 +134,7 @@ class LogSpectrum(nn.Module):
         high = quantile(pairs.transpose(-2, -1).flatten(start_dim=-2), singles, HIGH)[..., None]
         span = high - low
         present = span >= FLAT
-        scaled = 2.0 * ((log_magnitude - low) / torch.where(present, span, torch.ones_like(span)) - 0.5)
+        scaled = 2.0 * ((log_magnitude - low) / torch.where(present, span, 1.0) - 0.5)
         # The choice comes last: a concatenation at the end would keep OpenVINO from 8-bit kernels behind it.
         whole = self._whole(scaled.clamp(-1.0, 1.0))
         return torch.where(present, whole, 0.0)

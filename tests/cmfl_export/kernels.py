@@ -36,7 +36,6 @@ KERNELS = {
     "Concat": Kernel("13+", "13+", "13+", "float int64 uint8 bool"),
     "Conv": Kernel("11-21", "11-21", "11+", "float"),
     "Div": Kernel("14+", "14+", "14+", "float int64 uint8"),
-    "Expand": Kernel("13+", "13+", "13+", "float int64 uint8 bool"),
     "Gather": Kernel("13+", "13+", "13+", "float int64 uint8 bool"),
     "Gemm": Kernel("13+", "13+", "13+", "float"),
     "GreaterOrEqual": Kernel("16+", "16+", "16+", "float int64 bool"),
@@ -48,9 +47,8 @@ KERNELS = {
     "ReduceMean": Kernel("18+", "18+", "18+", "float int64"),
     "ReduceSum": Kernel("13+", "13+", "13+", "float int64"),
     "Relu": Kernel("14+", "14+", "14+", "float"),
-    # "No GPU kernel" says the page of this one and of Shape; they concern shapes, which the CPU knows.
+    # "No GPU kernel" says the page of this one; it concerns shapes, which the CPU knows.
     "Reshape": Kernel("19-20", "19-20", "19-20", "float int64 uint8 bool"),
-    "Shape": Kernel("19-20", "19-20", "19-20", "float int64 uint8 bool"),
     "Sigmoid": Kernel("13+", "13+", "13+", "float"),
     "Slice": Kernel("13+", "13+", "13+", "float int64 uint8 bool"),
     "Sqrt": Kernel("13+", "13+", "13+", "float"),

@@ -43,7 +43,7 @@ class Detector:
     Attributes:
         path: the model's file.
         card: the model's card.
-        provider: where it really runs: "cpu" (ONNX Runtime), "openvino", "cuda" or "tensorrt".
+        provider: where it really runs: "cpu" (ONNX Runtime), "openvino", "cuda", "cuda-graph" or "tensorrt".
         passed_over: why `auto` did not take the GPU of a machine that has an NVIDIA driver, else "".
         threshold: a picture is `real` when p_real >= threshold, else `synthetic`.
         aligned: the geometry, see `cmfl_export.images.fit`.
@@ -70,7 +70,7 @@ class Detector:
 
         Args:
             model: the ONNX file, or a name of the zoo such as `starter:int8`; the starter by default.
-            provider: "auto", "cpu", "onnxruntime", "openvino", "cuda" or "tensorrt"; see
+            provider: "auto", "cpu", "onnxruntime", "openvino", "cuda", "cuda-graph" or "tensorrt"; see
                 `cmfl_export.runtime.Session.open`.
             threads: CPU threads within one run; by default all cores that this process may use.
             batch_size: pictures in one run; by default 8 on the CPU and 64 on a GPU.

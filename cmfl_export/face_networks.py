@@ -27,6 +27,9 @@ _SHA256 = {
 }
 # Crops in one run, which bounds the memory: a crowd, or foliage, gives thousands of candidates.
 _MOST_CROPS = 128
+# Crops come in all numbers and pictures in all shapes, for each of which an engine would be built or a graph
+# recorded; and OpenVINO has nothing over ONNX Runtime in float32.
+_ALIKE = {"tensorrt": "cuda", "cuda-graph": "cuda", "openvino": "cpu"}
 
 
 class Verdict(NamedTuple):
@@ -63,7 +66,7 @@ class FaceNetworks:
             CmflError: the package with the weights is missing or its files are others; the provider does not
                 load here.
         """
-        name, _ = choose_provider({"tensorrt": "cuda", "openvino": "cpu"}.get(provider, provider))
+        name, _ = choose_provider(_ALIKE.get(provider, provider))
         self.provider = name
         self._pnet, self._rnet, self._onet = (
             create_session(path, name, threads, optimise=True) for path in _weights()

@@ -32,10 +32,12 @@ from .errors import CmflError
 ORT_NAMES = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
+    "cuda-graph": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
 }
 # `cpu` is the fastest of the CPU runtimes that are installed, `onnxruntime` and `openvino` are one by name.
-CHOICES = ("auto", "cpu", "onnxruntime", "openvino", "cuda", "tensorrt")
+CHOICES = ("auto", "cpu", "onnxruntime", "openvino", "cuda", "cuda-graph", "tensorrt")
+ON_GPU = ("cuda", "cuda-graph", "tensorrt")
 
 # One Conv node, so that cuDNN has to work as well: inputs x [1,1,2,2] and w [1,1,1,1], float32, opset 17,
 # IR version 8. Made with onnx.helper.make_model(...).SerializeToString(), so that onnx is not needed here.
@@ -101,9 +103,16 @@ def requested(name: str) -> list[tuple[str, dict[str, str]]]:
     """The `providers` argument of an InferenceSession that shall run on `name` (a key of ORT_NAMES)."""
     # TF32 has a mantissa of 10 bits, far too coarse for the spectrum's matrix products. cuDNN's heuristic
     # search is near the exhaustive one in speed and does not stall on every new batch shape.
-    cuda = (ORT_NAMES["cuda"], {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"})
-    cpu: tuple[str, dict[str, str]] = (ORT_NAMES["cpu"], {})
-    return {"cpu": [cpu], "cuda": [cuda, cpu], "tensorrt": [_tensorrt(), cuda, cpu]}[name]
+    options = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
+    cuda, cpu = (ORT_NAMES["cuda"], options), (ORT_NAMES["cpu"], dict[str, str]())
+    recorded = (ORT_NAMES["cuda-graph"], options | {"enable_cuda_graph": "1"})
+    chosen = {
+        "cpu": [cpu],
+        "cuda": [cuda, cpu],
+        "cuda-graph": [recorded, cpu],
+        "tensorrt": [_tensorrt(), cuda, cpu],
+    }
+    return chosen[name]
 
 
 def _tensorrt() -> tuple[str, dict[str, str]]:
@@ -119,7 +128,7 @@ def prepare(name: str) -> None:
     if name == "tensorrt":
         # The TensorRT provider has no option against TF32; this variable is its only switch.
         os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
-    if name in ("cuda", "tensorrt"):
+    if name in ON_GPU:
         _preload_libraries()
 
 

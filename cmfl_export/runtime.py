@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from . import providers, zoo
 from .card import METADATA_KEY, ModelCard
+from .device_backend import DeviceModel
 from .errors import CmflError
 from .openvino_backend import OpenVinoModel
 
@@ -28,7 +29,7 @@ class Session:
 
     Attributes:
         path: the file that was opened.
-        provider: where it really runs: "cpu" (ONNX Runtime), "openvino", "cuda" or "tensorrt".
+        provider: where it really runs: "cpu" (ONNX Runtime), "openvino", "cuda", "cuda-graph" or "tensorrt".
         passed_over: why `auto` did not take the GPU of a machine that has an NVIDIA driver, else "".
         card: the model card in the file.
         outputs: the names of the graph's outputs, in its order.
@@ -53,7 +54,7 @@ class Session:
         self.card = _card_of(ort_session, path)
         self.outputs: tuple[str, ...] = tuple(output.name for output in ort_session.get_outputs())
         self.threads = threads
-        self.pads = provider in ("cuda", "tensorrt")
+        self.pads = provider in providers.ON_GPU
         _check_contract(ort_session, path)
 
     @classmethod
@@ -64,9 +65,11 @@ class Session:
 
         Args:
             model: the ONNX file or a name of the zoo, see `cmfl_export.zoo.resolve`; None is the starter.
-            provider: "cuda", "tensorrt", "cpu", or "auto": cuda where it really loads, else cpu. TensorRT
-                builds an engine for minutes, so it is used only when asked for. "cpu" is the fastest CPU
-                runtime installed for the file's precision; "onnxruntime" and "openvino" are one by name.
+            provider: "cuda", "cuda-graph", "tensorrt", "cpu", or "auto": cuda where it really loads, else
+                cpu. "cuda-graph" records the work of each batch size and plays it back, which saves the
+                time between kernels and costs memory for each size. TensorRT builds an engine for minutes,
+                so it is used only when asked for. "cpu" is the fastest CPU runtime installed for the file's
+                precision; "onnxruntime" and "openvino" are one by name.
             threads: threads within one run on the CPU; by default all that this process may use.
 
         Raises:
@@ -88,12 +91,8 @@ class Session:
                     _on_openvino(text, precision, count), looked_at, text, "openvino", passed_over, count
                 )
         ort_session = create_session(text, name, count, optimise=True)
-        running = ort_session.get_providers()[0]
-        if running != providers.ORT_NAMES[name]:
-            raise CmflError(
-                f"{text}: {name} was asked for but the model loaded on {running}; run: cmfl doctor"
-            )
-        return cls(_on_onnxruntime(ort_session), ort_session, text, name, passed_over, count)
+        run = _on_gpu(ort_session, name) if name in providers.ON_GPU else _on_onnxruntime(ort_session)
+        return cls(run, ort_session, text, name, passed_over, count)
 
     @property
     def score_outputs(self) -> tuple[str, ...]:
@@ -170,7 +169,7 @@ def choose_provider(provider: str) -> tuple[str, str]:
         providers.load_openvino()
         return "openvino", ""
     wanted = "cuda" if provider == "auto" else provider
-    trouble = providers.trouble(wanted)
+    trouble = providers.trouble("cuda" if wanted == "cuda-graph" else wanted)
     if trouble is None:
         return wanted, ""
     if provider != "auto":
@@ -197,7 +196,7 @@ def create_session(path: str, provider: str, threads: int, *, optimise: bool) ->
     """An `onnxruntime.InferenceSession` on a provider that loads (see `choose_provider`).
 
     Raises:
-        CmflError: the file is no ONNX model, or the provider does not take it.
+        CmflError: the file is no ONNX model, or the provider does not take it, or does not load.
     """
     ort = providers.load_onnxruntime()
     providers.prepare(provider)
@@ -209,7 +208,7 @@ def create_session(path: str, provider: str, threads: int, *, optimise: bool) ->
     try:
         with providers.quiet():
             # Fallback is what would turn a lost GPU into a silent CPU run, at creation and at run time.
-            return ort.InferenceSession(
+            session = ort.InferenceSession(
                 path, options, providers=providers.requested(provider), enable_fallback=0
             )
     except Exception as error:  # ONNX Runtime's exceptions share no base class but Exception
@@ -217,6 +216,12 @@ def create_session(path: str, provider: str, threads: int, *, optimise: bool) ->
         if "protobuf" in reason.lower():
             raise CmflError(f"{path} is not an ONNX file, or is damaged; export the model again") from error
         raise CmflError(f"{path}: ONNX Runtime cannot load the model on {provider}: {reason}") from error
+    running = session.get_providers()[0]
+    if running != providers.ORT_NAMES[provider]:
+        raise CmflError(
+            f"{path}: {provider} was asked for but the model loaded on {running}; run: cmfl doctor"
+        )
+    return session
 
 
 def _on_onnxruntime(ort_session: Any) -> Run:
@@ -225,6 +230,10 @@ def _on_onnxruntime(ort_session: Any) -> Run:
         return values
 
     return run
+
+
+def _on_gpu(ort_session: Any, provider: str) -> Run:
+    return DeviceModel(ort_session, "cuda", recorded=provider == "cuda-graph").run
 
 
 def _on_openvino(path: str, precision: str, threads: int) -> Run:

@@ -21,9 +21,9 @@ BACKENDS = {
     "onnxruntime": "ONNX Runtime",
     "openvino": "OpenVINO",
     "cuda": "CUDA",
+    "cuda-graph": "CUDA graph",
     "tensorrt": "TensorRT",
 }
-ON_GPU = ("cuda", "tensorrt")
 FOLDER, START_UP = "folder", "start-up"
 # Inductor compiles for minutes for each batch size, so one has to do: that of the end-to-end pipeline.
 _COMPILED_BATCH = 8
@@ -92,7 +92,8 @@ def choose_backends(wanted: Sequence[str] | None) -> list[str]:
     """
     if wanted is None:
         openvino = ["openvino"] if providers.has_openvino() else []
-        return ["onnxruntime", *openvino, *(["cuda"] if providers.trouble("cuda") is None else [])]
+        cuda = ["cuda", "cuda-graph"] if providers.trouble("cuda") is None else []
+        return ["onnxruntime", *openvino, *cuda]
     for name in wanted:
         if name not in BACKENDS:
             raise CmflError(f"unknown backend {name!r}; choose of: {', '.join(BACKENDS)}")
@@ -112,7 +113,7 @@ def of_models(
             model.card.precision,
             measures,
             {"model": str(model.path), "provider": backend},
-            on_gpu=backend in ON_GPU,
+            on_gpu=backend in providers.ON_GPU,
         )
         for model in models
         for backend in backends
@@ -165,7 +166,8 @@ def of_machine(backends: Sequence[str], devices: Sequence[str]) -> list[Contende
             "openvino": ("fp32", "bf16", "int8"),
             "cuda": ("fp32", "fp16"),
         }
-        ways += [(name, precision) for name in backends for precision in precisions.get(name, ())]
+        means = dict.fromkeys("cuda" if name in providers.ON_GPU else name for name in backends)
+        ways += [(name, precision) for name in means for precision in precisions[name]]
     if "cpu" in devices:
         from training.fit import cpu_has_bf16
 
@@ -193,8 +195,9 @@ def torch_devices(backends: Sequence[str]) -> list[str]:
         return []
     import torch
 
-    devices = ["cpu"] if set(backends) - {*ON_GPU} else []
-    return devices + (["cuda"] if set(backends) & {*ON_GPU} and torch.cuda.is_available() else [])
+    on_gpu = [name in providers.ON_GPU for name in backends]
+    devices = [] if all(on_gpu) else ["cpu"]
+    return devices + (["cuda"] if any(on_gpu) and torch.cuda.is_available() else [])
 
 
 def _files_of(name: str) -> list[Path]:

@@ -80,7 +80,7 @@ def measure(
         seconds: of one measurement; each is whole repetitions, at least one.
         rounds: how often each measurement is taken.
         threads: CPU threads of each contender; None is all cores.
-        images: what they are measured with.
+        images: what they are measured with; none for training, which has its own.
         compared: how many of the images each exported model scores before the first round.
     """
     results = [Result(contender) for contender in contenders]
@@ -100,13 +100,13 @@ def measure(
             start = time.perf_counter()
             for name in measures:
                 for number, worker in workers.items():
-                    _measure_once(results[number], worker, name, seconds, threads, images[0])
+                    _measure_once(results[number], worker, name, seconds, threads, images)
             log.info("round %d of %d: %.0f s", turn + 1, rounds, time.perf_counter() - start)
     return results
 
 
 def _measure_once(
-    result: Result, worker: Worker, name: str, seconds: float, threads: int | None, image: str
+    result: Result, worker: Worker, name: str, seconds: float, threads: int | None, images: Sequence[str]
 ) -> None:
     contender = result.contender
     if name not in contender.measures or name in result.failures:
@@ -114,7 +114,7 @@ def _measure_once(
     try:
         if name == START_UP:
             options = contender.options
-            taken = first_row_seconds(options["model"], options["provider"], threads, image)
+            taken = first_row_seconds(options["model"], options["provider"], threads, images[0])
             sample = Sample(1, taken)
         else:
             answer = worker.measure(name, seconds)

@@ -11,8 +11,8 @@ Threads = Annotated[int | None, typer.Option(help="CPU threads of one run; all c
 Provider = Annotated[
     str,
     typer.Option(
-        help="auto, cpu, onnxruntime, openvino, cuda or tensorrt. auto takes the best that really loads, cpu "
-        "the faster of onnxruntime and openvino."
+        help="auto, cpu, onnxruntime, openvino, cuda, cuda-graph or tensorrt. auto takes the best that "
+        "really loads, cpu the faster of onnxruntime and openvino."
     ),
 ]
 Spectra = Annotated[

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -182,7 +180,8 @@ def test_other_weights_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         FaceFinder()
 
 
-def test_another_provider_fails_loudly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("provider", ["tensorrt", "cuda-graph"])
+def test_another_provider_fails_loudly(provider: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     with pytest.raises(CmflError, match="cuda does not load"):
-        FaceFinder(provider="tensorrt")
+        FaceFinder(provider=provider)

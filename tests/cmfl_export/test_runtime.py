@@ -24,7 +24,7 @@ import sys
 from cmfl_export.errors import CmflError
 from cmfl_export.runtime import Session
 Session.open(sys.argv[1], "auto")
-for name in ("cuda", "tensorrt"):
+for name in ("cuda", "cuda-graph", "tensorrt"):
     try:
         Session.open(sys.argv[1], name)
     except CmflError:
@@ -149,13 +149,14 @@ def test_a_card_of_a_newer_schema_names_the_file(tmp_path: Path) -> None:
 
 
 def test_unknown_provider_lists_the_choices(model: Path) -> None:
-    with pytest.raises(CmflError, match="auto, cpu, onnxruntime, openvino, cuda, tensorrt"):
+    with pytest.raises(CmflError, match="auto, cpu, onnxruntime, openvino, cuda, cuda-graph, tensorrt"):
         Session.open(model, "gpu")
 
 
-@pytest.mark.parametrize("name", ["cuda", "tensorrt"])
+@pytest.mark.parametrize("name", ["cuda", "cuda-graph", "tensorrt"])
 def test_a_provider_asked_for_by_name_runs_there_or_is_an_error(model: Path, name: str) -> None:
-    if providers.trouble(name) is None:
+    library = "cuda" if name == "cuda-graph" else name
+    if providers.trouble(library) is None:
         assert Session.open(model, name).provider == name
     else:
         with pytest.raises(CmflError, match=f"{name} does not load: .+; to fix it: .+"):

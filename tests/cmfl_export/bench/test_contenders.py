@@ -76,7 +76,7 @@ class TestBackends:
         return monkeypatch
 
     def test_those_that_load(self, all_load: pytest.MonkeyPatch) -> None:
-        assert contenders.choose_backends(None) == ["onnxruntime", "openvino", "cuda"]
+        assert contenders.choose_backends(None) == ["onnxruntime", "openvino", "cuda", "cuda-graph"]
         assert contenders.choose_backends(["tensorrt"]) == ["tensorrt"]
 
     def test_one_that_is_asked_for_and_does_not_load(self, all_load: pytest.MonkeyPatch) -> None:

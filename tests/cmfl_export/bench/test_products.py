@@ -9,6 +9,7 @@ import onnxruntime as ort
 import pytest
 
 from cmfl_export.bench.products import Products, chain
+from cmfl_export.errors import CmflError
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("fp16", 1e-2), ("int8", 0.1)])
@@ -37,6 +38,12 @@ def test_the_graph_multiplies(precision: str, tolerance: float) -> None:
 def test_every_means_runs_and_says_how_much_it_was(means: str, precision: str) -> None:
     engine = Products(means, precision, 32, 1, [], 0)
     assert engine.unit("products", 0.0)() == 4 * 2 * 32**3
+
+
+def test_products_of_a_gpu_are_not_taken_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    with pytest.raises(CmflError, match=r"cuda was asked for but|cannot load the model"):
+        Products("cuda", "fp32", 32, 1, [], 0)
 
 
 def test_int8_is_computed_in_int8(tmp_path: Path) -> None:

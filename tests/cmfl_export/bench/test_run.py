@@ -12,6 +12,7 @@ from cmfl_export.bench import contenders, run
 from cmfl_export.errors import CmflError
 from tests.cmfl_export import tiny_model
 from tests.cmfl_export.command import cmfl, imported, the_error
+from training import throughput
 
 
 @pytest.fixture
@@ -73,6 +74,28 @@ class TestRun:
         assert report.notes == [
             "PyTorch is not installed, so it was left out: pip install 'cmfl-export[train]'"
         ]
+
+
+class TestTraining:
+    def test_every_figure(
+        self, tiny_data: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(contenders, "_CPU_SIZE", 64)
+        monkeypatch.setattr(throughput, "cpu_has_bf16", lambda: False)
+        protocol, root = tiny_data
+        options = {"protocol": str(protocol), "data_root": str(root), "batch_size": 1, "workers": 0}
+        out = tmp_path / "bench.json"
+        report = run.bench_training(out, overrides=options, seconds=0.01, rounds=2)
+        assert report.ok
+        record = json.loads(out.read_text())
+        assert {one["name"]: list(one["measures"]) for one in record["contenders"]} == {
+            "training fp32": ["step", "fed"],
+            "loader alone": ["loader"],
+        }
+        for one in record["contenders"]:
+            assert all(len(figures["rounds"]) == 2 for figures in one["measures"].values())
+        assert record["operations_per_image"] > 1e10
+        assert record["settings"]["images"] == f"12 images of {protocol}"
 
 
 class TestRefusals:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -24,7 +24,7 @@ from .results import Prediction, Status
 from .runtime import SCORE_OUTPUTS, Session, usable_cores
 
 # The CPU is as fast with small batches, and rows appear sooner; a GPU needs large ones to be busy.
-_CPU_BATCH, _GPU_BATCH = 8, 64
+_CPU_BATCH, _LANE_BATCH, _GPU_BATCH = 8, 4, 64
 _MOST_WORKERS = 16
 
 Align = Literal["all", "largest"]
@@ -72,8 +72,9 @@ class Detector:
             model: the ONNX file, or a name of the zoo such as `starter:int8`; the starter by default.
             provider: "auto", "cpu", "onnxruntime", "openvino", "cuda", "cuda-graph" or "tensorrt"; see
                 `cmfl_export.runtime.Session.open`.
-            threads: CPU threads within one run; by default all cores that this process may use.
-            batch_size: pictures in one run; by default 8 on the CPU and 64 on a GPU.
+            threads: CPU threads of the model; by default all cores that this process may use.
+            batch_size: pictures in one run; by default 8 on the CPU, 4 on OpenVINO, which runs several such
+                batches at once, and 64 on a GPU.
             workers: decoding threads; by default one a core, 16 at most.
             threshold: in [0, 1]; by default the card's.
             aligned: whether the pictures are aligned face crops; by default as the model was trained.
@@ -111,7 +112,8 @@ class Detector:
                 provider=self.provider,
             )
         )
-        self.batch_size = batch_size or (_GPU_BATCH if self._session.pads else _CPU_BATCH)
+        size = _GPU_BATCH if self._session.pads else _LANE_BATCH if self._session.lanes > 1 else _CPU_BATCH
+        self.batch_size = batch_size or size
         self.workers = workers or min(usable_cores(), _MOST_WORKERS)
         self.max_pixels = max_pixels
 
@@ -154,7 +156,7 @@ class Detector:
             return list(self.stream(x, extras=extras))
         if isinstance(x, str | os.PathLike | bytes | Image.Image | np.ndarray):
             # Alone and unpadded: a full batch for one picture would be 64 times the work.
-            return next(self._rows([x], extras, None, batch_size=1, workers=1, pad=False))
+            return next(self._rows([x], extras, None, batch_size=1, workers=1, pad=False, lanes=1))
         # An open file is an iterator too, of lines.
         if isinstance(x, Iterator) and not isinstance(x, io.IOBase):
             return self.stream(x, extras=extras)
@@ -180,6 +182,7 @@ class Detector:
             TypeError: a picture is of the wrong type; after the rows of the pictures before it.
             CmflError: the model failed to run.
         """
+        one_batch = isinstance(pictures, Sized) and len(pictures) <= self.batch_size
         return self._rows(
             pictures,
             extras,
@@ -187,6 +190,7 @@ class Detector:
             batch_size=self.batch_size,
             workers=self.workers,
             pad=self._session.pads,
+            lanes=1 if one_batch else self._session.lanes,
         )
 
     def scores(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
@@ -214,6 +218,7 @@ class Detector:
         batch_size: int,
         workers: int,
         pad: bool,
+        lanes: int,
     ) -> Iterator[Prediction]:
         def images_of(picture: ImageLike) -> list[pipeline.Decoded]:
             return [
@@ -225,10 +230,11 @@ class Detector:
         outcomes = pipeline.run(
             pictures,
             images_of,
-            lambda batch: self._session.run(batch, names),
+            lambda batch: self._session.run(batch, names, alone=lanes == 1),
             batch_size=batch_size,
             workers=workers,
             pad=pad,
+            lanes=lanes,
         )
         for outcome in outcomes:
             path = os.fspath(outcome.source) if isinstance(outcome.source, str | os.PathLike) else ""

@@ -28,6 +28,8 @@ class DeviceModel:
     the CUDA libraries, and recorded graphs, for each thread that runs.
     """
 
+    lanes = 1
+
     def __init__(self, ort_session: Any, device: str, recorded: bool = False) -> None:
         """
         Args:
@@ -45,7 +47,9 @@ class DeviceModel:
         self._bound: dict[tuple[int, tuple[str, ...]], _Bound] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="cmfl-device")
 
-    def run(self, names: Sequence[str], batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    def run(
+        self, names: Sequence[str], batch: NDArray[np.uint8], *, alone: bool = True
+    ) -> list[NDArray[np.float32]]:
         """The outputs of these names for uint8 [n, 224, 224, 3]."""
         return self._thread.submit(self._run, tuple(names), batch).result()
 

@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models_zoo import places
 
-from .providers import load_openvino
+from .errors import CmflError
+from .providers import load_openvino, one_line
 
 SPECTRUM = "spectrum"  # the tensor of that name in every exported graph with a spectrum branch
-
-
-class _Requests(NamedTuple):
-    main: Any
-    before: Any  # of the spectrum, where that is compiled apart, else None
+# Each lane has memory of its own for what is between the layers, some 10 MB an image of its batch.
+MOST_LANES = 8
 
 
 class OpenVinoModel:
-    """An exported file, compiled for this CPU. Safe to share between threads.
+    """An exported file on this CPU. Safe to share between threads.
 
     A file in float16 says that its trunks need no more than half precision; they then run in bfloat16 (or
     float16) where the processor multiplies these itself. The spectrum is compiled apart, in float32.
+
+    It is compiled in two ways, each when it is first wanted: for one batch that shall have all threads, and
+    for `lanes` batches at once that share them. Side by side they are done sooner than one after the other,
+    as no thread waits for another at the end of each layer.
+
+    Attributes:
+        lanes: how many batches are best run at once.
     """
 
     def __init__(self, path: str | os.PathLike[str], precision: str, threads: int) -> None:
@@ -34,46 +40,51 @@ class OpenVinoModel:
         Args:
             path: the ONNX file.
             precision: of the file, as its card says.
-            threads: of one run.
+            threads: of all runs that are under way.
 
         Raises:
-            RuntimeError: OpenVINO cannot read or compile the file.
+            CmflError: OpenVINO is not installed, or cannot read the file.
         """
         openvino = load_openvino()
+        self._path = path
         self._core = openvino.Core()
         self._threads = threads
+        threads_of_a_lane = -(-threads // MOST_LANES)
+        self.lanes = threads // threads_of_a_lane
         half = self._half_precision() if precision == "fp16" else "f32"
-        model = self._core.read_model(path)
+        with self._loading():
+            model = self._core.read_model(path)
         spectrum = _tensor(model, SPECTRUM)
-        self._before: Any = None
+        # Each a model and its precision; the first one's output is the second one's second input.
+        self._parts = [(model, half)]
         if half != "f32" and spectrum is not None:
-            self._before = self._compile(openvino.Model([spectrum], model.get_parameters()), "f32")
+            before = openvino.Model([spectrum], model.get_parameters())
             model = self._core.read_model(path)
             _feed(openvino, model, _tensor(model, SPECTRUM))
-        self._model = self._compile(model, half)
-        # Each with memory of its own for what is between the layers; as many as threads run at once.
-        self._idle: list[_Requests] = []
+            self._parts = [(before, "f32"), (model, half)]
+        self._networks: dict[bool, _Network] = {}
+        self._lock = threading.Lock()
 
-    def run(self, names: Sequence[str], batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """The outputs of these names for uint8 [n, 224, 224, 3]."""
-        try:
-            requests = self._idle.pop()
-        except IndexError:
-            before = self._before and self._before.create_infer_request()
-            requests = _Requests(self._model.create_infer_request(), before)
-        try:
-            inputs = [batch]
-            if requests.before:
-                inputs.append(requests.before.infer([batch])[0])
-            results = requests.main.infer(inputs)
-            # Copies, because the request writes into the same memory again.
-            return [results[name].copy() for name in names]
-        finally:
-            self._idle.append(requests)
+    def run(
+        self, names: Sequence[str], batch: NDArray[np.uint8], *, alone: bool = True
+    ) -> list[NDArray[np.float32]]:
+        """The outputs of these names for uint8 [n, 224, 224, 3].
 
-    def _compile(self, model: Any, precision: str) -> Any:
+        Args:
+            alone: whether this batch shall have all threads, or is one of `lanes` at once.
+
+        Raises:
+            CmflError: OpenVINO cannot compile the model.
+        """
+        with self._lock, self._loading():
+            if alone not in self._networks:
+                self._networks[alone] = _Network([self._compile(*part, alone) for part in self._parts])
+        return self._networks[alone].run(names, batch)
+
+    def _compile(self, model: Any, precision: str, alone: bool) -> Any:
         options: dict[str, Any] = {
-            "PERFORMANCE_HINT": "LATENCY",
+            "PERFORMANCE_HINT": "LATENCY" if alone else "THROUGHPUT",
+            "NUM_STREAMS": 1 if alone else self.lanes,
             "INFERENCE_PRECISION_HINT": precision,
             "INFERENCE_NUM_THREADS": self._threads,
             # It would bind threads of the caller as well, and what these start afterwards (a training, a
@@ -89,11 +100,43 @@ class OpenVinoModel:
                 options["CACHE_DIR"] = str(folder)
         return self._core.compile_model(model, "CPU", options)
 
+    @contextlib.contextmanager
+    def _loading(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:
+            raise CmflError(
+                f"{self._path}: OpenVINO cannot load the model: {one_line(error)}; use --provider onnxruntime"
+            ) from error
+
     def _half_precision(self) -> str:
         capabilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         return next((name.lower() for name in ("BF16", "FP16") if name in capabilities), "f32").replace(
             "fp", "f"
         )
+
+
+class _Network:
+    """The compiled parts, and requests of them that are not in use: as many as there were runs at once."""
+
+    def __init__(self, parts: Sequence[Any]) -> None:
+        self._parts = parts
+        self._idle: list[list[Any]] = []
+
+    def run(self, names: Sequence[str], batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        try:
+            requests = self._idle.pop()
+        except IndexError:
+            requests = [part.create_infer_request() for part in self._parts]
+        try:
+            inputs = [batch]
+            for request in requests[:-1]:
+                inputs.append(request.infer([batch])[0])
+            results = requests[-1].infer(inputs)
+            # Copies, because the request writes into the same memory again.
+            return [results[name].copy() for name in names]
+        finally:
+            self._idle.append(requests)
 
 
 def _tensor(model: Any, name: str) -> Any:

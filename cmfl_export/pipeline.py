@@ -45,13 +45,15 @@ def run(
     batch_size: int,
     workers: int,
     pad: bool,
+    lanes: int = 1,
 ) -> Generator[Outcome[T], None, None]:
-    """Decodes on `workers` threads while `infer` runs on one of its own, and the next batch is put together.
+    """Decodes on `workers` threads while `infer` runs on `lanes` others, and the next batch is put together.
 
     Yields one outcome for each image of each source, in order: those of a batch once it has run and the next
     one is under way, or waits for its decoders. A source that fails to decode has one outcome and takes no
     place in a batch. At most `window(batch_size, workers)`
-    sources are taken ahead of the batch that is being put together, and two batches wait for their outcomes.
+    sources are taken ahead of the batch that is being put together; `lanes` + 1 batches wait for their
+    outcomes.
     Closing the generator drops what is waiting; no decode and no run starts after that.
 
     Args:
@@ -59,15 +61,16 @@ def run(
             of the sources before it.
         decode: one source -> its images, at least one; all images have one shape and dtype. An `Exception`
             that it raises becomes the outcome.
-        infer: a batch [n, ...] -> arrays by name, each with n rows. Called for one batch at a time. What it
-            raises is raised here, after the outcomes of the batches before.
+        infer: a batch [n, ...] -> arrays by name, each with n rows. Called for `lanes` batches at once. What
+            it raises is raised here, after the outcomes of the batches before.
         batch_size: images in a batch, at least 1.
         workers: decoding threads, at least 1.
         pad: fill a batch that is not full with black images, whose rows are dropped, so that `infer` sees
             one shape only.
+        lanes: how many batches to run at once, at least 1.
     """
     decoders = ThreadPoolExecutor(workers, thread_name_prefix="cmfl-decode")
-    runner = ThreadPoolExecutor(1, thread_name_prefix="cmfl-infer")
+    runner = ThreadPoolExecutor(lanes, thread_name_prefix="cmfl-infer")
     feed = _Feed(sources, decode, decoders, window(batch_size, workers))
     batch = _Batch[T](infer, runner, batch_size, pad)
     flying: deque[_Flight[T]] = deque()
@@ -83,7 +86,7 @@ def run(
                 if batch.is_due():
                     flying.append(batch.launch())
                     # Only now, so that the next batch is there when this one has run.
-                    if len(flying) > 1:
+                    if len(flying) > lanes:
                         yield from flying.popleft().land()
                 elif batch.has_only_failed() and not flying:
                     yield from batch.launch().land()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,25 @@ SCORE_OUTPUTS = ("p_real", "p_real_rgb", "p_real_spectrum")
 # What OpenVINO runs faster on a CPU than ONNX Runtime does; float32 is the same in both.
 OPENVINO_PRECISIONS = ("int8", "fp16")
 
-Run = Callable[[Sequence[str], NDArray[np.uint8]], Sequence[NDArray[np.float32]]]
+
+class Engine(Protocol):
+    """What runs a model. Safe to share between threads.
+
+    Attributes:
+        lanes: how many batches are best run at once.
+    """
+
+    @property
+    def lanes(self) -> int: ...
+
+    def run(
+        self, names: Sequence[str], batch: NDArray[np.uint8], *, alone: bool = True
+    ) -> Sequence[NDArray[np.float32]]:
+        """The outputs of these names for uint8 [n, 224, 224, 3].
+
+        Args:
+            alone: whether this batch shall be done as soon as possible, or is one of `lanes` at once.
+        """
 
 
 class Session:
@@ -33,21 +51,22 @@ class Session:
         passed_over: why `auto` did not take the GPU of a machine that has an NVIDIA driver, else "".
         card: the model card in the file.
         outputs: the names of the graph's outputs, in its order.
-        threads: the threads that one run uses on the CPU.
+        threads: the threads that the model uses on the CPU.
+        lanes: how many batches are best run at once, see `run`.
         pads: whether the last batch should be padded to the full batch size. True for accelerators, where
             cuDNN searches again (and TensorRT builds again) for each new batch shape; False on the CPU,
             where padding would only cost time.
     """
 
     def __init__(
-        self, run: Run, ort_session: Any, path: str, provider: str, passed_over: str, threads: int
+        self, engine: Engine, ort_session: Any, path: str, provider: str, passed_over: str, threads: int
     ) -> None:
         """
         Args:
-            run: output names and a batch -> these outputs.
-            ort_session: of the same file, to look at.
+            ort_session: of the engine's file, to look at.
         """
-        self._run = run
+        self._engine = engine
+        self.lanes = engine.lanes
         self.path = path
         self.provider = provider
         self.passed_over = passed_over
@@ -70,7 +89,7 @@ class Session:
                 time between kernels and costs memory for each size. TensorRT builds an engine for minutes,
                 so it is used only when asked for. "cpu" is the fastest CPU runtime installed for the file's
                 precision; "onnxruntime" and "openvino" are one by name.
-            threads: threads within one run on the CPU; by default all that this process may use.
+            threads: on the CPU; by default all that this process may use.
 
         Raises:
             CmflError: the file is not an exported model; the provider is unknown, or does not load here
@@ -87,12 +106,13 @@ class Session:
             looked_at = create_session(text, "cpu", 1, optimise=False)
             precision = _card_of(looked_at, text).precision
             if name == "openvino" or precision in OPENVINO_PRECISIONS:
-                return cls(
-                    _on_openvino(text, precision, count), looked_at, text, "openvino", passed_over, count
-                )
+                openvino = OpenVinoModel(text, precision, count)
+                return cls(openvino, looked_at, text, "openvino", passed_over, count)
         ort_session = create_session(text, name, count, optimise=True)
-        run = _on_gpu(ort_session, name) if name in providers.ON_GPU else _on_onnxruntime(ort_session)
-        return cls(run, ort_session, text, name, passed_over, count)
+        engine: Engine = CpuModel(ort_session)
+        if name in providers.ON_GPU:
+            engine = DeviceModel(ort_session, "cuda", recorded=name == "cuda-graph")
+        return cls(engine, ort_session, text, name, passed_over, count)
 
     @property
     def score_outputs(self) -> tuple[str, ...]:
@@ -100,7 +120,7 @@ class Session:
         return tuple(name for name in self.outputs if name in SCORE_OUTPUTS)
 
     def run(
-        self, batch: NDArray[np.uint8], outputs: Sequence[str] | None = None
+        self, batch: NDArray[np.uint8], outputs: Sequence[str] | None = None, *, alone: bool = True
     ) -> dict[str, NDArray[np.float32]]:
         """Runs one batch.
 
@@ -108,6 +128,8 @@ class Session:
             batch: uint8 [n, 224, 224, 3], RGB, n >= 1.
             outputs: the outputs to fetch; all by default. ONNX Runtime computes the whole graph in any
                 case, so fewer outputs save their copying, not their computation.
+            alone: whether this batch shall be done as soon as possible; else it is one of up to `lanes` that
+                are run at once, by as many threads of the caller, which takes less time an image.
 
         Returns:
             The outputs by name, float32, the batch first.
@@ -128,13 +150,30 @@ class Session:
                 f"{self.path} has no output {', '.join(unknown)}; it has: {', '.join(self.outputs)}"
             )
         try:
-            values = self._run(names, batch)
+            values = self._engine.run(names, batch, alone=alone)
+        except CmflError:
+            raise
         except Exception as error:  # the runtimes' exceptions share no base class but Exception
             raise CmflError(
                 f"{self.path}: the run failed on {self.provider} with {len(batch)} images: "
                 f"{providers.one_line(error)}; a smaller batch needs less memory"
             ) from error
         return dict(zip(names, values, strict=True))
+
+
+class CpuModel:
+    """An ONNX Runtime session on the CPU."""
+
+    lanes = 1
+
+    def __init__(self, ort_session: Any) -> None:
+        self._session = ort_session
+
+    def run(
+        self, names: Sequence[str], batch: NDArray[np.uint8], *, alone: bool = True
+    ) -> Sequence[NDArray[np.float32]]:
+        values: Sequence[NDArray[np.float32]] = self._session.run(list(names), {INPUT_NAME: batch})
+        return values
 
 
 def read_card(model: str | os.PathLike[str] | None) -> ModelCard:
@@ -222,27 +261,6 @@ def create_session(path: str, provider: str, threads: int, *, optimise: bool) ->
             f"{path}: {provider} was asked for but the model loaded on {running}; run: cmfl doctor"
         )
     return session
-
-
-def _on_onnxruntime(ort_session: Any) -> Run:
-    def run(names: Sequence[str], batch: NDArray[np.uint8]) -> Sequence[NDArray[np.float32]]:
-        values: Sequence[NDArray[np.float32]] = ort_session.run(list(names), {INPUT_NAME: batch})
-        return values
-
-    return run
-
-
-def _on_gpu(ort_session: Any, provider: str) -> Run:
-    return DeviceModel(ort_session, "cuda", recorded=provider == "cuda-graph").run
-
-
-def _on_openvino(path: str, precision: str, threads: int) -> Run:
-    try:
-        return OpenVinoModel(path, precision, threads).run
-    except RuntimeError as error:
-        raise CmflError(
-            f"{path}: OpenVINO cannot load the model: {providers.one_line(error)}; use --provider onnxruntime"
-        ) from error
 
 
 def _card_of(ort_session: Any, path: str) -> ModelCard:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-Threads = Annotated[int | None, typer.Option(help="CPU threads of one run; all cores by default.")]
+Threads = Annotated[int | None, typer.Option(help="CPU threads of the model; all cores by default.")]
 Provider = Annotated[
     str,
     typer.Option(

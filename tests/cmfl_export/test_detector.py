@@ -163,9 +163,11 @@ def test_padded_and_unpadded_batches_score_alike(model: Path, monkeypatch: pytes
     shapes: list[int] = []
     run = detector._session.run
 
-    def recorded(batch: NDArray[np.uint8], names: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    def recorded(
+        batch: NDArray[np.uint8], names: Sequence[str], *, alone: bool
+    ) -> dict[str, NDArray[np.float32]]:
         shapes.append(len(batch))
-        return run(batch, names)
+        return run(batch, names, alone=alone)
 
     monkeypatch.setattr(detector._session, "pads", True)
     monkeypatch.setattr(detector._session, "run", recorded)
@@ -173,6 +175,33 @@ def test_padded_and_unpadded_batches_score_alike(model: Path, monkeypatch: pytes
     assert shapes == [4, 4]
     assert detector.predict(pictures[0]) == unpadded[0]
     assert shapes[2:] == [1]
+
+
+def test_many_pictures_share_the_threads_and_few_have_them_all(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector = Detector(model, provider="openvino", threads=2)
+    assert (detector.batch_size, detector._session.lanes) == (4, 2)
+    pictures = [picture(seed) for seed in range(10)]
+    one_by_one = [detector.predict(image).p_real for image in pictures]
+    run = detector._session.run
+    calls: list[tuple[int, bool]] = []
+
+    def recorded(
+        batch: NDArray[np.uint8], names: Sequence[str], *, alone: bool
+    ) -> dict[str, NDArray[np.float32]]:
+        calls.append((len(batch), alone))
+        return run(batch, names, alone=alone)
+
+    monkeypatch.setattr(detector._session, "run", recorded)
+    assert [row.p_real for row in detector.predict(pictures)] == one_by_one
+    assert sorted(calls) == [(2, False), (4, False), (4, False)]
+    calls.clear()
+    assert [row.p_real for row in detector.predict(pictures[:4])] == one_by_one[:4]
+    assert calls == [(4, True)]
+    calls.clear()
+    assert [row.p_real for row in detector.predict(iter(pictures[:1]))] == one_by_one[:1]
+    assert calls == [(1, False)]
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,40 @@ def test_threads_do_not_mix_their_results(tmp_path: Path) -> None:
 def test_no_thread_is_bound_to_a_core(model_file: Path) -> None:
     # Whether a thread is left bound depends on timing, and a process that it starts then has one core.
     model = OpenVinoModel(model_file, "fp32", threads=2)
-    assert model._model.get_property("ENABLE_CPU_PINNING") is False
+    for alone in (True, False):
+        compiled = model._compile(*model._parts[0], alone)
+        assert compiled.get_property("ENABLE_CPU_PINNING") is False
+
+
+@pytest.mark.parametrize(
+    ("threads", "lanes"), [(1, 1), (2, 2), (7, 7), (8, 8), (9, 4), (11, 5), (12, 6), (16, 8), (64, 8)]
+)
+def test_threads_are_shared_between_lanes(threads: int, lanes: int, model_file: Path) -> None:
+    model = OpenVinoModel(model_file, "fp32", threads)
+    assert model.lanes == lanes
+
+
+def test_each_way_is_compiled_when_it_is_wanted(model_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = OpenVinoModel(model_file, "int8", threads=2)
+    compiled: list[tuple[bool, int]] = []
+    compile_one = model._compile
+
+    def watching(part: Any, precision: str, alone: bool) -> Any:
+        result = compile_one(part, precision, alone)
+        compiled.append((alone, result.get_property("NUM_STREAMS")))
+        return result
+
+    monkeypatch.setattr(model, "_compile", watching)
+    batch = np.stack([picture(number) for number in range(4)])
+    with ThreadPoolExecutor(2) as pool:
+        beside = list(
+            pool.map(lambda part: model.run(["p_real"], part, alone=False)[0], (batch, batch[::-1]))
+        )
+    assert compiled == [(False, 2)]
+    (by_itself,) = model.run(["p_real"], batch)
+    assert compiled == [(False, 2), (True, 1)]
+    np.testing.assert_allclose(beside[0], by_itself, atol=1e-5)
+    np.testing.assert_allclose(beside[1], by_itself[::-1], atol=1e-5)
 
 
 def test_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,16 +123,27 @@ def test_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         Session.open(model, "openvino")
 
 
-def test_what_it_cannot_load_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class TestWhatItCannotLoad:
+    """One line that says what to do: whether it shows when the file is read or when it is compiled."""
+
+    MESSAGE = r"m\.onnx: OpenVINO cannot load the model: .*no such operator; use --provider onnxruntime"
+
+    @staticmethod
     def broken(*_: Any) -> None:
         raise RuntimeError("Exception from src/core:\n  no such\n  operator")
 
-    monkeypatch.setattr("cmfl_export.runtime.OpenVinoModel", broken)
-    with pytest.raises(
-        CmflError, match=r"OpenVINO cannot load the model: .*; use --provider onnxruntime"
-    ) as error:
-        Session.open(write(tmp_path / "m.onnx", "int8"), "openvino")
-    assert "\n" not in str(error.value)
+    def test_to_be_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        import openvino
+
+        monkeypatch.setattr(openvino.Core, "read_model", self.broken)
+        with pytest.raises(CmflError, match=self.MESSAGE):
+            Session.open(write(tmp_path / "m.onnx", "int8"), "openvino")
+
+    def test_to_be_compiled(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        session = Session.open(write(tmp_path / "m.onnx", "int8"), "openvino")
+        monkeypatch.setattr(OpenVinoModel, "_compile", self.broken)
+        with pytest.raises(CmflError, match=self.MESSAGE):
+            session.run(np.stack([picture(0)]))
 
 
 def test_what_was_compiled_is_kept_where_it_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -199,6 +199,33 @@ def test_one_batch_runs_at_a_time() -> None:
     assert values(pipeline.run(range(40), decode, alone, batch_size=2, workers=2, pad=False)) == [*range(40)]
 
 
+def test_lanes_run_at_once_and_no_more_of_them() -> None:
+    together = threading.Barrier(3)
+    running = 0
+    lock = threading.Lock()
+
+    def in_threes(batch: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        nonlocal running
+        with lock:
+            running += 1
+            assert running <= 3
+        together.wait(5)
+        time.sleep(0.001 * (3 - batch[0, 0, 0] % 3))  # the first of three is the last to end
+        with lock:
+            running -= 1
+        return Model()(batch)
+
+    outcomes = pipeline.run(range(36), decode, in_threes, batch_size=2, workers=2, pad=False, lanes=3)
+    assert values(outcomes) == [*range(36)]
+
+
+@pytest.mark.parametrize("lanes", [2, 5])
+def test_failed_sources_keep_their_places_between_lanes(lanes: int) -> None:
+    sources = [-number if number % 3 == 0 else number for number in range(1, 100)]
+    outcomes = pipeline.run(sources, decode, Model(), batch_size=2, workers=3, pad=True, lanes=lanes)
+    assert [outcome.source for outcome in outcomes] == sources
+
+
 def test_closing_early_starts_no_further_decode() -> None:
     started: list[int] = []
     hold = threading.Event()

@@ -238,10 +238,10 @@ def test_a_run_that_fails_is_an_error_and_not_a_second_try(
     assert create_session(str(model), "cpu", 1, optimise=True)._enable_fallback is False
     session = Session.open(model, "cpu")
 
-    def lost(names: list[str], batch: Any) -> None:
+    def lost(names: list[str], batch: Any, *, alone: bool) -> None:
         raise RuntimeError("CUDA failure 2: out of memory\nmore")
 
-    monkeypatch.setattr(session, "_run", lost)
+    monkeypatch.setattr(session._engine, "run", lost)
     with pytest.raises(CmflError, match="failed on cpu with 2 images: CUDA failure 2: out of memory more"):
         session.run(np.zeros((2, 224, 224, 3), np.uint8))
 

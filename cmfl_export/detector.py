@@ -49,6 +49,7 @@ class Detector:
         aligned: the geometry, see `cmfl_export.images.fit`.
         align: whether faces are found and aligned first: all of a picture, the largest, or None.
         batch_size, workers, max_pixels: as given, or their defaults.
+        lanes: how many batches of a stream are run at once.
     """
 
     def __init__(
@@ -112,7 +113,8 @@ class Detector:
                 provider=self.provider,
             )
         )
-        size = _GPU_BATCH if self._session.pads else _LANE_BATCH if self._session.lanes > 1 else _CPU_BATCH
+        self.lanes = self._session.lanes
+        size = _GPU_BATCH if self._session.pads else _LANE_BATCH if self.lanes > 1 else _CPU_BATCH
         self.batch_size = batch_size or size
         self.workers = workers or min(usable_cores(), _MOST_WORKERS)
         self.max_pixels = max_pixels
@@ -190,7 +192,7 @@ class Detector:
             batch_size=self.batch_size,
             workers=self.workers,
             pad=self._session.pads,
-            lanes=1 if one_batch else self._session.lanes,
+            lanes=1 if one_batch else self.lanes,
         )
 
     def scores(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:

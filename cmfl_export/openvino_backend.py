@@ -17,7 +17,7 @@ from .errors import CmflError
 from .providers import load_openvino, one_line
 
 SPECTRUM = "spectrum"  # the tensor of that name in every exported graph with a spectrum branch
-# Each lane has memory of its own for what is between the layers, some 10 MB an image of its batch.
+# Each lane has memory of its own for what is between the layers.
 MOST_LANES = 8
 
 

@@ -181,7 +181,7 @@ def test_many_pictures_share_the_threads_and_few_have_them_all(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     detector = Detector(model, provider="openvino", threads=2)
-    assert (detector.batch_size, detector._session.lanes) == (4, 2)
+    assert (detector.batch_size, detector.lanes) == (4, 2)
     pictures = [picture(seed) for seed in range(10)]
     one_by_one = [detector.predict(image).p_real for image in pictures]
     run = detector._session.run

@@ -44,6 +44,13 @@ def test_the_whole_way_takes_whole_batches_for_about_the_time(engine: ExportedMo
     assert run() == 48
 
 
+def test_the_whole_way_takes_as_many_batches_for_each_lane(tiny: Path, images: list[str]) -> None:
+    engine = ExportedModel(str(tiny), "openvino", 3, images, 3)
+    engine._rate = 40.0
+    # Batches of 4 in three lanes.
+    assert engine.unit("folder", 0.5)() == 24
+
+
 def test_batches_go_round_the_images_that_can_be_decoded(images: list[str]) -> None:
     batch = batch_of(images, 5, aligned=True)
     assert batch.shape == (5, 224, 224, 3)

@@ -135,8 +135,9 @@ def prepare(name: str) -> None:
 def trouble(name: str) -> Trouble | None:
     """Tries the provider on a one-node model: None when it really runs there, else why not.
 
-    For tensorrt this builds an engine, which takes seconds.
+    For tensorrt this builds an engine, which takes seconds. cuda-graph is tried as cuda, whose library it is.
     """
+    name = "cuda" if name == "cuda-graph" else name
     ort = load_onnxruntime()
     if ORT_NAMES[name] not in ort.get_available_providers():
         return _explain(f"the installed {_installed_text()} is built without it")

@@ -208,7 +208,7 @@ def choose_provider(provider: str) -> tuple[str, str]:
         providers.load_openvino()
         return "openvino", ""
     wanted = "cuda" if provider == "auto" else provider
-    trouble = providers.trouble("cuda" if wanted == "cuda-graph" else wanted)
+    trouble = providers.trouble(wanted)
     if trouble is None:
         return wanted, ""
     if provider != "auto":

@@ -156,25 +156,31 @@ def test_every_kind_of_failure_is_one_row_in_its_place(
         assert "\n" not in row.error
 
 
+def recorded(detector: Detector, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bool]]:
+    """Of every run from now on the size of the batch, and whether it is alone."""
+    run = detector._session.run
+    calls: list[tuple[int, bool]] = []
+
+    def recording(
+        batch: NDArray[np.uint8], names: Sequence[str], *, alone: bool
+    ) -> dict[str, NDArray[np.float32]]:
+        calls.append((len(batch), alone))
+        return run(batch, names, alone=alone)
+
+    monkeypatch.setattr(detector._session, "run", recording)
+    return calls
+
+
 def test_padded_and_unpadded_batches_score_alike(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     detector = Detector(model, provider="cpu", batch_size=4)
     pictures = [picture(seed) for seed in range(6)]
     unpadded = detector.predict(pictures)
-    shapes: list[int] = []
-    run = detector._session.run
-
-    def recorded(
-        batch: NDArray[np.uint8], names: Sequence[str], *, alone: bool
-    ) -> dict[str, NDArray[np.float32]]:
-        shapes.append(len(batch))
-        return run(batch, names, alone=alone)
-
+    calls = recorded(detector, monkeypatch)
     monkeypatch.setattr(detector._session, "pads", True)
-    monkeypatch.setattr(detector._session, "run", recorded)
     assert detector.predict(pictures) == unpadded
-    assert shapes == [4, 4]
+    assert [size for size, _ in calls] == [4, 4]
     assert detector.predict(pictures[0]) == unpadded[0]
-    assert shapes[2:] == [1]
+    assert [size for size, _ in calls[2:]] == [1]
 
 
 def test_many_pictures_share_the_threads_and_few_have_them_all(
@@ -184,16 +190,7 @@ def test_many_pictures_share_the_threads_and_few_have_them_all(
     assert (detector.batch_size, detector.lanes) == (4, 2)
     pictures = [picture(seed) for seed in range(10)]
     one_by_one = [detector.predict(image).p_real for image in pictures]
-    run = detector._session.run
-    calls: list[tuple[int, bool]] = []
-
-    def recorded(
-        batch: NDArray[np.uint8], names: Sequence[str], *, alone: bool
-    ) -> dict[str, NDArray[np.float32]]:
-        calls.append((len(batch), alone))
-        return run(batch, names, alone=alone)
-
-    monkeypatch.setattr(detector._session, "run", recorded)
+    calls = recorded(detector, monkeypatch)
     assert [row.p_real for row in detector.predict(pictures)] == one_by_one
     assert sorted(calls) == [(2, False), (4, False), (4, False)]
     calls.clear()

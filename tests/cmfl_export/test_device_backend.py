@@ -97,7 +97,7 @@ class TestPlaces:
         assert found == ["1", "2", "3"]
 
 
-def test_all_runs_are_in_one_thread(opened: Any) -> None:
+def test_all_runs_are_in_one_thread(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     device = DeviceModel(opened, "cpu")
     seen: set[str] = set()
     run = device._run
@@ -106,7 +106,7 @@ def test_all_runs_are_in_one_thread(opened: Any) -> None:
         seen.add(threading.current_thread().name)
         return run(names, batch)
 
-    device._run = watching  # type: ignore[method-assign]
+    monkeypatch.setattr(device, "_run", watching)
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda number: device.run(["embedding"], batch_of(number))[0], range(1, 9)))
     for number, answer in enumerate(answers, 1):
@@ -121,21 +121,21 @@ class TestSession:
 
     @pytest.fixture
     def with_cuda(self, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-        recorded: list[bool] = []
+        found: list[bool] = []
 
-        def on_cpu(session: Any, device: str, recorded_: bool = False, **options: Any) -> DeviceModel:
+        def on_cpu(session: Any, device: str, *, recorded: bool) -> DeviceModel:
             assert device == "cuda"
-            recorded.append(options.get("recorded", recorded_))
-            return DeviceModel(session, "cpu")
+            found.append(recorded)
+            return DeviceModel(session, "cpu", recorded)
 
         requested: Callable[[str], Any] = providers.requested
         monkeypatch.setattr(runtime, "DeviceModel", on_cpu)
         monkeypatch.setattr(providers, "requested", lambda _name: requested("cpu"))
         monkeypatch.setattr(providers, "prepare", lambda _name: None)
-        monkeypatch.setattr(providers, "trouble", lambda name: {"cuda": None}[name])
+        monkeypatch.setattr(providers, "trouble", lambda _name: None)
         monkeypatch.setitem(providers.ORT_NAMES, "cuda", "CPUExecutionProvider")
         monkeypatch.setitem(providers.ORT_NAMES, "cuda-graph", "CPUExecutionProvider")
-        return recorded
+        return found
 
     @pytest.mark.parametrize("provider", ["cuda", "cuda-graph"])
     def test_scores(self, model: Path, with_cuda: list[bool], provider: str) -> None:

@@ -147,7 +147,8 @@ def test_decoding_goes_on_while_the_model_runs() -> None:
 
     first = next(pipeline.run(range(10), counting, slow, batch_size=1, workers=1, pad=False))
     assert first.outputs is not None
-    assert first.outputs["value"] >= 3
+    # At least those that the model waits for; at most two batches of one, and what is taken ahead.
+    assert 3 <= first.outputs["value"] <= 2 + pipeline.window(1, 1)
 
 
 def test_the_next_batch_is_there_when_one_has_run() -> None:

@@ -10,8 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
 from . import providers
+from .cpu import usable_cores
 from .errors import CmflError
-from .runtime import usable_cores
 
 State = Literal["ok", "note", "problem"]
 

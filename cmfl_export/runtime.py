@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from . import providers, zoo
 from .card import METADATA_KEY, ModelCard
+from .cpu import usable_cores
 from .device_backend import DeviceModel
 from .errors import CmflError
 from .openvino_backend import OpenVinoModel
@@ -187,13 +188,6 @@ def read_card(model: str | os.PathLike[str] | None) -> ModelCard:
     """
     text = _existing_file(model)
     return _card_of(create_session(text, "cpu", 1, optimise=False), text)
-
-
-def usable_cores() -> int:
-    """The CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def choose_provider(provider: str) -> tuple[str, str]:

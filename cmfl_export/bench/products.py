@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..runtime import create_session, usable_cores
+from ..cpu import usable_cores
+from ..runtime import create_session
 from .worker import Unit
 
 if TYPE_CHECKING:

@@ -115,8 +115,8 @@ def _fastest_precision() -> str:
         return "int8 is fastest on the CPU, and exact"
     second = "fp16 on OpenVINO" if multiplies_half_precision() else "fp32"
     return (
-        "int8 is fastest on the CPU where the file is portable (see cmfl show); others saturate here, so that "
-        f"they run exactly and slower, then take {second}"
+        "int8 is fastest on the CPU where the file is portable (see cmfl show); others would saturate, "
+        f"so they run exactly and slower, then take {second}"
     )
 
 

@@ -1,8 +1,8 @@
 """Libraries that call home, kept from it. Standard library only.
 
-ONNX Runtime sends events to its maker and leaves a device id in the user's cache and temporary folder; the import of
-OpenVINO sends one and leaves folders in the home. `import cmfl_export` keeps the first from it, in child processes
-as well, and `providers.load_openvino` the second. Who wants them to has CMFL_TELEMETRY=1, and a value of
+ONNX Runtime sends events to its maker and leaves a device id in the user's cache and temporary folder;
+the import of OpenVINO sends one and leaves folders in the home. `import cmfl_export` keeps the first from it, in
+child processes as well, and `providers.load_openvino` the second. Who wants them to has CMFL_TELEMETRY=1, and a value of
 ORT_DISABLE_TELEMETRY that is set already stays.
 """
 
@@ -29,7 +29,7 @@ def onnxruntime_is_silent() -> bool:
 
 
 def silence_onnxruntime() -> None:
-    """Tells ONNX Runtime to send nothing and leave nothing, before it is imported; it reads the environment."""
+    """Tells ONNX Runtime to send and leave nothing; before its import, as it reads the environment then."""
     if not wanted():
         os.environ.setdefault(ORT_VARIABLE, "1")
 

@@ -1,7 +1,7 @@
 """`python -m tests.cmfl_export.openvino_stress RUNS [bare]`: first runs of a model by many threads at once.
 
-Each run is a process forked from one that has imported OpenVINO and never converted a tensor, so that all of the
-binding is still to be made ready. Prints how many of them ended in time. `bare` leaves out the mend.
+Each run is a process forked from one that has imported OpenVINO and never converted a tensor, so that all of
+the binding is still to be made ready. Prints how many of them ended in time. `bare` leaves out the mend.
 """
 
 from __future__ import annotations

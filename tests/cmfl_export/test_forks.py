@@ -1,4 +1,4 @@
-"""After a fork: a child that uses its parent's model gets a reason, and neither hangs nor ends by a signal."""
+"""After a fork: a child that uses its parent's model gets a reason, and does not hang or crash."""
 
 from __future__ import annotations
 

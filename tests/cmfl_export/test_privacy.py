@@ -1,4 +1,4 @@
-"""Nothing calls home and nothing is left behind: commands run with sockets and look-ups refused and recorded."""
+"""Nothing calls home and nothing is left behind: sockets and look-ups are refused and recorded."""
 
 from __future__ import annotations
 

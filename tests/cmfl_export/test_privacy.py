@@ -12,6 +12,8 @@ import pytest
 
 from cmfl_export import privacy, providers
 
+from .command import CMFL
+
 # Refuses and records what Python itself asks of the network, in child processes as well.
 HOOK = """
 import os, sys
@@ -79,7 +81,7 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 def leave_no_trace(arguments: list[str], environment: dict[str, str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "cmfl_export.cli", *arguments],
+        [CMFL, *arguments],
         env=environment,
         capture_output=True,
         text=True,
@@ -94,13 +96,11 @@ def leave_no_trace(arguments: list[str], environment: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("provider", ["onnxruntime", "openvino"])
-def test_predict(
-    provider: str, watched: dict[str, str], model_file: Path, photographs: list[Path], tmp_path: Path
-) -> None:
+def test_predict(provider: str, watched: dict[str, str], photographs: list[Path], tmp_path: Path) -> None:
     if provider == "openvino" and not providers.has_openvino():
         pytest.skip("OpenVINO is not installed")
     output = str(tmp_path / "scores.csv")
-    given = [str(model_file), *map(str, photographs), "--provider", provider, "-o", output]
+    given = ["starter:int8", *map(str, photographs), "--provider", provider, "-o", output]
     leave_no_trace(["predict", *given], watched)
 
 
@@ -108,9 +108,9 @@ def test_export(watched: dict[str, str], weights_file: Path, tmp_path: Path) -> 
     leave_no_trace(["export", str(weights_file), "-o", str(tmp_path / "m.onnx")], watched)
 
 
-def test_bench(watched: dict[str, str], model_file: Path, tmp_path: Path) -> None:
+def test_bench(watched: dict[str, str], tmp_path: Path) -> None:
     quick = ["--rounds", "1", "--seconds", "0.1", "--no-peers", "-o", str(tmp_path / "bench.json")]
-    leave_no_trace(["bench", str(model_file), *quick], watched)
+    leave_no_trace(["bench", "starter:int8", *quick], watched)
 
 
 def test_the_watch_sees_what_it_should(watched: dict[str, str]) -> None:

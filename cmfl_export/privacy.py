@@ -2,7 +2,7 @@
 
 ONNX Runtime sends events to its maker and leaves a device id in the user's cache and temporary folder; the
 import of OpenVINO sends one and leaves folders in the home. `import cmfl_export` keeps the first from it, in
-child processes as well, and `providers.load_openvino` the second. Who wants them to has CMFL_TELEMETRY=1, and a
+child processes as well, and `providers.load_openvino` the second. CMFL_TELEMETRY=1 leaves them to it, and a
 value of ORT_DISABLE_TELEMETRY that is set already stays.
 """
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .privacy import silence_onnxruntime
+
 if TYPE_CHECKING:
     from .card import ModelCard
     from .detector import Detector
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = ["CmflError", "Detector", "ModelCard", "Prediction", "Status", "__version__"]
+
+# Before anything can import ONNX Runtime.
+silence_onnxruntime()
 
 _HOME = {
     "CmflError": "errors",

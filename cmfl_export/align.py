@@ -16,6 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from .aligner import AlignedFace, Aligner
 from .alignment import FACE_SCALE, MARKER
+from .cpu import usable_cores
 from .errors import CmflError
 from .face_rows import FaceRow, open_faces
 from .faces import MINIMUM
@@ -23,7 +24,6 @@ from .files import whole_file, writing
 from .images import DEFAULT_MAX_PIXELS, ImageError, open_rgb
 from .progress import bar
 from .results import Status
-from .runtime import usable_cores
 from .sources import count_paths, iter_paths, root_of
 
 T = TypeVar("T")

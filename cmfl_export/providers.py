@@ -28,6 +28,7 @@ from typing import Any
 from models_zoo import places
 
 from .errors import CmflError
+from .privacy import onnxruntime_is_silent, silent_openvino
 
 ORT_NAMES = {
     "cpu": "CPUExecutionProvider",
@@ -49,6 +50,7 @@ TRIAL_MODEL = base64.b64decode(
 _DISTRIBUTIONS = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
 _FATAL, _WARNING = 4, 2  # ONNX Runtime's log severities; it starts with WARNING
 _stdout_lock = threading.Lock()
+_import_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,9 @@ def load_onnxruntime() -> Any:
             "onnxruntime is installed in part; run: pip uninstall -y onnxruntime onnxruntime-gpu; "
             "pip install --upgrade cmfl-export"
         )
+    if onnxruntime_is_silent():
+        # For a process that imported it before this package.
+        onnxruntime.disable_telemetry_events()
     return onnxruntime
 
 
@@ -86,7 +91,8 @@ def load_openvino() -> Any:
         CmflError: it is not installed, or cannot be imported.
     """
     try:
-        import openvino
+        with _import_lock, silent_openvino():
+            import openvino
     except ImportError as error:
         raise CmflError(
             f"openvino cannot be imported ({error}); run: pip install 'cmfl-export[openvino]'"
@@ -232,8 +238,6 @@ def _preload_libraries() -> None:
     the same, so that is dropped.
     """
     ort = load_onnxruntime()
-    if not hasattr(ort, "preload_dlls"):  # onnxruntime 1.20
-        return
     # Two threads that swap sys.stdout at once could leave it swapped.
     with _stdout_lock, contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(), quiet():
         warnings.simplefilter("ignore")

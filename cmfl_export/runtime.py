@@ -9,8 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from . import providers, zoo
+from . import forks, providers, zoo
 from .card import METADATA_KEY, ModelCard
+from .cpu import usable_cores
 from .device_backend import DeviceModel
 from .errors import CmflError
 from .openvino_backend import OpenVinoModel
@@ -66,6 +67,7 @@ class Session:
             ort_session: of the engine's file, to look at.
         """
         self._engine = engine
+        self._native = forks.Native(path, engine, ort_session)
         self.lanes = engine.lanes
         self.path = path
         self.provider = provider
@@ -137,8 +139,9 @@ class Session:
         Raises:
             ValueError: the batch has another dtype or shape, or an output is not in the model.
             CmflError: the run failed, for instance for lack of GPU memory. There is no silent second try
-                on the CPU.
+                on the CPU. Or this process was forked from the one that opened the session.
         """
+        self._native.check()
         if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[1:] != INPUT_SHAPE or not len(batch):
             raise ValueError(
                 f"a batch is uint8 [n, 224, 224, 3] with n >= 1, not {batch.dtype} {list(batch.shape)}"
@@ -187,13 +190,6 @@ def read_card(model: str | os.PathLike[str] | None) -> ModelCard:
     """
     text = _existing_file(model)
     return _card_of(create_session(text, "cpu", 1, optimise=False), text)
-
-
-def usable_cores() -> int:
-    """The CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def choose_provider(provider: str) -> tuple[str, str]:

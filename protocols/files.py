@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
 
+from cmfl_export.cpu import usable_cores
 from cmfl_export.errors import CmflError
 
 from .schema import Sample
@@ -49,7 +50,7 @@ def missing_files(
     paths = [root / sample.filename for sample in samples]
     chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
     # Threads hide the latency of network file systems, and a decoder releases the interpreter lock.
-    with ThreadPoolExecutor(os.cpu_count() if open else _STAT_THREADS) as pool:
+    with ThreadPoolExecutor(usable_cores() if open else _STAT_THREADS) as pool:
         problems = chain.from_iterable(
             pool.map(lambda chunk: [_problem(path, open) for path in chunk], chunks)
         )

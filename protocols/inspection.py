@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from cmfl_export.cpu import usable_cores
 from cmfl_export.images import MAX_FILE_BYTES, ImageError, open_rgb
 
 from .duplicates import thumbnail
@@ -55,8 +55,8 @@ def inspect(path: Path, *, audited: bool, aligned: bool) -> Inspected:
 def inspect_all(
     paths: Sequence[Path], audited: Sequence[bool], *, aligned: bool, workers: int | None
 ) -> Iterator[Inspected]:
-    """`inspect` for every path, in order, on threads (as many as there are processors by default)."""
-    pool = ThreadPoolExecutor(workers or os.cpu_count() or 1, thread_name_prefix="cmfl-check")
+    """`inspect` for every path, in order, on threads (as many as this process has cores by default)."""
+    pool = ThreadPoolExecutor(workers or usable_cores(), thread_name_prefix="cmfl-check")
     try:
         yield from pool.map(
             lambda path, sampled: inspect(path, audited=sampled, aligned=aligned), paths, audited

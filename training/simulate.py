@@ -21,6 +21,7 @@ from pathlib import Path, PurePath
 import numpy as np
 from PIL import Image
 
+from cmfl_export.cpu import usable_cores
 from cmfl_export.errors import CmflError
 from cmfl_export.files import write_whole
 from cmfl_export.images import ImageError, decode
@@ -85,7 +86,7 @@ def simulate_folder(
         seed: with a file's relative name it decides the twin; not the split, which the name alone decides.
         strength: of the traces, above 0; at 1 the eye sees no difference.
         quality: None writes PNG, 1 to 100 JPEG of that quality, for both classes. JPEG hides some traces.
-        workers: decoding threads; None takes the number of processors.
+        workers: decoding threads; None takes as many as this process has cores.
         progress: called with (photographs done, photographs in all).
 
     A file that cannot be decoded is listed in the summary and in simulate.json, and the others go on. Every
@@ -105,7 +106,7 @@ def simulate_folder(
     suffix = ".png" if quality is None else ".jpg"
     failed: list[tuple[str, str]] = []
     subjects: dict[str, str] = {}  # by the name that a file system may not tell apart
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+    with ThreadPoolExecutor(workers or usable_cores()) as pool:
         for start in range(0, len(paths), _CHUNK):
             chunk = paths[start : start + _CHUNK]
             made = pool.map(lambda path: _make_pair(path, real_dir, seed, strength, quality), chunk)

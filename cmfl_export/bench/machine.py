@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import providers
+from ..cpu import usable_cores
 from ..export import library_versions
-from ..runtime import usable_cores
 
 _PACKAGES = ("cmfl-export", "numpy", "pillow", "onnxruntime", "onnxruntime-gpu", "openvino", "torch")
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..runtime import create_session, usable_cores
+from ..cpu import usable_cores
+from ..providers import load_openvino
+from ..runtime import create_session
 from .worker import Unit
 
 if TYPE_CHECKING:
@@ -122,7 +124,7 @@ def _graph(means: str, precision: str, size: int, chained: int, threads: int) ->
         path = str(Path(folder) / "products.onnx")
         save(chain(size, chained, precision), path)
         if means == "openvino":
-            import openvino
+            openvino = load_openvino()
 
             hint = "bf16" if precision == "bf16" else "f32"
             settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": hint}

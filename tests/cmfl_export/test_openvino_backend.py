@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -133,7 +134,7 @@ class TestWhatItCannotLoad:
         raise RuntimeError("Exception from src/core:\n  no such\n  operator")
 
     def test_to_be_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        import openvino
+        openvino = providers.load_openvino()
 
         monkeypatch.setattr(openvino.Core, "read_model", self.broken)
         with pytest.raises(CmflError, match=self.MESSAGE) as error:
@@ -160,3 +161,13 @@ def test_what_was_compiled_is_kept_where_it_can_be(tmp_path: Path, monkeypatch: 
     (tmp_path / "file").touch()
     monkeypatch.setenv("CMFL_CACHE", str(tmp_path / "file"))
     assert Session.open(model, "openvino").run(batch) == first
+
+
+@pytest.mark.skipif(not hasattr(sys, "getdlopenflags"), reason="this system does not fork")
+def test_first_runs_on_many_threads_end() -> None:
+    """Without the mend every second process hangs."""
+    command = [sys.executable, "-m", "tests.cmfl_export.openvino_stress", "25"]
+    done = subprocess.run(
+        command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=1800, check=True
+    )
+    assert done.stdout.split() == ["25", "of", "25", "ended"]

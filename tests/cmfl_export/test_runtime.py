@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from cmfl_export import providers, runtime
+from cmfl_export import cpu, providers
 from cmfl_export.card import SCHEMA_VERSION
 from cmfl_export.errors import CmflError
 from cmfl_export.runtime import Session, create_session, read_card
@@ -96,7 +96,7 @@ def test_the_card_comes_from_the_file(model: Path) -> None:
 def test_cpu_session_uses_the_threads_asked_for_and_does_not_pad(model: Path) -> None:
     session = Session.open(model, "cpu", threads=1)
     assert (session.threads, session.pads, session.provider) == (1, False, "cpu")
-    assert Session.open(model, "cpu").threads == runtime.usable_cores()
+    assert Session.open(model, "cpu").threads == cpu.usable_cores()
     with pytest.raises(CmflError, match="at least 1"):
         Session.open(model, "cpu", threads=0)
 

@@ -118,7 +118,7 @@ def train(
     dev_samples = usable(protocol.dev, config.data_root, "dev", skip_missing, open)
     if config.balance:
         train_samples = balance(train_samples, config.seed)
-    L.seed_everything(config.seed, workers=True, verbose=False)
+    L.seed_everything(config.seed, verbose=False)
     average = AverageWeights(decay=config.average) if config.average else None
     run_files = RunFiles(out, config, len(train_samples), average)
     trainer = make_trainer(config, out, run_files, sys.stderr.isatty() if progress is None else progress)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import threading
 from collections.abc import Iterator, Sequence
+from multiprocessing.connection import wait
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -126,6 +131,37 @@ def collate(items: list[Item]) -> Batch:
     return Batch(torch.stack(images), torch.tensor(targets, dtype=torch.float32), torch.tensor(positions))
 
 
+def clean_start() -> BaseContext:
+    """How loader processes are started: from a process that has run nothing, not as copies of this one.
+
+    A copy has the locks of ONNX Runtime, OpenVINO and OpenMP but none of their threads: it hangs for ever
+    when, for instance, it drops a session. As with every such start, a script that trains does so below
+    `if __name__ == "__main__"`.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    # Imported once, not by each process. No effect where the program has a fork server already.
+    context.set_forkserver_preload([__name__])
+    return context
+
+
+def end_with_parent(_worker: int) -> None:
+    """In a loader process: ends it when the process that trains has ended, however that was.
+
+    PyTorch looks whether a loader process has another parent; that of all these is the fork server, which
+    stays for as long as one of them does.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 class ProtocolData(L.LightningDataModule):
     """The train and dev loaders of a run."""
 
@@ -174,4 +210,6 @@ class ProtocolData(L.LightningDataModule):
             collate_fn=collate,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=config.workers > 0,
+            multiprocessing_context=clean_start() if config.workers else None,
+            worker_init_fn=end_with_parent,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy, Strategy
+from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
 
 from cmfl_export.errors import CmflError
 from cmfl_export.files import write_whole
@@ -116,7 +118,7 @@ def train(
     dev_samples = usable(protocol.dev, config.data_root, "dev", skip_missing, open)
     if config.balance:
         train_samples = balance(train_samples, config.seed)
-    L.seed_everything(config.seed, workers=True, verbose=False)
+    L.seed_everything(config.seed, verbose=False)
     average = AverageWeights(decay=config.average) if config.average else None
     run_files = RunFiles(out, config, len(train_samples), average)
     trainer = make_trainer(config, out, run_files, sys.stderr.isatty() if progress is None else progress)
@@ -202,6 +204,22 @@ class _Bar(RichProgressBar):
         return metrics
 
 
+class _Signals(_SignalConnector):
+    """Lightning's handling of signals, which afterwards puts back those alone that it took.
+
+    It would set every signal to what Python knows of it, which removes the handlers that native code has
+    installed: after a training a crash of the interpreter left no trace, faulthandler on or not.
+    """
+
+    def teardown(self) -> None:
+        self._original_handlers = {
+            number: handler
+            for number, handler in self._original_handlers.items()
+            if signal.getsignal(number) != handler
+        }
+        super().teardown()
+
+
 def make_trainer(config: TrainConfig, out: Path, run_files: RunFiles, progress: bool) -> L.Trainer:
     """A Lightning trainer that does as the configuration says and says little itself."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -220,7 +238,7 @@ def make_trainer(config: TrainConfig, out: Path, run_files: RunFiles, progress: 
     if run_files.average:
         callbacks.append(run_files.average)
     callbacks.append(run_files)  # last: its checkpoint holds the others' state
-    return L.Trainer(
+    trainer = L.Trainer(
         accelerator=accelerator,
         devices=config.devices,
         num_nodes=config.nodes,
@@ -237,6 +255,8 @@ def make_trainer(config: TrainConfig, out: Path, run_files: RunFiles, progress: 
         num_sanity_val_steps=0,
         use_distributed_sampler=False,  # EpochSampler knows its rank
     )
+    trainer._signal_connector = _Signals(trainer)
+    return trainer
 
 
 def choose_strategy(config: TrainConfig) -> Strategy | str:

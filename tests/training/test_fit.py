@@ -184,7 +184,7 @@ def test_one_stream_early_stop(tiny_data: tuple[Path, Path], tmp_path: Path) -> 
 
 
 def test_missing_and_damaged_files_are_named_before_the_first_step(
-    tiny_data: tuple[Path, Path], tmp_path: Path
+    tiny_data: tuple[Path, Path], small_trunk: None, tmp_path: Path
 ) -> None:
     protocol, root = tiny_data
     copy = tmp_path / "data"
@@ -229,7 +229,9 @@ def test_automatic_precision_follows_the_processor(monkeypatch: pytest.MonkeyPat
         choose_precision("fp16", "cpu")
 
 
-def test_a_run_on_crops_is_where_another_may_start(tiny_data: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_run_on_crops_is_where_another_may_start(
+    tiny_data: tuple[Path, Path], small_trunk: None, tmp_path: Path
+) -> None:
     rgb = {"architecture": "one_stream", "spectra": "rgb", "loss": "bce", "epochs": 1}
     first = train(tiny_config(tiny_data, crop=64, **rgb), tmp_path / "crops", progress=False)
     # A rate too small to move anything: what comes out is what went in.

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
 from cmfl_export.errors import CmflError
 from protocols import read_split
@@ -24,11 +23,7 @@ def config(tiny_data: tuple[Path, Path]) -> TrainConfig:
 
 
 @pytest.fixture
-def step(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> throughput.Step:
-    def make_trunk(_pretrained: bool = False) -> nn.Sequential:
-        return nn.Sequential(nn.Conv2d(3, model.WIDTH, 16, stride=16))
-
-    monkeypatch.setattr(model, "make_trunk", make_trunk)
+def step(config: TrainConfig, small_trunk: None) -> throughput.Step:
     return throughput.Step(asdict(config), "bf16", "cpu", None, [], 0)
 
 

@@ -60,13 +60,16 @@ def check(
 
     Raises:
         CmflError: a CSV file is not a protocol's; the data root is no folder; scikit-learn is missing;
-            `limit` is below 10; `out` cannot be written. A broken image or a leak is a finding, not an error.
+            `limit` is below 10, `seed` below 0 or `workers` below 1; `out` cannot be written. A broken image or a leak is a finding, not an error.
     """
     root = Path(data_root)
     if not root.is_dir():
         raise CmflError(
             f"the data root {root} is not a folder; give the folder that the file names are relative to"
         )
+    for name, value, least in (("seed", seed, 0), ("workers", workers, 1)):
+        if value is not None and value < least:
+            raise CmflError(f"{name} must be at least {least}, not {value}")
     if shortcuts:
         require_sklearn()
         if limit < SMALLEST_CLASS:

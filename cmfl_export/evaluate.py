@@ -191,8 +191,10 @@ def _check(
         raise CmflError("a model needs images: give --protocol and --data-root")
     if degradations and not models:
         raise CmflError("score files hold no images to degrade; give a model")
-    if not 1 <= samples <= _MOST_SAMPLES:
-        raise CmflError(f"the bootstrap takes 1 to {_MOST_SAMPLES:,} resamples, not {samples}")
+    if samples < 1:
+        raise CmflError(f"the bootstrap needs at least 1 resample, not {samples}")
+    if samples > _MOST_SAMPLES:
+        raise CmflError(f"the bootstrap takes {_MOST_SAMPLES:,} resamples at most, not {samples}")
     if threshold is not None and not 0 <= threshold <= 1:
         raise CmflError(f"the threshold must be within 0 and 1, not {threshold}")
 
@@ -256,8 +258,8 @@ def _compared(first: Candidate, other: Candidate, samples: int, seed: int) -> Ca
     pairs = [(a, b) for a, b in zip(first.rows, other.rows, strict=True) if a.row.ok and b.row.ok]
     if {a.sample.is_real for a, _ in pairs} != {True, False}:
         raise CmflError(
-            f"{first.name} and {other.name} have scores of the same images in one class at most, so that they "
-            "cannot be compared; evaluate each alone"
+            f"{first.name} and {other.name} cannot be compared: a class has no image with a score of both; "
+            "evaluate each alone"
         )
     a, b = (assess.arrays(rows) for rows in (list(side) for side in zip(*pairs, strict=True)))
     differences = paired_differences(

@@ -67,7 +67,9 @@ class ModelCard:
         return self.calibrated(p_real) >= self.threshold
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
+        text = json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
+        # A byte of a file name that is not UTF-8 stays the escape that JSON reads back as it was.
+        return text.encode("utf-8", "backslashreplace").decode()
 
     def items(self) -> dict[str, str]:
         """The card for a person, values by name; nested items are named with dots, and no value is blank."""

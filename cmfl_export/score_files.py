@@ -152,7 +152,7 @@ def _csv(text: str) -> Iterator[Row]:
                 yield Row(line, None, row_of_csv(columns, record))
             except ValueError as error:
                 raise RecordError(line, str(error)) from error
-    elif len(header) != len(OFFICIAL) or {name.strip().casefold() for name in header} & _KNOWN:
+    elif len(header) != len(OFFICIAL) or _names(header) & _KNOWN:
         raise RecordError(line, _no_header(header))
     else:
         yield _official(line, header)
@@ -160,12 +160,16 @@ def _csv(text: str) -> Iterator[Row]:
             yield _official(line, record)
 
 
+def _names(header: Sequence[str]) -> set[str]:
+    return {name.strip().casefold() for name in header}
+
+
 def _no_header(header: Sequence[str]) -> str:
     """Why the first record begins no score file."""
     shown = ",".join(header)[:_SHOWN]
-    if len(header) != len(OFFICIAL) and len(header) > 1 and not {name.strip() for name in header} & _KNOWN:
+    if len(header) != len(OFFICIAL) and len(header) > 1 and not _names(header) & _KNOWN:
         return f"{wrong_width(header, len(OFFICIAL))}: rows without a header are {','.join(OFFICIAL)}"
-    nearest = max((COLUMNS, *_PREDICT), key=lambda columns: len({*columns} & {*header}))
+    nearest = max((COLUMNS, *_PREDICT), key=lambda columns: len({*columns} & _names(header)))
     advice = (
         "remove this line"
         if tuple(header) == OFFICIAL

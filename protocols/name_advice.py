@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,7 +37,7 @@ class NameAdvice:
         if decoded != name:
             yield f"the name is URL-encoded; write {decoded!r}", decoded
         for form in ("NFC", "NFD"):
-            if (composed := unicodedata.normalize(form, name)) != name:  # type: ignore[arg-type]
+            if (composed := unicodedata.normalize(form, name)) != name:
                 yield f"its letters are composed in another way than the file's ({form})", composed
         first, _, rest = name.partition("/")
         if rest and first == self._root.resolve().name:
@@ -60,7 +59,7 @@ class NameAdvice:
     def _names(self, folder: Path) -> dict[str, str]:
         if folder not in self._folders:
             try:
-                names = sorted(os.listdir(folder))
+                names = sorted(path.name for path in folder.iterdir())
             except (OSError, ValueError):
                 names = []
             self._folders[folder] = {name.casefold(): name for name in names}

@@ -55,7 +55,7 @@ def main() -> None:
         # File names that are not UTF-8, and |Δp| in a code page that lacks it, are shown with escapes.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        code = app(_arguments(sys.argv[1:]), standalone_mode=False)
+        code = app(_arguments(sys.argv[1:]), standalone_mode=False, prog_name="cmfl")
     except CmflError as error:
         _fail(str(error), 2)
     except (KeyboardInterrupt, typer.Abort):

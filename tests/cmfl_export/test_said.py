@@ -63,7 +63,7 @@ BUILD = "protocol build -o q --data-root . --real faces"
     ("arguments", "message"),
     [
         ("align faces -o crops --provider npu", "unknown provider 'npu'"),
-        ("align faces -o crops --max-pixels 0", "'--max-pixels': 0 is not in the range"),
+        ("align faces -o crops --max-pixels 0", "Invalid value for '--max-pixels'"),
         ("align faces -o crops --format gif", "unknown format 'gif'"),
         ("align hollow -o crops", "no images found in hollow"),
         ("predict m.onnx faces --threads 99999999999999999999", "'--threads'"),
@@ -101,7 +101,7 @@ BUILD = "protocol build -o q --data-root . --real faces"
         ("protocol check zero --data-root .", "zero: empty; it needs the header"),
         (f"{BUILD} --attack x", "--attack 'x' must be NAME=DIR"),
         (f"{BUILD} --attack x=faces --shares nan,nan,nan", "the shares nan/nan/nan must be three numbers"),
-        (f"{BUILD} --attack x=faces --subject (", "is no regular expression"),
+        (f"{BUILD} --attack x=faces", "faces/gan0.png is given as real and 'x'"),
         (f"{TRAIN} --lr -1", "lr is -1.0"),
         (f"{TRAIN} --architecture three_stream", "use one of two_stream, one_stream"),
         ("train -o run --resume", "holds no run to resume"),

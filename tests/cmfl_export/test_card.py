@@ -146,7 +146,7 @@ ODD = {
 
 
 def test_odd_values_are_items_lines_and_a_table() -> None:
-    """The page's table once came from the terminal's lines, and a blank value ended a run after its scoring."""
+    """A blank value once ended a run with a report after all its scoring."""
     odd = replace(CARD, training=ODD, data=" ", licence="\n", name="")
     items = odd.items()
     assert items["training.blank"] == items["training.empty"] == items["data"] == items["licence"] == "-"

@@ -133,7 +133,10 @@ def calibrate(
     rows = list(score(detector, samples, Path(data_root)))
     data = arrays(rows)
     if not data.is_real.any() or data.is_real.all():
-        raise CmflError(f"{file}: a class has no image with a score, so there is nothing to calibrate on")
+        why = next((f" ({s.sample.filename!r}: {s.row.error})" for s in rows if not s.row.ok), "")
+        raise CmflError(
+            f"{file}: a class has no image with a score, so there is nothing to calibrate on{why}"
+        )
 
     # The scores have the card's temperature already, and temperatures multiply.
     factor = fit_temperature(data.p_real, data.is_real)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from protocols import Sample, balance, read_split
+from protocols.name_advice import NameAdvice
 
 from .errors import CmflError
 from .images import ImageError, Pixels, decode
@@ -25,6 +26,7 @@ LEAST = 16  # of each
 class _File(NamedTuple):
     path: Path
     is_real: bool | None
+    root: Path | None = None  # of a protocol's file: what its name is relative to
 
 
 _Groups = dict[str, list[_File]]
@@ -72,8 +74,11 @@ def read(place: Path, data_root: Path | None, *, aligned: bool, seed: int = 0) -
 
 
 def _of_protocol(place: Path, data_root: Path, seed: int) -> tuple[list[_File], list[_File]]:
+    if not data_root.is_dir():
+        raise CmflError(f"the data root {data_root} is not a folder; give what the protocol's names start at")
+
     def groups(rows: Sequence[Sample]) -> _Groups:
-        files = (_File(data_root / row.filename, row.is_real) for row in balance(rows, seed))
+        files = (_File(data_root / row.filename, row.is_real, data_root) for row in balance(rows, seed))
         return _grouped(files, lambda file: str(file.is_real), seed)
 
     if not place.is_dir():
@@ -117,16 +122,28 @@ def _dealt(groups: _Groups) -> list[_File]:
 def _decode(files: Sequence[_File], most: int, aligned: bool, purpose: str) -> Images:
     pixels: list[Pixels] = []
     labels: list[bool | None] = []
+    why = ""
     for file in files:
         if len(pixels) == most:
             break
         try:
             pixels.append(decode(file.path, aligned=aligned))
-        except ImageError:
+        except ImageError as error:
+            why = why or f" ({_name(file)!r}: {error.message}{_advice(file)})"
             continue
         labels.append(file.is_real)
     if len(pixels) < LEAST:
-        raise CmflError(f"{len(pixels)} images to {purpose} that can be read; at least {LEAST} are needed")
+        raise CmflError(
+            f"{len(pixels)} images to {purpose} that can be read; at least {LEAST} are needed{why}"
+        )
     known = [label for label in labels if label is not None]
     both = len(known) == len(labels) and len(set(known)) == 2
     return Images(np.stack(pixels), tuple(known) if both else None)
+
+
+def _name(file: _File) -> str:
+    return str(file.path if file.root is None else file.path.relative_to(file.root))
+
+
+def _advice(file: _File) -> str:
+    return "" if file.root is None else NameAdvice(file.root).of(_name(file))

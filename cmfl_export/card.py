@@ -62,15 +62,26 @@ class ModelCard:
         """The graph's p_real after temperature scaling; the threshold applies to it."""
         return temper(p_real, self.temperature)
 
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
+    def calls_real(self, p_real: float) -> bool:
+        """The card's decision on the graph's p_real: the threshold applies after the temperature."""
+        return self.calibrated(p_real) >= self.threshold
 
-    def lines(self) -> list[str]:
-        """The card for a person, one item a line; nested items are named with dots."""
+    def to_json(self) -> str:
+        text = json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
+        # A byte of a file name that is not UTF-8 stays the escape that JSON reads back as it was.
+        return text.encode("utf-8", "backslashreplace").decode()
+
+    def items(self) -> dict[str, str]:
+        """The card for a person, values by name; nested items are named with dots, and no value is blank."""
         values = asdict(self)
         # Hashes, of use to `calibrate.refuse_overlap` alone.
-        values["calibration"].pop("subjects", None)
-        flat = dict(_flatten(values))
+        if isinstance(values["calibration"], dict):
+            values["calibration"].pop("subjects", None)
+        return dict(_flatten(values))
+
+    def lines(self) -> list[str]:
+        """`items`, one a line."""
+        flat = self.items()
         width = max(map(len, flat))
         return [f"{key:<{width}}  {value}" for key, value in flat.items()]
 
@@ -124,6 +135,10 @@ def _flatten(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, st
                 {str(number): item for number, item in enumerate(value, 1)}, f"{prefix}{key}."
             )
         elif isinstance(value, (list, tuple)):
-            yield prefix + key, ", ".join(map(str, value)) or "-"
+            yield prefix + key, _one_line(", ".join(map(str, value)))
         else:
-            yield prefix + key, "-" if value in ({}, "") else " ".join(str(value).split())
+            yield prefix + key, "-" if value == {} else _one_line(str(value))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()) or "-"

@@ -29,6 +29,9 @@ from .progress import bar
 from .scores import Scored, read_scores, write_scores
 from .scoring import score, split_file
 
+# Each costs a sorting of all scores; more would take days, and change no digit that is shown.
+_MOST_SAMPLES = 1_000_000
+
 # A degradation, None for the images as they are, and the scores under it.
 Run = tuple[degrade.Degradation | None, list[Scored]]
 
@@ -95,9 +98,13 @@ def evaluate(
     if importlib.util.find_spec("matplotlib") is None:
         raise need("evaluate", "drawing the plots of an evaluation (matplotlib)")
     _check(models, scores, protocol, data_root, degradations, samples, threshold)
+    if seed < 0:
+        raise CmflError(f"the seed must be at least 0, not {seed}")
     damages = degrade.parse(degradations, seed)
     file = None if protocol is None else split_file(Path(protocol), split)
     listed = None if file is None else read_split(file)
+    # Before the models, so that a row that cannot be right is not found after hours.
+    read = [read_scores(path, listed, data_root) for path in scores]
 
     detectors = [
         Detector(
@@ -143,8 +150,7 @@ def evaluate(
                     detector.provider,
                 )
             )
-    for name, path in zip(names[len(detectors) :], scores, strict=True):
-        rows = read_scores(path, listed, data_root)
+    for name, path, rows in zip(names[len(detectors) :], scores, read, strict=True):
         write_scores(rows, out / _scores_name(name, None, alone=len(names) == 1))
         at, source = (0.5, "default 0.5") if threshold is None else (threshold, given)
         found.append(_Scores(name, str(path), at, source, [(None, rows)]))
@@ -187,6 +193,8 @@ def _check(
         raise CmflError("score files hold no images to degrade; give a model")
     if samples < 1:
         raise CmflError(f"the bootstrap needs at least 1 resample, not {samples}")
+    if samples > _MOST_SAMPLES:
+        raise CmflError(f"the bootstrap takes {_MOST_SAMPLES:,} resamples at most, not {samples}")
     if threshold is not None and not 0 <= threshold <= 1:
         raise CmflError(f"the threshold must be within 0 and 1, not {threshold}")
 
@@ -248,6 +256,11 @@ def _condition(
 def _compared(first: Candidate, other: Candidate, samples: int, seed: int) -> Candidate:
     """The candidate with its differences from the first, over the images that both could score."""
     pairs = [(a, b) for a, b in zip(first.rows, other.rows, strict=True) if a.row.ok and b.row.ok]
+    if {a.sample.is_real for a, _ in pairs} != {True, False}:
+        raise CmflError(
+            f"{first.name} and {other.name} cannot be compared: a class has no image with a score of both; "
+            "evaluate each alone"
+        )
     a, b = (assess.arrays(rows) for rows in (list(side) for side in zip(*pairs, strict=True)))
     differences = paired_differences(
         a.p_real,

@@ -78,7 +78,12 @@ def export(
     images, root = (None if path is None else Path(path) for path in (calibration, data_root))
     if precision not in PRECISIONS:
         raise CmflError(f"unknown precision {precision!r}; there are: {', '.join(PRECISIONS)}")
-    if weights.suffix == ".onnx":
+    for option, limit in (
+        () if limits is None else (("max flips", limits.flips), ("max D-EER change", limits.d_eer))
+    ):
+        if not 0 <= limit <= 1:
+            raise CmflError(f"{option} is {100 * limit:g}; it must be from 0 to 100")
+    if weights.suffix.lower() == ".onnx":
         if precision == "fp32":
             raise CmflError(f"{weights} is exported already; --precision fp16 or int8 makes a variant of it")
         if outputs or name or spectra or data or threshold != 0.5 or licence != "not stated":
@@ -132,12 +137,16 @@ def export(
 def summary(card: ModelCard, out: str | Path) -> list[str]:
     """What `cmfl export` says at the end."""
     lines = [
-        f"{out}: {card.architecture} {card.spectra}, {card.precision}, outputs {', '.join(card.outputs)}; "
-        f"max |Δp| {card.parity['max_abs_p']:.1e} against PyTorch on {card.parity['images']}"
+        f"{out}: {card.architecture} {card.spectra}, {card.precision}, outputs {', '.join(card.outputs)}"
     ]
+    # A file that another tool made has a card without these figures.
+    if "max_abs_p" in card.parity:
+        lines[0] += (
+            f"; max |Δp| {card.parity['max_abs_p']:.1e} against PyTorch on {card.parity.get('images', '?')}"
+        )
     reduced = card.parity.get("reduced")
     if reduced:
-        lines[0] += ", in fp32"
+        lines[0] += ", in fp32" if "max_abs_p" in card.parity else ""
         lines += [f"against fp32 {Agreement(**figures).line()}" for figures in reduced["runtimes"]]
     return lines
 

@@ -66,6 +66,8 @@ class FaceNetworks:
             CmflError: the package with the weights is missing or its files are others; the provider does not
                 load here.
         """
+        if provider not in providers.CHOICES:
+            raise CmflError(f"unknown provider {provider!r}; choose one of: {', '.join(providers.CHOICES)}")
         name, _ = choose_provider(_ALIKE.get(provider, provider))
         self.provider = name
         self._pnet, self._rnet, self._onet = (

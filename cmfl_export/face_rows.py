@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import BinaryIO
 
 from .errors import CmflError
 from .files import writing
-from .records import csv_fields, csv_record, whole_records
+from .records import csv_fields, csv_record, whole_records, wrong_width
 from .results import Status
 
 COLUMNS = (
@@ -62,14 +63,20 @@ class FaceRow:
     @classmethod
     def of(cls, texts: Sequence[str]) -> FaceRow:
         """Reads back `values`. Raises ValueError on what is no such row."""
-        path, face, faces, *places, confidence, padding, crop, status, error = texts
         if len(texts) != len(COLUMNS):
-            raise ValueError(f"{len(texts)} values instead of {len(COLUMNS)}")
+            raise ValueError(wrong_width(texts, len(COLUMNS)))
+        path, face, faces, *places, confidence, padding, crop, status, error = texts
         if not face:
             return cls(path, status=Status(status), error=error)
         numbers = tuple(map(float, places))
+        shares = float(confidence), float(padding)
+        # Written so that a NaN fails.
+        if not all(map(math.isfinite, numbers)) or not all(0 <= share <= 1 for share in shares):
+            raise ValueError("a position is no finite number, or confidence or padding is not from 0 to 1")
+        if not 0 <= int(face) < int(faces):
+            raise ValueError(f"face {face} of {faces}")
         return cls(
-            *(path, int(face), int(faces), numbers[:4], numbers[4:], float(confidence), float(padding)),
+            *(path, int(face), int(faces), numbers[:4], numbers[4:], *shares),
             *(crop, Status(status), error),
         )
 
@@ -140,11 +147,15 @@ def _whole_rows(stream: BinaryIO, path: Path) -> Iterator[tuple[FaceRow | None, 
     """(row, offset of its end) of each finished record; the header is a record without a row."""
     stream.seek(0)
     header = csv_record(COLUMNS)
+    line = 1
     try:
         if not header.startswith(stream.read(len(header))):
             raise ValueError("its header is another one")
         stream.seek(0)
         for record, end in whole_records(stream, "csv"):
             yield (None if record == header else FaceRow.of(csv_fields(record))), end
+            line += record.count(b"\n")
     except (ValueError, csv.Error) as error:
-        raise CmflError(f"{path} is not a faces.csv of cmfl align ({error}); name another folder") from error
+        raise CmflError(
+            f"{path} is not a faces.csv of cmfl align (line {line}: {error}); name another folder"
+        ) from error

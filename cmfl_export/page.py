@@ -106,8 +106,7 @@ def figure(picture: Html, caption: object) -> Html:
 
 def card_table(card: ModelCard) -> Html:
     """The whole model card, nested items named with dots."""
-    rows = [line.split(maxsplit=1) for line in card.lines()]
-    return table(("Item", "Value"), rows, caption=f"Model card of {card.name}")
+    return table(("Item", "Value"), card.items().items(), caption=f"Model card of {card.name}")
 
 
 def resource(name: str) -> str:

@@ -21,7 +21,8 @@ import numpy as np
 
 from .errors import CmflError, need
 from .files import whole_file, writing
-from .records import csv_fields, csv_record, whole_records
+from .records import csv_fields, csv_record, whole_records, wrong_width
+from .row_values import SCORES, check_row, number_in
 
 # The one schema of every format, and what rows of faces in photographs have besides: the number of the face,
 # from 0, of how many, and its box in pixels.
@@ -264,7 +265,7 @@ def read_rows(path: Path, format: str | None = None) -> Iterator[Prediction]:
     try:
         if kind == "json":
             for item in json.loads(path.read_bytes()):
-                yield _from_record(item)
+                yield row_of(item)
         elif kind == "parquet":
             raise CmflError(f"cannot read {path} back: use a csv, jsonl or json file")
         else:
@@ -365,9 +366,9 @@ def _whole_rows(stream: BinaryIO, kind: str) -> Iterator[tuple[Prediction | None
     for record, end in whole_records(stream, kind):
         if kind == "jsonl":
             values = json.loads(record)
-            yield _from_record(values), tuple(values), end
+            yield row_of(values), tuple(values), end
         elif columns:
-            yield _from_csv(columns, record), columns, end
+            yield row_of_csv(columns, csv_fields(record)), columns, end
         else:
             columns = tuple(csv_fields(record))
             if columns not in (COLUMNS, (*COLUMNS, *FACE_COLUMNS)):
@@ -375,20 +376,30 @@ def _whole_rows(stream: BinaryIO, kind: str) -> Iterator[tuple[Prediction | None
             yield None, columns, end
 
 
-def _from_record(record: dict[str, Any]) -> Prediction:
+def row_of(record: Mapping[str, Any]) -> Prediction:
+    """The row of a record of json or jsonl. Raises ValueError, TypeError or KeyError on what is none."""
     values = {name: record[name] for name in COLUMNS}
     if "face" in record:
-        face, faces, *box = (record[name] for name in FACE_COLUMNS)
-        values |= {"face": face, "faces": faces, "box": None if None in box else tuple(box)}
-    return Prediction(**values | {"status": Status(values["status"])})
+        values |= {name: record[name] for name in FACE_COLUMNS}
+    status = Status(values["status"])
+    check_row(values)
+    box = tuple(values.pop(name, None) for name in FACE_COLUMNS[2:])
+    return Prediction(**values | {"status": status, "box": None if None in box else box})
 
 
-def _from_csv(columns: Sequence[str], record: bytes) -> Prediction:
-    texts = dict(zip(columns, csv_fields(record), strict=True))
-    kinds = {"face": int, "faces": int, "left": float, "top": float, "right": float, "bottom": float}
-    kinds |= {"p_real": float, "p_real_rgb": float, "p_real_spectrum": float}
-    numbers = {name: kinds[name](texts[name]) if texts[name] else None for name in kinds if name in texts}
-    return _from_record(texts | numbers | {"decision": texts["decision"] or None})
+def row_of_csv(columns: Sequence[str], fields: Sequence[str]) -> Prediction:
+    """The row of a record of csv. Raises ValueError on what is none."""
+    if len(fields) != len(columns):
+        raise ValueError(wrong_width(fields, len(columns)))
+    texts = dict(zip(columns, fields, strict=True))
+    numbers: dict[str, float | None] = {
+        name: number_in(name, texts[name]) for name in (*SCORES, *FACE_COLUMNS) if name in texts
+    }
+    for name in FACE_COLUMNS[:2]:
+        number = numbers.get(name)
+        if number is not None and number.is_integer():
+            numbers[name] = int(number)
+    return row_of(texts | numbers | {"decision": texts["decision"] or None})
 
 
 def _score(value: float | None) -> float | None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import math
 import os
 import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,11 +14,8 @@ from protocols import Sample
 from .errors import CmflError
 from .files import write_whole
 from .records import csv_record
-from .results import COLUMNS as RESULT_COLUMNS
-from .results import FACE_COLUMNS, Prediction, Status, read_rows
-
-# A row of a protocol and the row of its result, whose path is the protocol's file name.
-COLUMNS = ("subject", "filename", "attack_type", *RESULT_COLUMNS[1:])
+from .results import Prediction, Status
+from .score_files import COLUMNS, Row, read
 
 _SEPARATOR = re.compile(r"[/\\]+")
 
@@ -69,112 +63,56 @@ def read_scores(
             whose name it is, with or without the data root, else to that whose name is the longest end of it.
 
     Raises:
-        CmflError: the file cannot be read, is none of the three, holds no truth and there are no samples,
-            names an image twice, contradicts the protocol's truth, or has a score for none of its images.
+        CmflError: the file cannot be read, is none of the three, has a row that cannot be right (see
+            `score_files.read`), holds no truth and there are no samples, names an image twice, contradicts
+            the protocol's truth, or has a score for none of its images.
     """
     path = Path(path)
-    found = list(_read(path, have_truth=samples is not None))
+    found = read(path)
     if not found:
         raise CmflError(f"{path}: no scores in it")
-    return found if samples is None else _joined(path, found, samples, data_root)
+    if samples is not None:
+        return _joined(path, found, samples, data_root)
+    first: dict[str, Row] = {}
+    scored = []
+    for one in found:
+        if one.sample is None:
+            raise CmflError(f"{path} does not say which images are real; give the protocol as well")
+        _refuse_twice(path, one, first.setdefault(_normal(one.row.path), one))
+        scored.append(Scored(one.sample, one.row))
+    return scored
 
 
-def _read(path: Path, *, have_truth: bool) -> Iterator[Scored]:
-    if path.suffix.lower() in (".jsonl", ".ndjson", ".json"):
-        yield from _of_predict(path, have_truth)
-        return
-    try:
-        text = path.read_bytes().decode("utf-8-sig", "surrogateescape")
-    except OSError as error:
-        raise CmflError(f"cannot read {path}: {error.strerror}") from error
-    header = text.partition("\n")[0].rstrip("\r")
-    if header == ",".join(COLUMNS):
-        yield from _of_evaluation(path, text)
-    elif header in (",".join(RESULT_COLUMNS), ",".join((*RESULT_COLUMNS, *FACE_COLUMNS))):
-        yield from _of_predict(path, have_truth)
-    else:
-        yield from _official(path, text)
-
-
-def _of_predict(path: Path, have_truth: bool) -> Iterator[Scored]:
-    if not have_truth:
-        raise CmflError(f"{path} does not say which images are real; give the protocol as well")
-    for row in read_rows(path):
-        yield Scored(Sample("", row.path, ""), row)
-
-
-def _of_evaluation(path: Path, text: str) -> Iterator[Scored]:
-    for line, record in _records(path, text, len(COLUMNS)):
-        if line == 1:
-            continue
-        subject, filename, attack_type, *scores, decision, status, error = record
-        try:
-            values = [float(score) if score else None for score in scores]
-            state = Status(status)
-        except ValueError as problem:
-            raise CmflError(f"{path}, line {line}: {problem}") from problem
-        if (values[0] is None) == (state is Status.OK):
-            raise CmflError(f"{path}, line {line}: the status is {status} but p_real is {scores[0]!r}")
-        joint, rgb, spectrum = values
-        row = Prediction(filename, joint, rgb, spectrum, decision or None, state, error)
-        yield Scored(Sample(subject, filename, attack_type), row)
-
-
-def _official(path: Path, text: str) -> Iterator[Scored]:
-    for line, (_, label, name, score) in _records(path, text, 4):
-        try:
-            truth, value = float(label), float(score)
-        except ValueError as error:
-            raise CmflError(
-                f"{path}, line {line}: neither a score file of cmfl nor rows of id,label,path,score"
-            ) from error
-        if truth not in (0.0, 1.0):
-            raise CmflError(
-                f"{path}, line {line}: the label is {label}; it must be 1 (real) or 0 (synthetic)"
-            )
-        # The official code gives NaN for pictures of one colour.
-        row = (
-            Prediction(name, value)
-            if math.isfinite(value)
-            else Prediction(name, status=Status.UNREADABLE, error=f"the score is {score}")
+def _refuse_twice(path: Path, row: Row, first: Row) -> None:
+    if row is not first:
+        faces = "; of photographs score the --largest face" if row.row.face is not None else ""
+        raise CmflError(
+            f"{path}, line {row.line}: two scores for {first.row.path!r}, the first on line {first.line}; "
+            f"keep one of them{faces}"
         )
-        yield Scored(Sample(name, name, "" if truth else "synthetic"), row)
-
-
-def _records(path: Path, text: str, width: int) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        for record in reader:
-            if not record:
-                continue
-            if len(record) != width:
-                raise CmflError(f"{path}, line {reader.line_num}: {len(record)} values instead of {width}")
-            yield reader.line_num, record
-    except csv.Error as error:
-        raise CmflError(f"{path}, line {reader.line_num}: not valid CSV ({error})") from error
 
 
 def _joined(
     path: Path,
-    found: Sequence[Scored],
+    found: Sequence[Row],
     samples: Sequence[Sample],
     data_root: str | os.PathLike[str] | None,
 ) -> list[Scored]:
     root = None if data_root is None else _normal(os.fspath(data_root))
     wanted = {_normal(sample.filename): index for index, sample in enumerate(samples)}
-    rows: list[Prediction | None] = [None] * len(samples)
-    for sample, row in found:
-        index = _index_of(_normal(row.path), wanted, root)
+    rows: list[Row | None] = [None] * len(samples)
+    for one in found:
+        index = _index_of(_normal(one.row.path), wanted, root)
         if index is None:
             continue
         name = samples[index].filename
-        if rows[index] is not None:
-            raise CmflError(f"{path}: two scores for {name!r}; keep one of them")
-        if sample.subject and sample.is_real != samples[index].is_real:
+        _refuse_twice(path, one, rows[index] or one)
+        if one.sample is not None and one.sample.is_real != samples[index].is_real:
             raise CmflError(
-                f"{path}: {name!r} is {_word(sample)} there and {_word(samples[index])} in the protocol"
+                f"{path}, line {one.line}: {name!r} is {_word(one.sample)} there and "
+                f"{_word(samples[index])} in the protocol"
             )
-        rows[index] = row
+        rows[index] = one
     if not any(rows):
         raise CmflError(
             f"{path} has no score for any image of the protocol; "
@@ -182,8 +120,11 @@ def _joined(
         )
     missing = "no score in the file"
     return [
-        Scored(sample, row or Prediction(sample.filename, status=Status.NOT_FOUND, error=missing))
-        for sample, row in zip(samples, rows, strict=True)
+        Scored(
+            sample,
+            Prediction(sample.filename, status=Status.NOT_FOUND, error=missing) if one is None else one.row,
+        )
+        for sample, one in zip(samples, rows, strict=True)
     ]
 
 

@@ -7,11 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from protocols import Sample
+from protocols.name_advice import NameAdvice
 
 from .degrade import Degradation
 from .detector import Detector
 from .errors import CmflError
 from .images import ImageLike, Pixels
+from .results import Status
 from .scores import Scored
 
 
@@ -61,6 +63,8 @@ def score(
 
     paths = (str(data_root / sample.filename) for sample in samples)
     rows = detector.stream(paths, change=None if damage is None else change)
+    advice = NameAdvice(data_root)
     for sample, row in zip(samples, rows, strict=True):
         advance(0)
-        yield Scored(sample, replace(row, path=sample.filename))
+        error = row.error + ("" if row.status is not Status.NOT_FOUND else advice.of(sample.filename))
+        yield Scored(sample, replace(row, path=sample.filename, error=error))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .card import ModelCard
 from .errors import CmflError
 from .files import write_whole
 from .images import SIZE, ImageError, decode
@@ -52,7 +53,7 @@ class Check:
     mean: float
     median: float  # this and the next to 2 %
     p999: float  # 99.9th percentile
-    flips: int | None  # images whose decision differs; None where nothing is decided
+    flips: int | None  # images whose decision by the card differs; None where nothing is decided
     ok: bool
 
 
@@ -276,7 +277,7 @@ def compare(
 
     reference = DeployNet(net)
     heads = [name for name in reference.names if name.startswith("p_real")]
-    threshold = session.card.threshold
+    card = session.card
     found = {(head, size): _Differences() for head in heads for size in BATCH_SIZES}
     spectra = {"onnx": _Differences(), "torch": _Differences()}
     count = 0
@@ -290,7 +291,7 @@ def compare(
             for head in heads:
                 differences = found[head, size]
                 differences.add(got[head], expected[head])
-                differences.add_decisions(got[head] >= threshold, expected[head] >= threshold)
+                differences.add_decisions(_calls(card, got[head]), _calls(card, expected[head]))
         if probe is not None:
             exact = np.stack([reference_spectrum(image) for image in images])
             spectra["onnx"].add(probe.run(images, ["spectrum"])["spectrum"], exact)
@@ -307,6 +308,11 @@ def compare(
         for (head, size), differences in found.items()
     ]
     return tuple(checks), count
+
+
+def _calls(card: ModelCard, scores: np.ndarray) -> np.ndarray:
+    """The card's decision on each of a head's scores, as if that head decided: bool [n]."""
+    return np.array([card.calls_real(float(score)) for score in scores], np.bool_)
 
 
 def run_in_batches(

@@ -19,6 +19,7 @@ from .check_report import CheckReport
 from .duplicates import Pair, find_pairs, groups
 from .findings import Duplicate, Overlap, Problem, SplitCounts, Use
 from .inspection import Broken, Sound, inspect_all
+from .name_advice import NameAdvice
 from .reading import read_split
 from .schema import Sample
 from .separability import require_sklearn
@@ -60,13 +61,17 @@ def check(
 
     Raises:
         CmflError: a CSV file is not a protocol's; the data root is no folder; scikit-learn is missing;
-            `limit` is below 10; `out` cannot be written. A broken image or a leak is a finding, not an error.
+            `limit` is below 10, `seed` below 0 or `workers` below 1; `out` cannot be written. A broken image
+            or a leak is a finding, not an error.
     """
     root = Path(data_root)
     if not root.is_dir():
         raise CmflError(
             f"the data root {root} is not a folder; give the folder that the file names are relative to"
         )
+    for name, value, least in (("seed", seed, 0), ("workers", workers, 1)):
+        if value is not None and value < least:
+            raise CmflError(f"{name} must be at least {least}, not {value}")
     if shortcuts:
         require_sklearn()
         if limit < SMALLEST_CLASS:
@@ -83,13 +88,14 @@ def check(
         for inspected in inspect_all(paths, audited, aligned=aligned, workers=workers):
             found.append(inspected)
             advance(0)
+    advice = NameAdvice(root)
     sound = [(use, one) for use, one in zip(uses, found, strict=True) if isinstance(one, Sound)]
     report = CheckReport(
         protocol=str(protocol),
         data_root=str(data_root),
         splits=tuple(_counts(name, samples) for name, samples in splits.items()),
         problems=tuple(
-            Problem(use.split, use.sample.filename, one.reason)
+            Problem(use.split, use.sample.filename, one.reason + advice.of(use.sample.filename))
             for use, one in zip(uses, found, strict=True)
             if isinstance(one, Broken)
         ),

@@ -12,6 +12,7 @@ from pathlib import Path
 from cmfl_export.cpu import usable_cores
 from cmfl_export.errors import CmflError
 
+from .name_advice import NameAdvice
 from .schema import Sample
 
 Missing = tuple[Sample, str]
@@ -37,7 +38,8 @@ def missing_files(
 
     Returns:
         Pairs of sample and reason: `not found`, `not a file`, `empty`, `permission denied`, or what
-        the system or the `ImageError` of `open` says. Empty when all is well.
+        the system or the `ImageError` of `open` says; with the cause where a name was changed on its way (see
+        `name_advice`). Empty when all is well.
 
     Raises:
         CmflError: `data_root` is not a folder.
@@ -54,7 +56,9 @@ def missing_files(
         problems = chain.from_iterable(
             pool.map(lambda chunk: [_problem(path, open) for path in chunk], chunks)
         )
-        return [(sample, problem) for sample, problem in zip(samples, problems, strict=True) if problem]
+        missing = [(sample, problem) for sample, problem in zip(samples, problems, strict=True) if problem]
+    advice = NameAdvice(root)
+    return [(sample, problem + advice.of(sample.filename)) for sample, problem in missing]
 
 
 def describe_missing(missing: Sequence[Missing], total: int, data_root: str | os.PathLike[str]) -> str:

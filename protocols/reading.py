@@ -7,8 +7,6 @@ blank must not turn a real image into a synthetic one); a file name is taken as 
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import posixpath
 import re
@@ -18,12 +16,20 @@ from typing import NamedTuple
 
 from cmfl_export.errors import CmflError
 from cmfl_export.files import write_whole
-from cmfl_export.records import quoted
+from cmfl_export.records import (
+    RecordError,
+    header_advice,
+    numbered_records,
+    quoted,
+    text_of,
+    wrong_width,
+)
 
 from .schema import COLUMNS, Protocol, Sample
 
 _ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:[/\\]")
 _SEPARATOR = re.compile(r"[/\\]")
+_SHOWN = 200  # characters of a header in a message
 
 
 class _Row(NamedTuple):
@@ -99,14 +105,13 @@ def write_split(samples: Iterable[Sample], path: str | os.PathLike[str]) -> None
 
 def _read(path: Path, allow_one_class: bool) -> _Split:
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = text_of(path.read_bytes())
     except FileNotFoundError as error:
         raise CmflError(f"{path}: not found; a protocol needs train.csv and dev.csv") from error
     except OSError as error:
         raise CmflError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise CmflError(f"{path}, line {line}: not UTF-8; save the file as UTF-8") from error
+    except RecordError as error:
+        raise CmflError(f"{path}, {error}") from error
     return _Split(path, _parse(text, path, allow_one_class))
 
 
@@ -116,8 +121,10 @@ def _parse(text: str, path: Path, allow_one_class: bool) -> list[_Row]:
     if not header:
         raise CmflError(f"{path}: empty; it needs the header {','.join(COLUMNS)} and rows")
     if sorted(header) != sorted(COLUMNS):
+        advice = header_advice(header, COLUMNS)
         raise CmflError(
-            f"{path}, line {line}: the header is {','.join(header)!r}; it must be {','.join(COLUMNS)!r}"
+            f"{path}, line {line}: the header is {','.join(header)[:_SHOWN]!r}; it must be "
+            f"{','.join(COLUMNS)!r}" + (f": {advice}" if advice else "")
         )
     subject_at, filename_at, attack_at = (header.index(column) for column in COLUMNS)
 
@@ -125,7 +132,7 @@ def _parse(text: str, path: Path, allow_one_class: bool) -> list[_Row]:
     seen: dict[str, int] = {}
     for line, record in records:
         if len(record) != len(COLUMNS):
-            raise CmflError(f"{path}, line {line}: {len(record)} values instead of {len(COLUMNS)}")
+            raise CmflError(f"{path}, line {line}: {wrong_width(record, len(COLUMNS))}")
         sample = Sample(record[subject_at].strip(), record[filename_at], record[attack_at].strip())
         fault = _fault(sample)
         if fault:
@@ -149,16 +156,10 @@ def _parse(text: str, path: Path, allow_one_class: bool) -> list[_Row]:
 
 
 def _records(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The non-empty CSV records with the line each begins on (a quoted name may contain line ends)."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    line = 1
     try:
-        for record in reader:
-            if record:
-                yield line, record
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise CmflError(f"{path}, line {line}: not valid CSV ({error})") from error
+        yield from numbered_records(text)
+    except RecordError as error:
+        raise CmflError(f"{path}, {error}") from error
 
 
 def _fault(sample: Sample) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import posixpath
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from cmfl_export.errors import CmflError
+from cmfl_export.records import RecordError, header_advice, numbered_records, text_of, wrong_width
 
 
 def subjects_of(
@@ -65,20 +64,26 @@ def _by_pattern(filenames: Sequence[str], pattern: str) -> dict[str, str]:
 
 def _by_table(table: Path) -> dict[str, str]:
     try:
-        text = table.read_bytes().decode("utf-8-sig")
+        records = numbered_records(text_of(table.read_bytes()))
+        _, header = next(records, (1, []))
+        if not {"filename", "subject"} <= set(header):
+            advice = header_advice(header, ("filename", "subject"))
+            raise CmflError(
+                f"the subject table {table} needs the columns filename and subject"
+                + (f": {advice}" if advice else "")
+            )
+        name_at, subject_at = header.index("filename"), header.index("subject")
+        subjects: dict[str, str] = {}
+        for line, record in records:
+            if len(record) > len(header):
+                raise RecordError(line, wrong_width(record, len(header)))
+            # What is cut short has no subject, and is named with the files that have none.
+            whole = record + [""] * (len(header) - len(record))
+            name, subject = posixpath.normpath(whole[name_at]), whole[subject_at].strip()
+            if subjects.setdefault(name, subject) != subject:
+                raise RecordError(line, f"{name!r} has two subjects, {subjects[name]!r} and {subject!r}")
     except OSError as error:
         raise CmflError(f"the subject table {table} cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise CmflError(f"the subject table {table} is not UTF-8; save it as UTF-8") from error
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    if not {"filename", "subject"} <= set(reader.fieldnames or ()):
-        raise CmflError(f"the subject table {table} needs the columns filename and subject")
-    subjects: dict[str, str] = {}
-    for row in reader:
-        name, subject = posixpath.normpath(row["filename"] or ""), (row["subject"] or "").strip()
-        if subjects.setdefault(name, subject) != subject:
-            raise CmflError(
-                f"the subject table {table}, line {reader.line_num}: {name!r} has two subjects, "
-                f"{subjects[name]!r} and {subject!r}"
-            )
+    except RecordError as error:
+        raise CmflError(f"the subject table {table}, {error}") from error
     return subjects

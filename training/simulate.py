@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +31,8 @@ from .upsampling import Pixels, simulate
 
 ATTACK_TYPE = "simulated"
 HELD_OUT = 0.15  # of the subjects for dev, and as much again for eval
+
+STRONGEST = 1000.0  # beyond it nothing is left of a photograph
 
 _CHUNK = 64  # photographs in memory between two rounds of writing
 
@@ -157,8 +158,8 @@ def _check(real_dir: Path, out_dir: Path, strength: float, quality: int | None) 
         raise CmflError(
             f"{out_dir} is not an empty folder; give a new one, so that no older picture stays in the data"
         )
-    if not 0 < strength < math.inf:
-        raise CmflError(f"the strength is {strength}; it must be greater than 0")
+    if not 0 < strength <= STRONGEST:
+        raise CmflError(f"the strength is {strength}; it must be greater than 0 and at most {STRONGEST:g}")
     if quality is not None and not 1 <= quality <= 100:
         raise CmflError(f"a JPEG quality is 1 to 100, not {quality}")
 

@@ -20,6 +20,9 @@ from .work import operations
 BATCH_SIZES = (1, 8, 32)
 
 
+_MOST_SECONDS = 86_400  # of one measurement
+
+
 def bench(
     models: Sequence[str],
     out: Path | None = None,
@@ -132,8 +135,8 @@ def bench_training(
 
 def _check(out: Path | None, picture: Path | None, seconds: float, rounds: int, threads: int | None) -> None:
     """Refuses, before minutes of measuring, what would fail after them."""
-    if not seconds > 0:
-        raise CmflError(f"seconds must be more than 0, not {seconds}")
+    if not 0 < seconds <= _MOST_SECONDS:
+        raise CmflError(f"seconds must be more than 0 and at most {_MOST_SECONDS:,}, not {seconds}")
     for name, value in (("rounds", rounds), ("threads", threads)):
         if value is not None and value < 1:
             raise CmflError(f"{name} must be at least 1, not {value}")

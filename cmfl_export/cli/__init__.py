@@ -55,7 +55,7 @@ def main() -> None:
         # File names that are not UTF-8, and |Δp| in a code page that lacks it, are shown with escapes.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        code = app(_arguments(sys.argv[1:]), standalone_mode=False, prog_name="cmfl")
     except CmflError as error:
         _fail(str(error), 2)
     except (KeyboardInterrupt, typer.Abort):
@@ -71,6 +71,12 @@ def main() -> None:
         # How newer versions of Typer pass on a KeyboardInterrupt.
         _fail("interrupted", 130)
     sys.exit(code)
+
+
+def _arguments(given: list[str]) -> list[str]:
+    """What was given; nothing, or a group of commands alone, asks for help."""
+    groups = {group.name for group in app.registered_groups}
+    return [*given, "--help"] if not given or (len(given) == 1 and given[0] in groups) else given
 
 
 def _help_of(error: Any) -> str:

@@ -21,8 +21,10 @@ def align(
     recursive: Recursive = True,
     null: Null = False,
     provider: Provider = "auto",
-    workers: Annotated[int | None, typer.Option(help="Threads; one a core by default.")] = None,
-    max_pixels: Annotated[int | None, typer.Option(help="Larger images get the status too_large.")] = None,
+    workers: Annotated[int | None, typer.Option(max=1024, help="Threads; one a core by default.")] = None,
+    max_pixels: Annotated[
+        int | None, typer.Option(min=1, help="Larger images get the status too_large.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a folder that was cut off.")] = False,
     progress: Progress = None,
 ) -> None:

@@ -7,7 +7,12 @@ from typing import Annotated
 
 import typer
 
-Threads = Annotated[int | None, typer.Option(help="CPU threads of the model; all cores by default.")]
+# More would be refused by the system, or by the runtimes in words of their own.
+_MOST_THREADS, _MOST_IN_BATCH = 1024, 65536
+
+Threads = Annotated[
+    int | None, typer.Option(max=_MOST_THREADS, help="CPU threads of the model; all cores by default.")
+]
 Provider = Annotated[
     str,
     typer.Option(
@@ -33,8 +38,10 @@ Inputs = Annotated[
 
 PROTOCOL = typer.Option(help="A protocol CSV, or a folder of them.")
 DATA_ROOT = typer.Option(help="What the protocol's file names are relative to.")
-BatchSize = Annotated[int | None, typer.Option(help="Images a run; 8 on the CPU, 64 on a GPU.")]
-Workers = Annotated[int | None, typer.Option(help="Decoding threads.")]
+BatchSize = Annotated[
+    int | None, typer.Option(max=_MOST_IN_BATCH, help="Images a run; 8 on the CPU, 64 on a GPU.")
+]
+Workers = Annotated[int | None, typer.Option(max=_MOST_THREADS, help="Decoding threads.")]
 Progress = Annotated[bool | None, typer.Option(help="Progress bar on standard error.")]
 Recursive = Annotated[bool, typer.Option(help="Also look into the folders of folders.")]
 Null = Annotated[bool, typer.Option("--null", "-0", help="Paths on standard input end with NUL.")]

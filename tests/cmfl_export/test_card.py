@@ -10,6 +10,7 @@ import pytest
 
 from cmfl_export.card import SCHEMA_VERSION, ModelCard
 from cmfl_export.errors import CmflError
+from cmfl_export.page import card_table
 
 CARD = ModelCard(
     name="face → real?",
@@ -126,3 +127,41 @@ def test_a_card_of_the_first_schema_is_uncalibrated() -> None:
         del old[entry]
     card = ModelCard.from_json(json.dumps(old))
     assert (card.temperature, card.calibration, card.history) == (1.0, {}, ())
+
+
+ODD = {
+    "blank": "  \t\n",
+    "empty": "",
+    "lines": "a\r\n b\u2028c",
+    "long": "x" * 100_000,
+    "control": "\x1b[2J\u202e\x00",
+    "number": 7,
+    "none": None,
+    "list": [],
+    "dict": {},
+    "lists": [[], {}, " "],
+    "blank key": {"": " ", " ": {"  ": ""}},
+    "markup": "<script>",
+}
+
+
+def test_odd_values_are_items_lines_and_a_table() -> None:
+    """A blank value once ended a run with a report after all its scoring."""
+    odd = replace(CARD, training=ODD, data=" ", licence="\n", name="")
+    items = odd.items()
+    assert items["training.blank"] == items["training.empty"] == items["data"] == items["licence"] == "-"
+    assert items["training.lines"] == "a b c"
+    assert len(odd.lines()) == len(items)
+    assert all(value.strip() and "\n" not in value for value in items.values())
+    text = card_table(odd)
+    assert text.count("<tr>") == len(items) + 1
+    assert "<script>" not in text
+    assert "\x1b" not in text
+    assert ModelCard.from_json(odd.to_json()).items() == items
+
+
+def test_a_name_that_is_not_utf8_is_read_back() -> None:
+    odd = replace(CARD, name="n\udcff\u00fc")
+    text = odd.to_json()
+    text.encode()
+    assert ModelCard.from_json(text) == odd

@@ -353,3 +353,28 @@ class Page(HTMLParser):
             for name, value in attrs
             if name in ("src", "href", "xlink:href") and value and not value.startswith("#")
         ]
+
+
+def test_two_score_files_without_a_class_in_common(tmp_path: Path) -> None:
+    """Each has both classes; of the images that both could score none is synthetic."""
+    rows = ("0,1,a.png,0.9\n1,0,b.png,{}\n2,0,c.png,{}\n",)
+    for name, scores in (("x.csv", ("0.1", "nan")), ("y.csv", ("nan", "0.1"))):
+        (tmp_path / name).write_text(rows[0].format(*scores))
+    with pytest.raises(CmflError, match="cannot be compared: a class has no image with a score of both"):
+        evaluate([], tmp_path / "out", scores=[tmp_path / "x.csv", tmp_path / "y.csv"], samples=2)
+
+
+def test_a_bad_score_file_is_found_before_the_models_run(
+    tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_split([Sample("1", "a.png", ""), Sample("2", "b.png", "gan")], tmp_path / "eval.csv")
+    (tmp_path / "s.csv").write_text("0,1,a.png,7\n")
+    monkeypatch.setattr("cmfl_export.evaluate.Detector", None)
+    with pytest.raises(CmflError, match=r"s\.csv, line 1: score is 7\.0"):
+        evaluate(
+            [tiny],
+            tmp_path / "out",
+            protocol=tmp_path / "eval.csv",
+            data_root=tmp_path,
+            scores=[tmp_path / "s.csv"],
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -172,3 +173,98 @@ def test_no_file_and_no_rows(tmp_path: Path) -> None:
     (tmp_path / "empty.csv").write_text("")
     with pytest.raises(CmflError, match="no scores in it"):
         read_scores(tmp_path / "empty.csv")
+
+
+RESULT = "path,p_real,p_real_rgb,p_real_spectrum,decision,status,error"
+JSON = '{"path": "a.png", "p_real": %s, "p_real_rgb": null, "p_real_spectrum": null, "decision": null, '
+JSON += '"status": "ok", "error": ""}'
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        # Of predict: line 3, after a name with a line end in it.
+        *(
+            ("r.csv", f'{RESULT}\n"a\nb.png",0.5,,,real,ok,\nc.png,{value},,,real,ok,\n', f"line 4: {why}")
+            for value, why in (
+                ("1.5", "p_real is 1.5; it must be from 0 to 1"),
+                ("-0.1", "p_real is -0.1; it must be from 0 to 1"),
+                ("nan", "p_real is nan; it must be from 0 to 1"),
+                ("inf", "p_real is inf; it must be from 0 to 1"),
+                (" ", "p_real is blank"),
+                ("", "the status is ok but p_real is ''"),
+                ("1_0", "could not convert p_real '1_0' to a number"),
+                ('"0,5"', "could not convert p_real '0,5' to a number; write a point and not a comma"),
+            )
+        ),
+        ("r.csv", f"{RESULT}\na.png,0.5,2,,real,ok,\n", "line 2: p_real_rgb is 2.0"),
+        ("r.csv", f"{RESULT}\na.png,0.5,,,maybe,ok,\n", "line 2: the decision is 'maybe'"),
+        ("r.csv", f"{RESULT}\na.png,0.5,,,real,fine,\n", "line 2: 'fine' is not a valid Status"),
+        ("r.csv", f"{RESULT}\n,0.5,,,real,ok,\n", "line 2: the name of the image is empty"),
+        ("r.csv", f"{RESULT}\na.png,0.5\n", "line 2: 2 values instead of 7"),
+        ("r.csv", f"{RESULT}\na.png,0.5,,,real,ok,,x\n", "line 2: 8 values instead of 7"),
+        (
+            "r.csv",
+            f"{RESULT}\na.png;0.5;;;real;ok;\n",
+            "line 2: 1 values instead of 7: they are separated by",
+        ),
+        ("r.csv", RESULT.replace(",", ";") + "\n", "line 1: .*separated by semicolons"),
+        ("r.csv", RESULT.upper() + "\n", "line 1: .*write it in lower case and without blanks"),
+        ("r.csv", RESULT.replace("p_real_rgb", "rgb") + "\n", "line 1: .*ours would be path,p_real"),
+        ("r.csv", "sep=;\n", "line 1: .*remove this line of Excel's"),
+        ("r.csv", "id,label,path,score\n0,1,a.png,0.5\n", "line 1: .*remove this line"),
+        ("r.csv", "0,1,a.png,0.5\n1,0,b.png,1.01\n", "line 2: score is 1.01; it must be from 0 to 1"),
+        ("r.csv", "0,1,a.png,inf\n", "line 1: score is inf"),
+        ("r.csv", "0,1,a.png,\n", "line 1: the score is empty"),
+        ("r.csv", "0,real,a.png,0.5\n", "line 1: could not convert label 'real' to a number"),
+        ("r.csv", "0,1,,0.5\n", "line 1: the name of the image is empty"),
+        ("r.csv", "0,1,a.png,0.5\n1,0,./a.png,0.6\n", "line 2: two scores for 'a.png', the first on line 1"),
+        ("r.csv", "\0", "line 1: not a text file"),
+        ("r.jsonl", JSON % 0.5 + "\n\n" + JSON % "NaN" + "\n", "line 3: p_real is nan"),
+        ("r.jsonl", JSON % '"0.5"' + "\n", "line 1: p_real is '0.5'; it must be a number"),
+        ("r.jsonl", JSON % "true" + "\n", "line 1: p_real is True; it must be a number"),
+        ("r.jsonl", JSON % ("9" * 400) + "\n", "line 1: p_real is a number of more than 60 digits"),
+        ("r.jsonl", JSON % ("9" * 5000) + "\n", "line 1: not valid JSON .*too long a number"),
+        ("r.jsonl", "[" * 100_000 + "\n", "line 1: not valid JSON .*nested too deeply"),
+        ("r.jsonl", JSON % 0.5 + '\n{"path": "b.p', "line 2: not valid JSON .*was the file cut off"),
+        ("r.jsonl", '{"path": "a.png"}\n', "line 1: the row has no decision, error, p_real"),
+        ("r.jsonl", "7\n", "line 1: not a row of cmfl predict but a int"),
+        ("r.json", f"[\n{JSON % 0.5},\n\n{JSON % 2}\n]\n", "line 4: p_real is 2; it must be from 0 to 1"),
+        ("r.json", f"[\n{JSON % 0.5}\n{JSON % 0.5}]", "line 3: ',' was expected"),
+        ("r.json", f"[\n{JSON % 0.5},\n", "line 3: the file ends within the array"),
+        ("r.json", "{}", "line 1: '\\[' was expected"),
+        ("r.json", "[]\n[]", "more than one array"),
+        ("r.parquet", "PAR1", "use a csv, jsonl or json file"),
+    ],
+)
+def test_a_row_that_cannot_be_right(name: str, content: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(content)
+    samples = None if content.startswith(("0,", "id,")) else [Sample("1", "a.png", "")]
+    with pytest.raises(CmflError, match=message) as caught:
+        read_scores(tmp_path / name, samples)
+    assert str(tmp_path / name) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("excel.csv", f"\ufeff{RESULT}\r\na.png,0.5,,,real,ok,\r\n"),
+        ("no_end.csv", f"{RESULT}\na.png,0.5,,,real,ok,"),
+        ("quoted.csv", '"' + RESULT.replace(",", '","') + '"\n"a.png","0.5","","","real","ok",""\n'),
+        ("blanks.json", f"\n [ {JSON % 0.5} ] \n"),
+        ("no_end.jsonl", JSON % 0.5),
+    ],
+)
+def test_what_editors_make_of_a_file_is_read(name: str, content: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(content, newline="")
+    (scored,) = read_scores(tmp_path / name, [Sample("1", "a.png", "")])
+    assert scored.row.p_real == 0.5
+
+
+def test_faces_of_one_photograph(tmp_path: Path) -> None:
+    row = Prediction("a.png", 0.5, decision="real", face=0, faces=2, box=(0.0, 0.0, 1.0, 1.0))
+    with open_writer(tmp_path / "r.csv", faces=True) as writer:
+        writer.write([row, replace(row, face=1)])
+    with pytest.raises(CmflError, match=r"line 3: two scores for 'a.png', the first on line 2; .*--largest"):
+        read_scores(tmp_path / "r.csv", [Sample("1", "a.png", "")])

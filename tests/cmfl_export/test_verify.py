@@ -9,11 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+import torch
 
 from cmfl_export import verify
+from cmfl_export.card import METADATA_KEY, ModelCard
+from cmfl_export.detector import Detector
 from cmfl_export.errors import CmflError
 from cmfl_export.verify import Report
+from training import deploy
 from training.config import TrainConfig
 from training.model import CmflNet
 from training.weights import Weights, save_weights
@@ -156,6 +161,68 @@ def test_every_batch_is_whole(size: int, count: int) -> None:
     found = verify.run_in_batches(recorder, images, size, ["p"])
     assert set(recorder.sizes) == {size}
     np.testing.assert_array_equal(found["p"], np.arange(count))
+
+
+class _OtherScores:
+    """A session that gives the same score to every image, with a card of its own."""
+
+    def __init__(self, score: float, card: ModelCard) -> None:
+        self.card = card
+        self._score = score
+
+    def run(self, batch: np.ndarray, outputs: list[str]) -> dict[str, np.ndarray]:
+        return {name: np.full(len(batch), self._score, np.float32) for name in outputs}
+
+
+@pytest.mark.parametrize(
+    ("temperature", "threshold", "flips"),
+    [
+        # 0.6 is real as it is, and at temperature 0.5 it is 0.69; 0.8 is 0.94.
+        (1.0, 0.5, 0),
+        (1.0, 0.7, 1),
+        (0.5, 0.7, 1),
+        (0.5, 0.65, 0),
+        (0.5, 0.9, 1),
+        # At temperature 4 they are 0.525 and 0.586: both below 0.7, which the scores themselves are not.
+        (4.0, 0.7, 0),
+        (4.0, 0.55, 1),
+    ],
+)
+def test_flips_are_those_of_the_decision_after_the_temperature(
+    temperature: float, threshold: float, flips: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = replace(tiny_model.card(), temperature=temperature, threshold=threshold)
+
+    class Reference:
+        names = ("p_real",)
+
+        def __init__(self, net: Any) -> None:
+            pass
+
+        def named(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"p_real": torch.full((len(images),), 0.8)}
+
+    monkeypatch.setattr(deploy, "DeployNet", Reference)
+    session: Any = _OtherScores(0.6, card)
+    net: Any = None
+    checks, count = verify.compare(session, None, net, [np.zeros((3, 224, 224, 3), np.uint8)], 1.0)
+    assert count == 3
+    assert [check.flips for check in checks] == [3 * flips] * len(verify.BATCH_SIZES)
+
+
+@pytest.mark.parametrize(("temperature", "threshold"), [(0.3, 0.9), (5.0, 0.55), (1.0, 0.4)])
+def test_the_card_decides_as_the_detector_does(temperature: float, threshold: float, tmp_path: Path) -> None:
+    proto = tiny_model.build()
+    card = replace(tiny_model.card(), temperature=temperature, threshold=threshold)
+    onnx.helper.set_model_props(proto, {METADATA_KEY: card.to_json()})
+    onnx.save(proto, tmp_path / "m.onnx")
+    detector = Detector(tmp_path / "m.onnx", provider="onnxruntime")
+    images = np.stack([np.full((224, 224, 3), grey, np.uint8) for grey in range(0, 256, 15)])
+    raw = detector.scores(images)["p_real"]
+    decided = [row.decision == "real" for row in detector.predict(list(images))]
+    assert [card.calls_real(float(score)) for score in raw] == decided
+    assert True in decided
+    assert False in decided
 
 
 def test_images_come_in_chunks(photographs: list[Path], tmp_path: Path) -> None:

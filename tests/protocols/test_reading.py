@@ -113,6 +113,27 @@ def test_refuses_and_says_where(tmp_path: Path, body: str, expected: str) -> Non
     assert expected in message(put(tmp_path / "train.csv", body))
 
 
+@pytest.mark.parametrize(
+    ("body", "cause"),
+    [
+        (
+            "subject;filename;attack_type\ns1;a.png;\n",
+            "line 1: .*separated by semicolons; save the file as CSV",
+        ),
+        ("subject\tfilename\tattack_type\n", "line 1: .*separated by tabs"),
+        ("sep=;\nsubject;filename;attack_type\n", "line 1: .*remove this line of Excel's"),
+        ('"subject,filename,attack_type"\n', "line 1: .*each line is quoted as one value"),
+        ("Subject, Filename, attack_type\n", "line 1: .*lower case and without blanks"),
+        ("s1,real/1.png,\n", "line 1: .*it seems to be missing; put it above the first row"),
+        (HEADER + '"s1,real/1.png,"\n', "line 2: .*the whole line is quoted as one"),
+        (HEADER + "s1;real/1.png;\n", "line 2: .*separated by semicolons"),
+        (HEADER + "s1,a,b.png,x\n", "line 2: .*quote a value that holds a comma"),
+    ],
+)
+def test_what_other_programs_write_is_named(tmp_path: Path, body: str, cause: str) -> None:
+    assert re.search(cause, message(put(tmp_path / "train.csv", body)))
+
+
 @pytest.mark.parametrize("name", ["a..b.png", "..a.png", "a/b..", ".hidden/x.png", "c:x.png"])
 def test_harmless_dots_are_no_escape(tmp_path: Path, name: str) -> None:
     path = put(tmp_path / "a.csv", f"{HEADER}s1,{name},\ns2,b.png,x\n")
@@ -124,7 +145,7 @@ def test_not_utf8_names_the_line(tmp_path: Path) -> None:
     path.write_bytes(HEADER.encode() + b"s1,a.png,\ns2,\xfcber.png,x\n")
     assert "line 3: not UTF-8" in message(path)
     path.write_bytes((HEADER + "s1,a.png,\n").encode("utf-16"))
-    assert "not UTF-8" in message(path)
+    assert "line 1: not UTF-8 but UTF-16; save the file as UTF-8" in message(path)
 
 
 def test_unreadable_paths(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import math
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +79,14 @@ class Tensor:
         """How many elements the dimensions stand for."""
         return math.prod(self.dims)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether there are as many bytes as type and dimensions say, as far as `raw` tells."""
+        dtype = DTYPES.get(self.data_type)
+        if dtype is None or self._listed is not None:
+            return dtype is not None
+        return len(self.raw) == self.size * np.dtype(dtype).itemsize
+
     def array(self) -> NDArray[Any]:
         """The values, with the dtype of DTYPES and the shape `dims`; read-only, a view of the file if `raw`.
 
@@ -115,8 +123,7 @@ class Node:
     attributes: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(NamedTuple):
     """An input or output of the graph.
 
     Attributes:

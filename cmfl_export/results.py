@@ -22,6 +22,7 @@ import numpy as np
 from .errors import CmflError, need
 from .files import whole_file, writing
 from .records import csv_fields, csv_record, whole_records
+from .text_formats import load_json, read_bytes
 
 # The one schema of every format, and what rows of faces in photographs have besides: the number of the face,
 # from 0, of how many, and its box in pixels.
@@ -32,6 +33,7 @@ FORMATS = ("csv", "jsonl", "json", "parquet")
 _SUFFIXES = {"": "csv", ".ndjson": "jsonl", **{f".{name}": name for name in FORMATS}}
 _JSONL_START = b'{"path": "'
 _ROWS_IN_GROUP = 8192
+_MOST_JSON_BYTES = 1 << 30  # some five million rows
 
 
 class Status(StrEnum):
@@ -263,7 +265,7 @@ def read_rows(path: Path, format: str | None = None) -> Iterator[Prediction]:
     kind = _format_of(path, format)
     try:
         if kind == "json":
-            for item in json.loads(path.read_bytes()):
+            for item in load_json(read_bytes(path, _MOST_JSON_BYTES, "the score file"), _MOST_JSON_BYTES):
                 yield _from_record(item)
         elif kind == "parquet":
             raise CmflError(f"cannot read {path} back: use a csv, jsonl or json file")
@@ -364,7 +366,7 @@ def _whole_rows(stream: BinaryIO, kind: str) -> Iterator[tuple[Prediction | None
     columns: tuple[str, ...] = ()
     for record, end in whole_records(stream, kind):
         if kind == "jsonl":
-            values = json.loads(record)
+            values = load_json(record)
             yield _from_record(values), tuple(values), end
         elif columns:
             yield _from_csv(columns, record), columns, end
@@ -377,6 +379,15 @@ def _whole_rows(stream: BinaryIO, kind: str) -> Iterator[tuple[Prediction | None
 
 def _from_record(record: dict[str, Any]) -> Prediction:
     values = {name: record[name] for name in COLUMNS}
+    for names, kinds in (
+        (("path", "status", "error"), str),
+        (("decision",), str | None),
+        (("p_real", "p_real_rgb", "p_real_spectrum"), int | float | None),
+        (FACE_COLUMNS if "face" in record else (), int | float | None),
+    ):
+        for name in names:
+            if not isinstance(record[name], kinds) or isinstance(record[name], bool):
+                raise ValueError(f"{name} is {str(record[name])[:60]!r}")
     if "face" in record:
         face, faces, *box = (record[name] for name in FACE_COLUMNS)
         values |= {"face": face, "faces": faces, "box": None if None in box else tuple(box)}

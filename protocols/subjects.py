@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cmfl_export.errors import CmflError
+from cmfl_export.text_formats import FormatError, decoded, read_bytes
+
+_MOST_TABLE_BYTES = 1 << 30
 
 
 def subjects_of(
@@ -65,20 +68,23 @@ def _by_pattern(filenames: Sequence[str], pattern: str) -> dict[str, str]:
 
 def _by_table(table: Path) -> dict[str, str]:
     try:
-        text = table.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise CmflError(f"the subject table {table} cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise CmflError(f"the subject table {table} is not UTF-8; save it as UTF-8") from error
+        text = decoded(read_bytes(table, _MOST_TABLE_BYTES, "the subject table"))
+    except FormatError as error:
+        raise CmflError(f"the subject table {table}: {error}") from error
     reader = csv.DictReader(io.StringIO(text, newline=""))
-    if not {"filename", "subject"} <= set(reader.fieldnames or ()):
-        raise CmflError(f"the subject table {table} needs the columns filename and subject")
     subjects: dict[str, str] = {}
-    for row in reader:
-        name, subject = posixpath.normpath(row["filename"] or ""), (row["subject"] or "").strip()
-        if subjects.setdefault(name, subject) != subject:
-            raise CmflError(
-                f"the subject table {table}, line {reader.line_num}: {name!r} has two subjects, "
-                f"{subjects[name]!r} and {subject!r}"
-            )
+    try:
+        if not {"filename", "subject"} <= set(reader.fieldnames or ()):
+            raise CmflError(f"the subject table {table} needs the columns filename and subject")
+        for row in reader:
+            name, subject = posixpath.normpath(row["filename"] or ""), (row["subject"] or "").strip()
+            if subjects.setdefault(name, subject) != subject:
+                raise CmflError(
+                    f"the subject table {table}, line {reader.line_num}: {name!r} has two subjects, "
+                    f"{subjects[name]!r} and {subject!r}"
+                )
+    except csv.Error as error:
+        raise CmflError(
+            f"the subject table {table}, line {reader.line_num}: not valid CSV ({error})"
+        ) from error
     return subjects

@@ -81,7 +81,7 @@ def test_unusable_files(tmp_path: Path, text: str, word: str) -> None:
     path.write_text(text)
     with pytest.raises(CmflError, match=word):
         TrainConfig.from_toml(path)
-    with pytest.raises(CmflError, match="cannot read"):
+    with pytest.raises(CmflError, match="cannot be read"):
         TrainConfig.from_toml(tmp_path / "none.toml")
 
 

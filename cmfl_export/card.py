@@ -70,9 +70,10 @@ class ModelCard:
         """The graph's p_real after temperature scaling; the threshold applies to it."""
         return temper(p_real, self.temperature)
 
-    def to_json(self) -> str:
+    def to_json(self, *, ascii: bool = False) -> str:
+        """The card as JSON, of ASCII alone for a terminal."""
         # A figure that could not be measured is NaN, which JSON does not have.
-        return json.dumps(_with_nulls(asdict(self)), ensure_ascii=False, sort_keys=True, allow_nan=False)
+        return json.dumps(_with_nulls(asdict(self)), ensure_ascii=ascii, sort_keys=True, allow_nan=False)
 
     def lines(self) -> list[str]:
         """The card for a person, one item a line; nested items are named with dots."""

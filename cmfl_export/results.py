@@ -22,6 +22,7 @@ import numpy as np
 from .errors import CmflError, need
 from .files import whole_file, writing
 from .records import csv_fields, csv_record, whole_records
+from .text import visible
 from .text_formats import load_json, read_bytes
 
 # The one schema of every format, and what rows of faces in photographs have besides: the number of the face,
@@ -130,11 +131,19 @@ class Writer(ABC):
 
 
 class _CsvWriter(Writer):
+    _on_terminal = False
+
     def _begin(self) -> None:
+        # To a file or a pipe every byte goes as it is; a name must not steer a terminal.
+        self._on_terminal = self._stream is sys.stdout.buffer and sys.stdout.isatty()
         self._send(csv_record(self._columns))
 
     def _put(self, rows: Sequence[Prediction]) -> None:
-        self._send(b"".join(csv_record(list(self._record(row).values())) for row in rows))
+        self._send(b"".join(csv_record(self._fields(row)) for row in rows))
+
+    def _fields(self, row: Prediction) -> list[Any]:
+        values = self._record(row).values()
+        return [visible(v) if self._on_terminal and isinstance(v, str) else v for v in values]
 
 
 class _JsonlWriter(Writer):

@@ -69,7 +69,7 @@ def read(source: Path | str, most: int) -> bytes:
         CmflError: it cannot be read, or has more than `most` bytes.
     """
     with _opened(source, 0) as (stream, _, _), _reading(source):
-        data = stream.read(most + 1)
+        data: bytes = stream.read(most + 1)
     if len(data) > most:
         raise CmflError(f"{shown(source)} has more than {most} bytes; it is not what it should be")
     return data
@@ -131,7 +131,8 @@ def _fetch(source: Path | str, part: Path, size: int) -> str:
 def _chunk(stream: Any, source: Path | str) -> bytes:
     with _reading(source):
         # What is there, so that nothing of it is lost when the clock runs out.
-        return stream.read1(_CHUNK)
+        chunk: bytes = stream.read1(_CHUNK)
+        return chunk
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from . import metrics
 from .errors import CmflError
 from .intervals import Interval, bootstrap, wilson
-from .runtime import SCORE_OUTPUTS
+from .model_check import SCORE_OUTPUTS
 from .scores import Scored
 
 # Resamples of the bootstrap, and the share of them that an interval holds.

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
+from itertools import chain
 from typing import Any
 
 from .errors import CmflError
+from .text_formats import FormatError, load_json
 
 METADATA_KEY = "cmfl"
 SCHEMA_VERSION = 2
+MOST_CARD_BYTES = 4 * 1024 * 1024  # of which hashes of the subjects of a calibration are the most
+_LONGEST_NAME = 200
+
+ARCHITECTURES = {"two_stream": ("multi",), "one_stream": ("rgb", "fft")}
+PRECISIONS = ("fp32", "fp16", "int8")
 
 INPUT_CONTRACT = "image: uint8 [batch, 224, 224, 3], RGB, one aligned face crop an image; batch is dynamic"
 LABEL_CONVENTION = (
@@ -66,10 +74,9 @@ class ModelCard:
         """The card's decision on the graph's p_real: the threshold applies after the temperature."""
         return self.calibrated(p_real) >= self.threshold
 
-    def to_json(self) -> str:
-        text = json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
-        # A byte of a file name that is not UTF-8 stays the escape that JSON reads back as it was.
-        return text.encode("utf-8", "backslashreplace").decode()
+    def to_json(self, *, ascii: bool = False) -> str:
+        """The card as JSON, of ASCII alone for a terminal."""
+        return json.dumps(_storable(asdict(self)), ensure_ascii=ascii, sort_keys=True, allow_nan=False)
 
     def items(self) -> dict[str, str]:
         """The card for a person, values by name; nested items are named with dots, and no value is blank."""
@@ -87,34 +94,101 @@ class ModelCard:
 
     @classmethod
     def from_json(cls, text: str) -> ModelCard:
-        """Reads a card back.
+        """Reads a card back, and checks every value in it; it may come from anywhere.
 
         Raises:
-            CmflError: not a card, or one of a newer schema than this version knows.
+            CmflError: not a card, one of a newer schema than this version knows, or a value that cannot be.
         """
         try:
-            data = json.loads(text)
-            schema = int(data["schema"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise CmflError("the model card in the file cannot be read; export the model again") from error
+            data = load_json(text, MOST_CARD_BYTES, lenient=True)
+        except FormatError as error:
+            raise CmflError(
+                f"the model card in the file cannot be read; export the model again ({error})"
+            ) from error
+        schema = data.get("schema") if isinstance(data, dict) else None
+        if type(schema) is not int or schema < 1:
+            raise CmflError("the model card in the file cannot be read; export the model again")
         if schema > SCHEMA_VERSION:
             raise CmflError(
                 f"the model card has schema {schema}, newer than this version reads; upgrade cmfl-export"
             )
         known = {f.name for f in fields(cls)}
         values = {key: value for key, value in data.items() if key in known}
+        fault = next(chain(_faults_of_kind(values), _faults_of_value(values)), None)
+        if fault is not None:
+            raise CmflError(f"the model card in the file is incomplete ({fault}); export the model again")
+        values |= {key: tuple(values[key]) for key in ("outputs", "history") if key in values}
+        values |= {key: float(values[key]) for key in ("threshold", "temperature") if key in values}
+        return cls(**values)
+
+
+def _faults_of_kind(values: dict[str, Any]) -> Iterator[str]:
+    """Which entries of a card are missing or of another type, in words."""
+    for needed in ("name", "architecture", "spectra", "aligned", "outputs", "threshold"):
+        if needed not in values:
+            yield f"{needed} is missing"
+    for key, value in values.items():
+        kind, words = _KINDS[key]
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            yield f"{key} is not {words}"
         try:
-            values["outputs"] = tuple(values["outputs"])
-            values["threshold"] = float(values["threshold"])
-            values["history"] = tuple(values.get("history", ()))
-            values["temperature"] = float(values.get("temperature", 1.0))
-            if not (math.isfinite(values["temperature"]) and values["temperature"] > 0):
-                raise ValueError(f"temperature {values['temperature']}")
-            return cls(**values)
-        except (KeyError, ValueError, TypeError) as error:
-            raise CmflError(
-                f"the model card in the file is incomplete ({error}); export the model again"
-            ) from error
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            yield f"{key} is not Unicode text"
+
+
+def _faults_of_value(values: dict[str, Any]) -> Iterator[str]:
+    """Which entries of a card, all of the right type, cannot be, in words."""
+    if not values["name"].strip() or len(values["name"]) > _LONGEST_NAME:
+        yield f"name must have 1 to {_LONGEST_NAME} characters"
+    if values["spectra"] not in ARCHITECTURES.get(values["architecture"], ()):
+        yield f"no network is {values['architecture'][:20]!r} {values['spectra'][:20]!r}"
+    if values.get("precision", "fp32") not in PRECISIONS:
+        yield f"precision is not one of {', '.join(PRECISIONS)}"
+    outputs = values["outputs"]
+    if not all(isinstance(name, str) and len(name) <= _LONGEST_NAME for name in outputs):
+        yield "outputs is not a list of names"
+    if not 0 <= values["threshold"] <= 1:
+        yield f"threshold is {values['threshold']:g}, not within 0 and 1"
+    if not values.get("temperature", 1.0) > 0:
+        yield f"temperature is {values['temperature']:g}, not greater than 0"
+    if not all(isinstance(item, dict) for item in values.get("history", ())):
+        yield "history is not a list of objects"
+    if not all(isinstance(item, str) for item in values.get("versions", {}).values()):
+        yield "versions has other values than texts"
+    try:
+        base64.b64decode(values.get("calibration", {}).get("subjects", ""), validate=True)
+    except (ValueError, TypeError):
+        yield "the subjects of its calibration are not base64"
+
+
+_TEXT, _NUMBER, _LIST, _OBJECT = (
+    (str, "a text"),
+    ((int, float), "a finite number"),
+    ((list, tuple), "a list"),
+    (dict, "an object"),
+)
+_KINDS: dict[str, tuple[Any, str]] = {
+    **dict.fromkeys(("name", "architecture", "spectra", "threshold_source", "data", "precision"), _TEXT),
+    **dict.fromkeys(("weights_sha256", "licence", "intended_use", "input", "labels"), _TEXT),
+    **dict.fromkeys(("threshold", "temperature"), _NUMBER),
+    **dict.fromkeys(("outputs", "history"), _LIST),
+    **dict.fromkeys(("calibration", "training", "metrics", "parity", "versions"), _OBJECT),
+    "aligned": (bool, "true or false"),
+    "schema": (int, "a whole number"),
+}
+
+
+def _storable(value: Any) -> Any:
+    """The value as JSON has it: null for what could not be measured (NaN), and text that is Unicode."""
+    if isinstance(value, dict):
+        return {_storable(key): _storable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_storable(item) for item in value]
+    if isinstance(value, str):
+        # A byte of a file name that is not UTF-8 is written out, as \udcff.
+        return value.encode("utf-8", "backslashreplace").decode()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def temper(p_real: float, temperature: float) -> float:

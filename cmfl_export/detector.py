@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import replace
@@ -21,8 +20,9 @@ from .cpu import usable_cores
 from .errors import CmflError
 from .faces import MINIMUM
 from .images import DEFAULT_MAX_PIXELS, ImageError, ImageLike, Pixels, decode, open_rgb
+from .model_check import SCORE_OUTPUTS
 from .results import Prediction, Status
-from .runtime import SCORE_OUTPUTS, Session
+from .runtime import Session
 
 # The CPU is as fast with small batches, and rows appear sooner; a GPU needs large ones to be busy.
 _CPU_BATCH, _LANE_BATCH, _GPU_BATCH = 8, 4, 64
@@ -267,9 +267,12 @@ class Detector:
 
     def _judged(self, row: Prediction, outputs: dict[str, NDArray[Any]]) -> Prediction:
         scores = {name: float(outputs[name]) for name in SCORE_OUTPUTS if name in outputs}
+        for name, score in scores.items():
+            # Not a number is in no range either.
+            if not 0.0 <= score <= 1.0:
+                error = f"the model's {name} is {score:.6g}, not a finite number within 0 and 1"
+                return replace(row, status=Status.UNREADABLE, error=error)
         scores["p_real"] = self.card.calibrated(scores["p_real"])
-        if not all(math.isfinite(score) for score in scores.values()):
-            return replace(row, status=Status.UNREADABLE, error="the model's score is not a finite number")
         return replace(
             row,
             p_real=scores["p_real"],

@@ -12,9 +12,9 @@ from .assess import Assessment, Group
 from .card import ModelCard
 from .degrade import Degradation
 from .intervals import Interval
-from .page import visible
 from .scores import Scored
 from .tables import aligned
+from .text import visible
 
 SCHEMA_VERSION = 1
 

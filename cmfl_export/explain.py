@@ -16,8 +16,8 @@ from .detector import Detector
 from .errors import CmflError, need
 from .files import sha256_of, whole_file, writing
 from .images import DEFAULT_MAX_PIXELS
-from .page import visible
 from .results import Prediction
+from .text import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import verify
-from .card import METADATA_KEY, ModelCard
+from .card import METADATA_KEY, PRECISIONS, ModelCard
 from .errors import CmflError
 from .files import whole_file, writing
-from .precision import PRECISIONS, Agreement, Limits, reduce
+from .precision import Agreement, Limits, reduce
 from .weights import load
 
 if TYPE_CHECKING:

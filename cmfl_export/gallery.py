@@ -27,9 +27,9 @@ from .page import (
     json_script,
     resource,
     table,
-    visible,
 )
 from .results import Prediction, Status
+from .text import visible
 
 # Without JavaScript there is no paging, so the lists that are in the page itself are kept short.
 _MOST_LISTED = 200

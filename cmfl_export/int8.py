@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .graph import Graph, attribute, normalisations
-from .runtime import INPUT_NAME
+from .model_check import INPUT_NAME
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto

@@ -38,10 +38,11 @@ class OpenVinoModel:
         lanes: how many batches are best run at once.
     """
 
-    def __init__(self, path: str | os.PathLike[str], precision: str, threads: int) -> None:
+    def __init__(self, path: str | os.PathLike[str], data: bytes, precision: str, threads: int) -> None:
         """
         Args:
-            path: the ONNX file.
+            path: the ONNX file, for errors.
+            data: its content.
             precision: of the file, as its card says.
             threads: of all runs that are under way.
 
@@ -57,13 +58,13 @@ class OpenVinoModel:
         self.lanes = threads // threads_of_a_lane
         half = self._half_precision() if precision == "fp16" else "f32"
         with self._loading():
-            model = self._core.read_model(path)
+            model = self._core.read_model(data)
         spectrum = _tensor(model, SPECTRUM)
         # Each a model and its precision; the first one's output is the second one's second input.
         self._parts = [(model, half)]
         if half != "f32" and spectrum is not None:
             before = openvino.Model([spectrum], model.get_parameters())
-            model = self._core.read_model(path)
+            model = self._core.read_model(data)
             _feed(openvino, model, _tensor(model, SPECTRUM))
             self._parts = [(before, "f32"), (model, half)]
         self._networks: dict[bool, _Network] = {}

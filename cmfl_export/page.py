@@ -6,17 +6,13 @@ import base64
 import hashlib
 import html
 import json
-import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
 from .card import ModelCard
+from .text import visible
 
-# Characters that are not seen, or that change how others are seen: control, format (among them the
-# right-to-left overrides), lone surrogates (bytes of a file name that are not UTF-8), private, unassigned,
-# and the separators of lines and paragraphs.
-_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 # What could end a script element early or open a comment in it.
 _IN_JSON = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"}
 
@@ -25,16 +21,6 @@ class Html(str):
     """Text that is HTML already, and so is not escaped again."""
 
     __slots__ = ()
-
-
-def visible(text: str) -> str:
-    """The text with every unseen character written out as `\\n`, `\\u202e` or `\\udc80`: a name as it is."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(
-        letter.encode("unicode_escape").decode() if unicodedata.category(letter) in _UNSEEN else letter
-        for letter in text
-    )
 
 
 def escape(text: object) -> Html:

@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from . import calibration_images, providers
 from .calibration_images import CalibrationImages, Images
-from .card import ModelCard
+from .card import PRECISIONS, ModelCard
 from .errors import CmflError, need
 from .files import whole_file, writing
 from .metrics import d_eer
 from .runtime import Session
 
-PRECISIONS = ("fp32", "fp16", "int8")
 BATCH = 8
 
 

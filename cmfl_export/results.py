@@ -23,6 +23,8 @@ from .errors import CmflError, need
 from .files import whole_file, writing
 from .records import csv_fields, csv_record, whole_records, wrong_width
 from .row_values import SCORES, check_row, number_in
+from .text import visible
+from .text_formats import load_json, read_bytes
 
 # The one schema of every format, and what rows of faces in photographs have besides: the number of the face,
 # from 0, of how many, and its box in pixels.
@@ -33,6 +35,7 @@ FORMATS = ("csv", "jsonl", "json", "parquet")
 _SUFFIXES = {"": "csv", ".ndjson": "jsonl", **{f".{name}": name for name in FORMATS}}
 _JSONL_START = b'{"path": "'
 _ROWS_IN_GROUP = 8192
+_MOST_JSON_BYTES = 1 << 30  # some five million rows
 
 
 class Status(StrEnum):
@@ -129,11 +132,19 @@ class Writer(ABC):
 
 
 class _CsvWriter(Writer):
+    _on_terminal = False
+
     def _begin(self) -> None:
+        # To a file or a pipe every byte goes as it is; a name must not steer a terminal.
+        self._on_terminal = self._stream is sys.stdout.buffer and sys.stdout.isatty()
         self._send(csv_record(self._columns))
 
     def _put(self, rows: Sequence[Prediction]) -> None:
-        self._send(b"".join(csv_record(list(self._record(row).values())) for row in rows))
+        self._send(b"".join(csv_record(self._fields(row)) for row in rows))
+
+    def _fields(self, row: Prediction) -> list[Any]:
+        values = self._record(row).values()
+        return [visible(v) if self._on_terminal and isinstance(v, str) else v for v in values]
 
 
 class _JsonlWriter(Writer):
@@ -264,7 +275,7 @@ def read_rows(path: Path, format: str | None = None) -> Iterator[Prediction]:
     kind = _format_of(path, format)
     try:
         if kind == "json":
-            for item in json.loads(path.read_bytes()):
+            for item in load_json(read_bytes(path, _MOST_JSON_BYTES, "the score file"), _MOST_JSON_BYTES):
                 yield row_of(item)
         elif kind == "parquet":
             raise CmflError(f"cannot read {path} back: use a csv, jsonl or json file")
@@ -365,7 +376,7 @@ def _whole_rows(stream: BinaryIO, kind: str) -> Iterator[tuple[Prediction | None
     columns: tuple[str, ...] = ()
     for record, end in whole_records(stream, kind):
         if kind == "jsonl":
-            values = json.loads(record)
+            values = load_json(record)
             yield row_of(values), tuple(values), end
         elif columns:
             yield row_of_csv(columns, csv_fields(record)), columns, end

@@ -14,11 +14,9 @@ from .card import METADATA_KEY, ModelCard
 from .cpu import usable_cores
 from .device_backend import DeviceModel
 from .errors import CmflError
+from .model_check import INPUT_NAME, INPUT_SHAPE, SCORE_OUTPUTS, CheckedModel, read_model
 from .openvino_backend import OpenVinoModel
 
-INPUT_NAME = "image"
-INPUT_SHAPE = (224, 224, 3)
-SCORE_OUTPUTS = ("p_real", "p_real_rgb", "p_real_spectrum")
 # What OpenVINO runs faster on a CPU than ONNX Runtime does; float32 is the same in both.
 OPENVINO_PRECISIONS = ("int8", "fp16")
 
@@ -60,23 +58,28 @@ class Session:
     """
 
     def __init__(
-        self, engine: Engine, ort_session: Any, path: str, provider: str, passed_over: str, threads: int
+        self,
+        engine: Engine,
+        model: CheckedModel,
+        card: ModelCard,
+        provider: str,
+        passed_over: str,
+        threads: int,
     ) -> None:
         """
         Args:
-            ort_session: of the engine's file, to look at.
+            model, card: the engine's file, and the card in it.
         """
         self._engine = engine
-        self._native = forks.Native(path, engine, ort_session)
+        self._native = forks.Native(model.path, engine)
         self.lanes = engine.lanes
-        self.path = path
+        self.path = model.path
         self.provider = provider
         self.passed_over = passed_over
-        self.card = _card_of(ort_session, path)
-        self.outputs: tuple[str, ...] = tuple(output.name for output in ort_session.get_outputs())
+        self.card = card
+        self.outputs: tuple[str, ...] = tuple(output.name for output in model.file.outputs)
         self.threads = threads
         self.pads = provider in providers.ON_GPU
-        _check_contract(ort_session, path)
 
     @classmethod
     def open(
@@ -94,27 +97,30 @@ class Session:
             threads: on the CPU; by default all that this process may use.
 
         Raises:
-            CmflError: the file is not an exported model; the provider is unknown, or does not load here
-                (with the cause and what to do).
+            CmflError: the file is not an exported model, or one with something in it that no export writes
+                (see `model_check`); the provider is unknown, or does not load here (with the cause and what
+                to do).
         """
         if provider not in providers.CHOICES:
             raise CmflError(f"unknown provider {provider!r}; choose one of: {', '.join(providers.CHOICES)}")
         if threads is not None and threads < 1:
             raise CmflError(f"threads must be at least 1, not {threads}")
-        text = _existing_file(model)
+        checked = read_model(_existing_file(model))
+        card = _card_of(checked)
         name, passed_over = choose_provider(provider)
         count = threads or usable_cores()
-        if name == "openvino" or (name == "cpu" and provider != "onnxruntime" and providers.has_openvino()):
-            looked_at = create_session(text, "cpu", 1, optimise=False)
-            precision = _card_of(looked_at, text).precision
-            if name == "openvino" or precision in OPENVINO_PRECISIONS:
-                openvino = OpenVinoModel(text, precision, count)
-                return cls(openvino, looked_at, text, "openvino", passed_over, count)
-        ort_session = create_session(text, name, count, optimise=True)
-        engine: Engine = CpuModel(ort_session)
-        if name in providers.ON_GPU:
-            engine = DeviceModel(ort_session, "cuda", recorded=name == "cuda-graph")
-        return cls(engine, ort_session, text, name, passed_over, count)
+        if name == "cpu" and provider != "onnxruntime" and card.precision in OPENVINO_PRECISIONS:
+            name = "openvino" if providers.has_openvino() else name
+        engine: Engine
+        if name == "openvino":
+            engine = OpenVinoModel(checked.path, checked.data, card.precision, count)
+        else:
+            ort_session = create_session(checked.path, name, count, optimise=True, data=checked.data)
+            if name in providers.ON_GPU:
+                engine = DeviceModel(ort_session, "cuda", recorded=name == "cuda-graph")
+            else:
+                engine = CpuModel(ort_session)
+        return cls(engine, checked, card, name, passed_over, count)
 
     @property
     def score_outputs(self) -> tuple[str, ...]:
@@ -138,8 +144,9 @@ class Session:
 
         Raises:
             ValueError: the batch has another dtype or shape, or an output is not in the model.
-            CmflError: the run failed, for instance for lack of GPU memory. There is no silent second try
-                on the CPU. Or this process was forked from the one that opened the session.
+            CmflError: the run failed, for instance for lack of GPU memory (there is no silent second try on
+                the CPU); an output is not float32, or has not one row, or score, for each image; or this
+                process was forked from the one that opened the session.
         """
         self._native.check()
         if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[1:] != INPUT_SHAPE or not len(batch):
@@ -161,7 +168,15 @@ class Session:
                 f"{self.path}: the run failed on {self.provider} with {len(batch)} images: "
                 f"{providers.one_line(error)}; a smaller batch needs less memory"
             ) from error
-        return dict(zip(names, values, strict=True))
+        found = dict(zip(names, values, strict=True))
+        for name, value in found.items():
+            fits = value.shape == (len(batch),) if name in SCORE_OUTPUTS else value.shape[:1] == (len(batch),)
+            if value.dtype != np.float32 or not fits:
+                raise CmflError(
+                    f"{self.path}: the output {name} is {value.dtype} {list(value.shape)} for {len(batch)} "
+                    "images, so it is not of an exported model; export the model again"
+                )
+        return found
 
 
 class CpuModel:
@@ -188,8 +203,7 @@ def read_card(model: str | os.PathLike[str] | None) -> ModelCard:
     Raises:
         CmflError: not an exported model.
     """
-    text = _existing_file(model)
-    return _card_of(create_session(text, "cpu", 1, optimise=False), text)
+    return _card_of(read_model(_existing_file(model)))
 
 
 def choose_provider(provider: str) -> tuple[str, str]:
@@ -227,8 +241,13 @@ def _existing_file(model: str | os.PathLike[str] | None) -> str:
     return text
 
 
-def create_session(path: str, provider: str, threads: int, *, optimise: bool) -> Any:
+def create_session(
+    path: str, provider: str, threads: int, *, optimise: bool, data: bytes | None = None
+) -> Any:
     """An `onnxruntime.InferenceSession` on a provider that loads (see `choose_provider`).
+
+    Args:
+        data: the content of the file, where that has been read already, and checked.
 
     Raises:
         CmflError: the file is no ONNX model, or the provider does not take it, or does not load.
@@ -244,7 +263,10 @@ def create_session(path: str, provider: str, threads: int, *, optimise: bool) ->
         with providers.quiet():
             # Fallback is what would turn a lost GPU into a silent CPU run, at creation and at run time.
             session = ort.InferenceSession(
-                path, options, providers=providers.requested(provider), enable_fallback=0
+                path if data is None else data,
+                options,
+                providers=providers.requested(provider),
+                enable_fallback=0,
             )
     except Exception as error:  # ONNX Runtime's exceptions share no base class but Exception
         reason = providers.one_line(error)
@@ -259,26 +281,11 @@ def create_session(path: str, provider: str, threads: int, *, optimise: bool) ->
     return session
 
 
-def _card_of(ort_session: Any, path: str) -> ModelCard:
-    text = ort_session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+def _card_of(model: CheckedModel) -> ModelCard:
+    text = model.file.metadata.get(METADATA_KEY)
     if text is None:
-        raise CmflError(f"{path} has no CMFL model card in it; export it with cmfl export")
+        raise CmflError(f"{model.path} has no CMFL model card in it; export it with cmfl export")
     try:
         return ModelCard.from_json(text)
     except CmflError as error:
-        raise CmflError(f"{path}: {error}") from error
-
-
-def _check_contract(ort_session: Any, path: str) -> None:
-    """Refuses a model whose input or scores are not what this toolkit feeds and reads."""
-    found = [(node.name, node.type, tuple(node.shape)) for node in ort_session.get_inputs()]
-    name, kind, shape = found[0] if len(found) == 1 else ("", "", ())
-    fits = name == INPUT_NAME and kind == "tensor(uint8)" and shape[1:] == INPUT_SHAPE
-    if not fits or isinstance(shape[0], int):
-        raise CmflError(
-            f"{path}: the input is not {INPUT_NAME}: uint8 [batch, 224, 224, 3] with a dynamic batch "
-            f"but {found}; export the model again"
-        )
-    scores = {node.name: node.type for node in ort_session.get_outputs() if node.name in SCORE_OUTPUTS}
-    if "p_real" not in scores or set(scores.values()) != {"tensor(float)"}:
-        raise CmflError(f"{path}: the model has no float32 output p_real; export the model again")
+        raise CmflError(f"{model.path}: {error}") from error

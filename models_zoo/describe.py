@@ -11,10 +11,11 @@ from cmfl_export.card import ModelCard
 from cmfl_export.errors import CmflError
 from cmfl_export.files import sha256_of, write_whole, writing
 from cmfl_export.runtime import read_card
+from cmfl_export.text_formats import FormatError, decoded, read_bytes
 
 from . import card as card_file
 from .figures import Measured
-from .manifest import CARD, MANIFEST, RECIPE, Manifest, ModelFile
+from .manifest import CARD, MANIFEST, MOST_DOCUMENT_BYTES, RECIPE, Manifest, ModelFile
 
 
 def describe(
@@ -71,7 +72,7 @@ def describe(
     figures = tuple(one for (_, variant), one in sorted(kept.items()) if variant in variants)
 
     path = folder / CARD
-    text = path.read_text(encoding="utf-8") if path.exists() else card_file.draft(cards[0], description)
+    text = _text_of(path) if path.exists() else card_file.draft(cards[0], description)
     tables = "\n\n".join(found.tables() for found in measured) if measured else None
     write_whole(path, card_file.filled(text, cards[0], figures, tables).encode())
 
@@ -89,6 +90,13 @@ def describe(
     checked = Manifest.parse(data, str(folder / MANIFEST))
     write_whole(folder / MANIFEST, data)
     return checked
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return decoded(read_bytes(path, MOST_DOCUMENT_BYTES, "the model's card"))
+    except FormatError as error:
+        raise CmflError(f"{path}: {error}") from error
 
 
 def _weights(path: Path, url: str | None, earlier: Manifest | None) -> tuple[ModelFile, ModelCard]:

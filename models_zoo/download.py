@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from http.client import HTTPException
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit, urlunsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
@@ -18,8 +18,11 @@ from cmfl_export.errors import CmflError
 from cmfl_export.files import sha256_of, sync, writing
 
 from .locks import locked
+from .pace import Clock, SlowError
 
 TIMEOUT = 30.0  # seconds without a byte
+PATIENCE = 60.0  # seconds for the answer's headers with all redirections, and for a document
+LEAST_RATE, RATE_SECONDS = 4096, 60.0  # bytes a second, over so many seconds, of weights
 _CHUNK = 1 << 18
 
 
@@ -65,8 +68,8 @@ def read(source: Path | str, most: int) -> bytes:
     Raises:
         CmflError: it cannot be read, or has more than `most` bytes.
     """
-    with _opened(source, 0) as (stream, _), _reading(source):
-        data = stream.read(most + 1)
+    with _opened(source, 0) as (stream, _, _), _reading(source):
+        data: bytes = stream.read(most + 1)
     if len(data) > most:
         raise CmflError(f"{shown(source)} has more than {most} bytes; it is not what it should be")
     return data
@@ -97,12 +100,18 @@ def _fetch(source: Path | str, part: Path, size: int) -> str:
         done = file.tell()
         if done == size:
             return digest.hexdigest()
-        with _opened(source, done) as (stream, start):
+        with _opened(source, done) as (stream, start, clock):
             if start != done:
                 file.truncate(0)
                 digest, done = hashlib.sha256(), 0
+            clock.restart(RATE_SECONDS)
+            came = 0
             while chunk := _chunk(stream, source):
                 done += len(chunk)
+                came += len(chunk)
+                if came >= LEAST_RATE * RATE_SECONDS:
+                    clock.restart(RATE_SECONDS)
+                    came = 0
                 if done > size:
                     break
                 file.write(chunk)
@@ -119,40 +128,47 @@ def _fetch(source: Path | str, part: Path, size: int) -> str:
     return digest.hexdigest()
 
 
-def _chunk(stream: IO[bytes], source: Path | str) -> bytes:
+def _chunk(stream: Any, source: Path | str) -> bytes:
     with _reading(source):
-        return stream.read(_CHUNK)
+        # What is there, so that nothing of it is lost when the clock runs out.
+        chunk: bytes = stream.read1(_CHUNK)
+        return chunk
 
 
 @contextmanager
-def _opened(source: Path | str, start: int) -> Iterator[tuple[IO[bytes], int]]:
-    """The content from byte `start` on, or from 0 where a server does not skip; and which of both."""
+def _opened(source: Path | str, start: int) -> Iterator[tuple[Any, int, Clock]]:
+    """The content from byte `start` on, or from 0 where a server does not skip; which of both; and the clock
+    by which the content is read.
+    """
+    clock = Clock(PATIENCE, TIMEOUT)
     with _reading(source):
         if isinstance(source, Path):
             stream: Any = source.open("rb")
             stream.seek(start)
         else:
-            stream = _request(source, start)
+            stream = _request(source, start, clock)
             if start and not _starts_at(stream, start):
                 # To a server that gives no part, or another one, the whole is a request of its own.
                 if stream.status != 200:
                     stream.close()
-                    stream = _request(source, 0)
+                    stream = _request(source, 0, clock)
                 start = 0
     with stream:
-        yield stream, start
+        yield stream, start, clock
 
 
-def _request(url: str, start: int) -> Any:
+def _request(url: str, start: int, clock: Clock) -> Any:
     headers = {"User-Agent": f"cmfl-export/{version('cmfl-export')}", "Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
     try:
-        return build_opener(_Redirections).open(Request(url, headers=headers), timeout=TIMEOUT)
+        return build_opener(_Redirections, *clock.handlers()).open(
+            Request(url, headers=headers), timeout=TIMEOUT
+        )
     except HTTPError as error:
         error.close()
         if error.code == 416 and start:
-            return _request(url, 0)
+            return _request(url, 0, clock)
         raise
 
 
@@ -180,7 +196,16 @@ def _reading(source: Path | str) -> Iterator[None]:
         yield
     except HTTPError as error:
         raise CmflError(f"{shown(source)} cannot be had: {error.code} {_words(error.reason)}") from error
+    except SlowError as error:
+        raise CmflError(
+            f"{shown(source)} is too slow (less than {LEAST_RATE} bytes a second, or no answer within "
+            f"{PATIENCE:g} s); run it again to go on"
+        ) from error
     except URLError as error:
+        if isinstance(error.reason, TimeoutError):
+            raise CmflError(
+                f"{shown(source)} cannot be reached within {PATIENCE:g} s; run it again to go on"
+            ) from error
         raise CmflError(f"{shown(source)} cannot be reached: {_words(error.reason)}") from error
     except TimeoutError as error:
         raise CmflError(f"{shown(source)} gave nothing for {TIMEOUT:g} s; run it again to go on") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from cmfl_export.errors import CmflError
 from cmfl_export.evaluation import HEADS, LABELS, figure, percent
 from cmfl_export.intervals import Interval
+from cmfl_export.text_formats import MOST_JSON_BYTES, load_json, read_bytes
 
 from .manifest import Figure, Metrics
 
@@ -31,7 +31,7 @@ class Measured:
         variants: the variants of the weights by their SHA-256.
         """
         try:
-            document = json.loads(path.read_bytes())
+            document = load_json(read_bytes(path, MOST_JSON_BYTES, "a metrics.json"))
             self.split = document["split"]
             self.models = {
                 variants[model["sha256"]]: model
@@ -39,9 +39,10 @@ class Measured:
                 if model["sha256"] in variants
             }
             self.metrics = [self._metrics(variant, model) for variant, model in self.models.items()]
-        except OSError as error:
-            raise CmflError(f"{path} cannot be read: {error.strerror}") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            self._text = "\n\n".join(
+                self._tables_of(variant, model) for variant, model in self.models.items()
+            )
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise CmflError(f"{path} is no metrics.json of cmfl evaluate") from error
         if not self.models:
             raise CmflError(
@@ -50,7 +51,7 @@ class Measured:
 
     def tables(self) -> str:
         """The figures as Markdown: the heads, attack types, sources and degradations of each variant."""
-        return "\n\n".join(self._tables_of(variant, model) for variant, model in self.models.items())
+        return self._text
 
     def _metrics(self, variant: str, model: Mapping[str, Any]) -> Metrics:
         joint = model["heads"]["p_real"]

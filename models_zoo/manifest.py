@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cmfl_export.errors import CmflError
+from cmfl_export.text_formats import FormatError, load_toml
 from cmfl_export.toml import toml_value
 
 from .names import is_file_name, is_model_name, is_variant
@@ -140,11 +140,9 @@ class Manifest:
         if len(data) > MOST_MANIFEST_BYTES:
             raise CmflError(f"{where}: more than {MOST_MANIFEST_BYTES} bytes, which is no manifest")
         try:
-            values = tomllib.loads(data.decode("utf-8-sig"))
-        except UnicodeDecodeError as error:
-            raise CmflError(f"{where}: not UTF-8; save it as UTF-8") from error
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
-            raise CmflError(f"{where}: not TOML: {error}") from error
+            values = load_toml(data)
+        except FormatError as error:
+            raise CmflError(f"{where}: {error}") from error
         schema = values.get("schema")
         if type(schema) is int and schema > SCHEMA_VERSION:
             raise CmflError(

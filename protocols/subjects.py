@@ -9,6 +9,9 @@ from pathlib import Path
 
 from cmfl_export.errors import CmflError
 from cmfl_export.records import RecordError, header_advice, numbered_records, text_of, wrong_width
+from cmfl_export.text_formats import read_bytes
+
+_MOST_TABLE_BYTES = 1 << 30
 
 
 def subjects_of(
@@ -64,7 +67,7 @@ def _by_pattern(filenames: Sequence[str], pattern: str) -> dict[str, str]:
 
 def _by_table(table: Path) -> dict[str, str]:
     try:
-        records = numbered_records(text_of(table.read_bytes()))
+        records = numbered_records(text_of(read_bytes(table, _MOST_TABLE_BYTES, "the subject table")))
         _, header = next(records, (1, []))
         if not {"filename", "subject"} <= set(header):
             advice = header_advice(header, ("filename", "subject"))
@@ -82,8 +85,6 @@ def _by_table(table: Path) -> dict[str, str]:
             name, subject = posixpath.normpath(whole[name_at]), whole[subject_at].strip()
             if subjects.setdefault(name, subject) != subject:
                 raise RecordError(line, f"{name!r} has two subjects, {subjects[name]!r} and {subject!r}")
-    except OSError as error:
-        raise CmflError(f"the subject table {table} cannot be read ({error.strerror})") from error
     except RecordError as error:
         raise CmflError(f"the subject table {table}, {error}") from error
     return subjects

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import tomllib
+import math
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from cmfl_export.card import ARCHITECTURES
 from cmfl_export.errors import CmflError
+from cmfl_export.text_formats import MOST_TOML_BYTES, FormatError, load_toml, read_bytes
 from cmfl_export.toml import toml_value
 
 Architecture = Literal["two_stream", "one_stream"]
 Spectra = Literal["multi", "rgb", "fft"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
-
-# What goes together.
-SPECTRA_OF: dict[str, tuple[Spectra, ...]] = {"two_stream": ("multi",), "one_stream": ("rgb", "fft")}
 
 
 @dataclass(frozen=True)
@@ -88,9 +87,11 @@ class TrainConfig:
                 hint is not bool and isinstance(value, bool)
             ):
                 raise CmflError(f"{field.name} is {value!r}; it must be of type {hint.__name__}")
+            elif hint is not str and not (math.isfinite(value) and abs(value) < 2**63):
+                raise CmflError(f"{field.name} is {value:g}; it must be a finite number of up to 64 bits")
 
     def _check_network(self) -> None:
-        if self.spectra not in SPECTRA_OF[self.architecture]:
+        if self.spectra not in ARCHITECTURES[self.architecture]:
             raise CmflError(
                 f"architecture {self.architecture} does not go with spectra {self.spectra}: "
                 "use two_stream with multi, or one_stream with rgb or fft"
@@ -145,11 +146,9 @@ class TrainConfig:
             CmflError: no such file, not TOML, an unknown key or a value out of range.
         """
         try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise CmflError(f"cannot read the configuration {path}: {error}") from error
-        except tomllib.TOMLDecodeError as error:
-            raise CmflError(f"{path} is not TOML: {error}") from error
+            values = load_toml(read_bytes(path, MOST_TOML_BYTES, "the configuration"))
+        except FormatError as error:
+            raise CmflError(f"{path}: {error}") from error
         return cls.from_dict(values, str(path))
 
 

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import DenseNet161_Weights, densenet161
 
-from .config import SPECTRA_OF, Architecture, Spectra
+from cmfl_export.card import ARCHITECTURES
+
+from .config import Architecture, Spectra
 from .spectrum import LogSpectrum
 
 WIDTH = 384  # channels of a trunk's last map, and so the size of an embedding
@@ -104,7 +106,7 @@ class CmflNet(nn.Module):
 
 def check_architecture(architecture: str, spectra: str) -> None:
     """Raises ValueError unless the two go together."""
-    if spectra not in SPECTRA_OF.get(architecture, ()):
+    if spectra not in ARCHITECTURES.get(architecture, ()):
         raise ValueError(
             f"architecture {architecture!r} with spectra {spectra!r}: use two_stream with multi, "
             "or one_stream with rgb or fft"

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-import pickle
-import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cmfl_export.errors import CmflError
 from cmfl_export.files import sha256_of, whole_file
+from cmfl_export.text_formats import load_json
 
+from .checkpoint_files import Shapes, check_pth, safetensors_header
 from .config import Spectra, TrainConfig
 from .model import CmflNet
 
@@ -74,10 +74,8 @@ def load_weights(path: Path, *, spectra: Spectra | None = None) -> Weights:
     if not path.is_file():
         raise CmflError(f"no weights at {path}; give a run folder, a .safetensors file or an official .pth")
     if path.suffix == ".safetensors":
-        tensors, about = _read_safetensors(path)
-        config = about["config"]
-        net = CmflNet(config["architecture"], config["spectra"])
-        metrics = about.get("metrics", {})
+        net, tensors, about = _read_safetensors(path)
+        config, metrics = about["config"], about["metrics"]
     else:
         tensors, config, metrics = _read_official(path), {}, {}
         two_stream = any(key.startswith("trunk_spectrum.") for key in tensors)
@@ -123,44 +121,59 @@ def _best_of(folder: Path) -> Path:
     return best
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _read_safetensors(path: Path) -> tuple[CmflNet, dict[str, Tensor], dict[str, Any]]:
+    shapes, metadata = safetensors_header(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise CmflError(f"{path} is not a readable safetensors file ({error})") from error
-    try:
-        about = json.loads(metadata[METADATA_KEY])
-        about["config"]["architecture"], about["config"]["spectra"]
-    except (KeyError, ValueError, TypeError) as error:
+        about = load_json(metadata[METADATA_KEY], lenient=True)
+        config, metrics = about["config"], about.get("metrics", {})
+        if not isinstance(config, dict) or not isinstance(metrics, dict):
+            raise TypeError("no tables")
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise CmflError(
             f"{path} does not say which network it is for; it was not written by cmfl train"
         ) from error
-    return tensors, about
+    known = {field.name for field in fields(TrainConfig)}
+    try:
+        # Whatever version wrote it, what this one knows has the right types and ranges.
+        read = TrainConfig(**{key: value for key, value in config.items() if key in known})
+    except CmflError as error:
+        raise CmflError(f"{path}: the configuration in it: {error}") from error
+    net = CmflNet(read.architecture, read.spectra)
+    _refuse_others(net, shapes, path)
+    try:
+        return net, load_file(path), {"config": config, "metrics": metrics}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CmflError(f"{path} is not a readable safetensors file ({error})") from error
 
 
 def _read_official(path: Path) -> dict[str, Tensor]:
     """The state dict of an official checkpoint, under our names. Runs no code from the file."""
+    check_pth(path)
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        pickle.UnpicklingError,
-        RuntimeError,
-        EOFError,
-        OSError,
-        ValueError,
-        KeyError,
-        zipfile.BadZipFile,
-    ) as error:
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise CmflError(f"{path} is not a checkpoint that can be loaded safely ({reason})") from error
+    except Exception as error:  # whatever a hostile file provokes there
+        raise CmflError(
+            f"{path} is not a checkpoint that can be loaded safely: PyTorch cannot read its tensors; save "
+            "its state_dict again with torch.save"
+        ) from error
     state = checkpoint.get("state_dict", checkpoint) if isinstance(checkpoint, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(map(_is_plain, state.items())):
         raise CmflError(
             f"{path} holds no state_dict of tensors; expected a checkpoint of the official implementation"
         )
     return {_our_name(key): value for key, value in state.items()}
+
+
+def _is_plain(item: tuple[Any, Any]) -> bool:
+    """Whether it is a name and a tensor of real numbers in memory."""
+    name, value = item
+    return (
+        isinstance(name, str)
+        and isinstance(value, Tensor)
+        and value.layout is torch.strided
+        and value.device.type == "cpu"
+        and not (value.is_complex() or value.is_quantized)
+    )
 
 
 def _our_name(key: str) -> str:
@@ -177,19 +190,21 @@ def _one_stream_name(key: str, net: CmflNet) -> str:
 
 
 def _load_strictly(net: CmflNet, tensors: dict[str, Tensor], path: Path) -> None:
-    expected = net.state_dict()
+    _refuse_others(net, {key: tuple(value.shape) for key, value in tensors.items()}, path)
+    net.load_state_dict(tensors)
+
+
+def _refuse_others(net: CmflNet, shapes: Shapes, path: Path) -> None:
+    """Refuses tensors that are not the network's, by name and shape."""
+    expected = {key: tuple(value.shape) for key, value in net.state_dict().items()}
     problems = [
-        ("missing", [key for key in expected if key not in tensors]),
-        ("unexpected", [key for key in tensors if key not in expected]),
-        (
-            "of another shape",
-            [k for k, v in expected.items() if k in tensors and tensors[k].shape != v.shape],
-        ),
+        ("missing", [key for key in expected if key not in shapes]),
+        ("unexpected", [key[:80] for key in shapes if key not in expected]),
+        ("of another shape", [key for key, shape in expected.items() if shapes.get(key, shape) != shape]),
     ]
     found = [f"{len(keys)} {what} ({_some(keys)})" for what, keys in problems if keys]
     if found:
         raise CmflError(f"{path} does not fit {net.architecture} {net.spectra}: keys {'; '.join(found)}")
-    net.load_state_dict(tensors)
 
 
 def _some(keys: list[str], most: int = 6) -> str:

@@ -11,10 +11,12 @@ from typing import Any, NoReturn
 import typer
 
 from ..errors import CmflError
+from ..text import visible
 from .align import align
 from .bench import bench
 from .evaluation import calibrate, evaluate
 from .model import doctor, explain, export, predict, show, verify
+from .output import say
 from .protocol import app as protocol
 from .training import demo, simulate, train
 from .zoo import app as zoo
@@ -50,6 +52,8 @@ app.add_typer(zoo, name="zoo")
 def main() -> None:
     """The command `cmfl`: runs the app, and turns errors into one line and an exit code."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(_Visible("%(message)s"))
     logging.getLogger("cmfl").setLevel(logging.INFO)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # File names that are not UTF-8, and |Δp| in a code page that lacks it, are shown with escapes.
@@ -79,10 +83,17 @@ def _arguments(given: list[str]) -> list[str]:
     return [*given, "--help"] if not given or (len(given) == 1 and given[0] in groups) else given
 
 
+class _Visible(logging.Formatter):
+    """Log lines that cannot steer a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n".join(map(visible, super().format(record).split("\n")))
+
+
 def _help_of(error: Any) -> str:
     return f"{error.ctx.command_path} --help" if getattr(error, "ctx", None) else "cmfl --help"
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    typer.echo(f"cmfl: {' '.join(message.split())}", err=True)
+    say(f"cmfl: {' '.join(message.split())}", err=True)
     sys.exit(code)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from .options import FaceScale, Inputs, Largest, MinFace, Null, Progress, Provider, Recursive
+from .output import say
 
 
 def align(
@@ -49,6 +50,6 @@ def align(
         progress=progress,
     )
     for line in summary.lines():
-        typer.echo(line)
+        say(line)
     if summary.failed:
         raise typer.Exit(1)

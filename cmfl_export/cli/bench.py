@@ -9,6 +9,7 @@ import typer
 
 from ..errors import CmflError
 from .options import DATA_ROOT, Threads
+from .output import say
 
 
 def bench(
@@ -85,7 +86,7 @@ def bench(
             compared=compare,
         )
     for line in report.lines():
-        typer.echo(line)
+        say(line)
     if not report.ok:
         raise typer.Exit(1)
 

@@ -20,6 +20,7 @@ from .options import (
     Threads,
     Workers,
 )
+from .output import say
 
 
 def evaluate(
@@ -75,7 +76,7 @@ def evaluate(
         progress=progress,
     )
     for line in evaluation.lines():
-        typer.echo(line)
+        say(line)
     if not evaluation.ok:
         raise typer.Exit(1)
 
@@ -114,4 +115,4 @@ def calibrate(
         workers=workers,
     )
     for line in calibration.lines():
-        typer.echo(line)
+        say(line)

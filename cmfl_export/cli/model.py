@@ -25,6 +25,7 @@ from .options import (
     Weights,
     Workers,
 )
+from .output import say
 
 
 def export(
@@ -73,7 +74,7 @@ def export(
         limits=Limits(max_flips / 100, max_d_eer_change / 100),
     )
     for line in summary(card, out):
-        typer.echo(line)
+        say(line)
 
 
 def predict(
@@ -150,7 +151,7 @@ def predict(
         report_images=report_images,
     )
     for line in summary.lines():
-        typer.echo(line, err=True)
+        say(line, err=True)
     if summary.failed:
         raise typer.Exit(1)
 
@@ -171,7 +172,7 @@ def explain(
         model, image, out, provider=provider, threads=threads, threshold=threshold, aligned=aligned
     )
     for line in explanation.lines():
-        typer.echo(line)
+        say(line)
 
 
 def verify(
@@ -201,7 +202,7 @@ def verify(
         out=out,
     )
     for line in report.lines():
-        typer.echo(line)
+        say(line)
     if not report.ok:
         raise typer.Exit(1)
 
@@ -213,8 +214,8 @@ def show(
     from ..runtime import read_card
 
     card = read_card(model)
-    for line in [card.to_json()] if json else card.lines():
-        typer.echo(line)
+    for line in [card.to_json(ascii=True)] if json else card.lines():
+        say(line)
 
 
 def doctor() -> None:
@@ -223,6 +224,6 @@ def doctor() -> None:
 
     report = diagnose()
     for line in report.lines():
-        typer.echo(line)
+        say(line)
     if not report.ok:
         raise typer.Exit(1)

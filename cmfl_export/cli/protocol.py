@@ -9,6 +9,7 @@ import typer
 
 from ..errors import CmflError
 from .options import DATA_ROOT, Progress, Workers
+from .output import say
 
 app = typer.Typer(help="Who is in train, dev and eval: build and check protocols.", no_args_is_help=True)
 
@@ -75,7 +76,7 @@ def build(
             force=force,
         )
     for line in built.lines():
-        typer.echo(line)
+        say(line)
     if not built.ok:
         raise typer.Exit(1)
 
@@ -112,7 +113,7 @@ def check(
         progress=progress,
     )
     for line in report.lines():
-        typer.echo(line)
+        say(line)
     if not report.ok:
         raise typer.Exit(1)
 

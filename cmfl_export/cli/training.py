@@ -11,6 +11,7 @@ import typer
 
 from ..errors import need
 from .options import DATA_ROOT
+from .output import say
 
 
 def train(
@@ -126,7 +127,7 @@ def train(
         check_images=check_images,
     )
     for line in run.lines():
-        typer.echo(line)
+        say(line)
 
 
 def simulate(
@@ -146,7 +147,7 @@ def simulate(
         real_dir, out_dir, seed=seed, strength=strength, quality=quality, workers=workers
     )
     for line in summary.lines():
-        typer.echo(line)
+        say(line)
     if summary.failed:
         raise typer.Exit(1)
 
@@ -160,7 +161,7 @@ def demo(
     with _needs("demo", "the demo"):
         from training.demo import demo as run
     for line in run(out):
-        typer.echo(line)
+        say(line)
 
 
 @contextmanager

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from .output import say
+
 app = typer.Typer(help="Published models, and your own by name.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A name of cmfl zoo list.")]
@@ -19,7 +21,7 @@ def list_models() -> None:
     from models_zoo.listing import table
 
     for line in table():
-        typer.echo(line)
+        say(line)
 
 
 @app.command()
@@ -28,7 +30,7 @@ def show(name: Name) -> None:
     from models_zoo.listing import facts
 
     for line in facts(name):
-        typer.echo(line)
+        say(line)
 
 
 @app.command()
@@ -45,7 +47,7 @@ def pull(
     from models_zoo.pull import pull as run
 
     for line in run(name, mirror=mirror, refresh=refresh).lines():
-        typer.echo(line)
+        say(line)
 
 
 @app.command()
@@ -55,7 +57,7 @@ def verify(name: Name) -> None:
 
     report = run(name)
     for line in report.lines():
-        typer.echo(line)
+        say(line)
     if not report.ok:
         raise typer.Exit(1)
 
@@ -71,7 +73,7 @@ def add(
     from models_zoo.add import add as run
 
     model = run(folder, force=force)
-    typer.echo(f"{model.manifest.name} {model.manifest.version}: {model.folder}")
+    say(f"{model.manifest.name} {model.manifest.version}: {model.folder}")
 
 
 @app.command()
@@ -91,6 +93,4 @@ def describe(
     manifest = run(
         folder, version=version, description=description, default=default, url=url, metrics=metrics or []
     )
-    typer.echo(
-        f"{manifest.name} {manifest.version}: {len(manifest.files)} files in {folder / 'manifest.toml'}"
-    )
+    say(f"{manifest.name} {manifest.version}: {len(manifest.files)} files in {folder / 'manifest.toml'}")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -15,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from cmfl_export.errors import CmflError
+from cmfl_export.text_formats import MOST_TOML_BYTES, FormatError, load_toml, read_bytes
 
 from ..attacks import check_attacks
 from ..splitting import SALT, SPLITS
 
 _NUMBERED = re.compile(r"([^{}/\\]*)\{number(?::0([1-9]\d?))?\}([^{}/\\]*)")
+_MOST_NUMBERS = 10_000_000  # of a source: every name is made
 _DEFINITION_KEYS = {"name", "description", "salt", "source"}
 _SOURCE_KEYS = {"folder", "attack", "file", "numbers", *SPLITS}
 
@@ -73,18 +74,13 @@ def load(name_or_path: str | os.PathLike[str]) -> Definition:
     else:
         where = os.fspath(name_or_path)
         try:
-            data = Path(name_or_path).read_bytes()
-        except OSError as error:
-            raise CmflError(
-                f"the definition {where} cannot be read ({error.strerror}); give a TOML file or one of "
-                f"{', '.join(names())}"
-            ) from error
+            data = read_bytes(Path(name_or_path), MOST_TOML_BYTES, "the definition")
+        except CmflError as error:
+            raise CmflError(f"{error}; give a TOML file or one of {', '.join(names())}") from error
     try:
-        values = tomllib.loads(data.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise CmflError(f"{where}: not UTF-8; save it as UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
-        raise CmflError(f"{where}: not TOML: {error}") from error
+        values = load_toml(data)
+    except FormatError as error:
+        raise CmflError(f"{where}: {error}") from error
     return _definition(values, where)
 
 
@@ -143,8 +139,10 @@ def _source(values: dict[str, Any], where: str) -> Source:
 def _numbers(value: Any, where: str) -> tuple[int, int]:
     pair = value if isinstance(value, list) and len(value) == 2 else [-1, -1]
     first, last = pair
-    if not (_is_count(first) and _is_count(last) and first <= last):
-        raise CmflError(f"{where}: numbers: {value!r} must be [first, last], whole numbers of 0 or more")
+    if not (_is_count(first) and _is_count(last) and first <= last < _MOST_NUMBERS):
+        raise CmflError(
+            f"{where}: numbers: {value!r} must be [first, last], whole numbers from 0 to {_MOST_NUMBERS - 1}"
+        )
     return first, last
 
 

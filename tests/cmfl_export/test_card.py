@@ -164,4 +164,56 @@ def test_a_name_that_is_not_utf8_is_read_back() -> None:
     odd = replace(CARD, name="n\udcff\u00fc")
     text = odd.to_json()
     text.encode()
-    assert ModelCard.from_json(text) == odd
+    assert ModelCard.from_json(text) == replace(odd, name="n\\udcff\u00fc")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"threshold": float("nan")}, "threshold is not a finite number"),
+        ({"threshold": float("inf")}, "threshold is not a finite number"),
+        ({"threshold": 1.5}, "threshold is 1.5, not within 0 and 1"),
+        ({"threshold": True}, "threshold is not a finite number"),
+        ({"temperature": -0.0}, "temperature is -0, not greater than 0"),
+        ({"precision": "fp8"}, "precision is not one of"),
+        ({"architecture": "three_stream"}, "no network is"),
+        ({"spectra": "rgb"}, "no network is"),
+        ({"aligned": 1}, "aligned is not true or false"),
+        ({"name": ""}, "name must have"),
+        ({"name": "n" * 1000}, "name must have"),
+        ({"licence": ["mit"]}, "licence is not a text"),
+        ({"data": "\ud800"}, "data is not Unicode"),
+        ({"outputs": [1]}, "outputs is not a list of names"),
+        ({"outputs": "p_real"}, "outputs is not a list"),
+        ({"history": [1]}, "history is not a list of objects"),
+        ({"calibration": []}, "calibration is not an object"),
+        ({"calibration": {"subjects": 3}}, "not base64"),
+        ({"calibration": {"subjects": "?"}}, "not base64"),
+        ({"versions": {"torch": 2}}, "versions has other values"),
+    ],
+)
+def test_values_that_cannot_be(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(CmflError, match=f"incomplete .*{words}.*export the model again"):
+        ModelCard.from_json(changed(**values))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        changed(metrics=None)[:-1] + ', "metrics": ' + "[" * 100_000,
+        changed(schema=None)[:-1] + ', "schema": ' + "9" * 5000 + "}",
+        changed()[:-1] + ', "threshold": 0.1}',
+        changed(data="x" * 5_000_000),
+    ],
+)
+def test_cards_beyond_all_limits(text: str) -> None:
+    with pytest.raises(CmflError, match="cannot be read; export the model again") as caught:
+        ModelCard.from_json(text)
+    assert len(str(caught.value)) < 200
+
+
+def test_a_figure_that_could_not_be_measured() -> None:
+    card = replace(CARD, metrics={"dev_d_eer": float("nan"), "dev_loss": 0.5})
+    assert ModelCard.from_json(card.to_json()).metrics == {"dev_d_eer": None, "dev_loss": 0.5}
+    older = card.to_json().replace("null", "NaN")
+    assert ModelCard.from_json(older).metrics == {"dev_d_eer": None, "dev_loss": 0.5}

@@ -258,6 +258,27 @@ def test_numbers_out_of_range_are_refused(model: Path, options: dict[str, Any]) 
         Detector(model, provider="cpu", **options)
 
 
+@pytest.mark.parametrize("name", tiny_model.SCORES)
+@pytest.mark.parametrize("score", [-0.1, 1.0000002, np.inf, -np.inf, np.nan])
+def test_a_score_outside_its_range_is_no_decision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, score: float
+) -> None:
+    detector = Detector(tiny_model.write(tmp_path / "m.onnx"), provider="cpu")
+    right = detector._session.run
+
+    def second_is_wrong(*given: Any, **options: Any) -> dict[str, Any]:
+        found = right(*given, **options)
+        found[name] = found[name].copy()
+        found[name][1] = score
+        return found
+
+    monkeypatch.setattr(detector._session, "run", second_is_wrong)
+    first, second = detector.predict([picture(1), picture(2)])
+    assert first.ok
+    assert (second.status, second.p_real, second.decision) == (Status.UNREADABLE, None, None)
+    assert f"the model's {name} is " in second.error
+
+
 def test_a_score_that_is_not_a_number_is_no_decision(tmp_path: Path) -> None:
     detector = Detector(tiny_model.write(tmp_path / "m.onnx", nan_when_black=True), provider="cpu")
     black, grey = detector.predict([np.zeros((224, 224, 3), np.uint8), picture(1)])

@@ -74,7 +74,7 @@ def test_threads_do_not_mix_their_results(tmp_path: Path) -> None:
 
 def test_no_thread_is_bound_to_a_core(model_file: Path) -> None:
     # Whether a thread is left bound depends on timing, and a process that it starts then has one core.
-    model = OpenVinoModel(model_file, "fp32", threads=2)
+    model = OpenVinoModel(model_file, model_file.read_bytes(), "fp32", threads=2)
     for alone in (True, False):
         compiled = model._compile(*model._parts[0], alone)
         assert compiled.get_property("ENABLE_CPU_PINNING") is False
@@ -84,12 +84,12 @@ def test_no_thread_is_bound_to_a_core(model_file: Path) -> None:
     ("threads", "lanes"), [(1, 1), (2, 2), (7, 7), (8, 8), (9, 4), (11, 5), (12, 6), (16, 8), (64, 8)]
 )
 def test_threads_are_shared_between_lanes(threads: int, lanes: int, model_file: Path) -> None:
-    model = OpenVinoModel(model_file, "fp32", threads)
+    model = OpenVinoModel(model_file, model_file.read_bytes(), "fp32", threads)
     assert model.lanes == lanes
 
 
 def test_each_way_is_compiled_when_it_is_wanted(model_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = OpenVinoModel(model_file, "int8", threads=2)
+    model = OpenVinoModel(model_file, model_file.read_bytes(), "int8", threads=2)
     compiled: list[tuple[bool, int]] = []
     compile_one = model._compile
 

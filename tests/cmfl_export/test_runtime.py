@@ -245,6 +245,25 @@ def test_a_run_that_fails_is_an_error_and_not_a_second_try(
         session.run(np.zeros((2, 224, 224, 3), np.uint8))
 
 
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (np.zeros(1, np.float32), r"p_real is float32 \[1\] for 2 images"),
+        (np.zeros((2, 1), np.float32), r"p_real is float32 \[2, 1\]"),
+        (np.zeros(3, np.float32), r"p_real is float32 \[3\]"),
+        (np.zeros((), np.float32), "p_real is float32"),
+        (np.zeros(2, np.float64), "p_real is float64"),
+    ],
+)
+def test_an_output_of_another_shape_or_type(
+    model: Path, monkeypatch: pytest.MonkeyPatch, answer: Any, words: str
+) -> None:
+    session = Session.open(model, "cpu")
+    monkeypatch.setattr(session._engine, "run", lambda *_args, **_options: [answer])
+    with pytest.raises(CmflError, match=f"the output {words}"):
+        session.run(np.zeros((2, 224, 224, 3), np.uint8), ["p_real"])
+
+
 def test_what_the_preloading_of_libraries_prints_stays_out_of_the_rows(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from time import sleep
+from typing import BinaryIO
 
 
 @dataclass
@@ -24,6 +25,8 @@ class Server:
     surplus: bytes = b""  # after each body
     reason: str = "Not Found"  # of 404
     delay: float = 0.0  # seconds before a body
+    drip: float = 0.0  # seconds before each byte of a body, and of the headers where `drip_headers`
+    drip_headers: bool = False
     redirect: dict[str, str] = field(default_factory=dict)
     requests: list[tuple[str, str]] = field(default_factory=list)
 
@@ -36,10 +39,20 @@ class Server:
 def serving(root: Path) -> Iterator[Server]:
     server = Server(root)
 
+    def drip(stream: BinaryIO, data: bytes) -> None:
+        with suppress(ConnectionError):
+            for byte in data:
+                sleep(server.drip)
+                stream.write(bytes([byte]))
+                stream.flush()
+
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked = self.headers.get("Range", "")
             server.requests.append((self.path, asked))
+            if server.drip_headers:
+                drip(self.wfile, b"HTTP/1.1 200 OK\r\nX: " + b"x" * 10_000)
+                return
             if self.path in server.redirect:
                 self.send_response(302)
                 self.send_header("Location", server.redirect[self.path])
@@ -62,7 +75,10 @@ def serving(root: Path) -> Iterator[Server]:
             self.end_headers()
             sleep(server.delay)
             with suppress(ConnectionError):  # who asked may have had enough
-                self.wfile.write(body[first:][: server.cut_after])
+                if server.drip:
+                    drip(self.wfile, body[first:])
+                else:
+                    self.wfile.write(body[first:][: server.cut_after])
 
         def log_message(self, format: str, *args: object) -> None:
             pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -196,6 +197,40 @@ class TestErrors:
         monkeypatch.setattr(module, "TIMEOUT", 0.1)
         web.delay = 0.5
         refused(f"{web.url}/m.onnx", target, "gave nothing for 0.1 s; run it again")
+
+    @pytest.mark.parametrize("headers", [True, False])
+    def test_a_byte_now_and_then(
+        self, web: Server, target: Path, monkeypatch: pytest.MonkeyPatch, headers: bool
+    ) -> None:
+        """Headers, documents and weights: each byte comes in time, and all of them never."""
+        web.drip, web.drip_headers = 0.02, headers
+        monkeypatch.setattr(module, "PATIENCE", 0.4)
+        monkeypatch.setattr(module, "RATE_SECONDS", 0.4)
+        start = time.monotonic()
+        refused(f"{web.url}/m.onnx", target, "too slow .*; run it again to go on")
+        with pytest.raises(CmflError, match="too slow"):
+            read(f"{web.url}/m.onnx", len(BODY))
+        assert time.monotonic() - start < 20
+
+    def test_what_came_slowly_is_kept(
+        self, web: Server, target: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        web.drip = 0.02
+        monkeypatch.setattr(module, "RATE_SECONDS", 1.0)
+        refused(f"{web.url}/m.onnx", target, "too slow")
+        kept = target.with_name(f"{target.name}.part").stat().st_size
+        assert kept > 0
+        web.drip = 0.0
+        fetch(f"{web.url}/m.onnx", target)
+        assert target.read_bytes() == BODY
+        assert web.asked("m.onnx")[-1] == f"bytes={kept}-"
+
+    def test_redirections_share_the_clock(
+        self, web: Server, target: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "PATIENCE", 0.0)
+        web.redirect["/old.onnx"] = "/m.onnx"
+        refused(f"{web.url}/old.onnx", target, "too slow|within 0 s")
 
     def test_no_place(self, web: Server, tmp_path: Path) -> None:
         (tmp_path / "file").write_bytes(b"")

@@ -253,7 +253,7 @@ def test_faults_name_the_file_and_the_key(tmp_path: Path, old: str, new: str, ex
 
 
 def test_other_faults(tmp_path: Path) -> None:
-    with pytest.raises(CmflError, match=r"stylegan4 cannot be read .* one of stylegan2, stylegan3, swagan"):
+    with pytest.raises(CmflError, match=r"stylegan4 cannot be read: .* one of stylegan2, stylegan3, swagan"):
         load("stylegan4")
     for text in ('name = "a"', 'name = "a"\nsource = []', 'name = "a"\nsource = 3', 'source = ["a"]'):
         with pytest.raises(CmflError, match=r"small\.toml: source: it needs one"):

@@ -65,6 +65,21 @@ def _through_toml(config: TrainConfig) -> TrainConfig:
         ({"crop": 112}, "with spectra rgb alone"),
         ({"crop": 16, "spectra": "rgb", "architecture": "one_stream", "loss": "bce"}, "from 32 to 224"),
         ({"init": "runs/a", "pretrained": True}, "give one of"),
+        *(
+            ({name: value}, f"{name} is {value}; it must be a finite number")
+            for name in (
+                "lr",
+                "alpha",
+                "multiplier",
+                "gamma",
+                "clip",
+                "weight_decay",
+                "average",
+                "face_scale",
+            )
+            for value in (float("nan"), float("inf"))
+        ),
+        ({"epochs": 10**30}, "finite number of up to 64 bits"),
     ],
 )
 def test_refusals_name_the_field(changes: dict[str, object], word: str) -> None:
@@ -74,14 +89,21 @@ def test_refusals_name_the_field(changes: dict[str, object], word: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "word"),
-    [("epochs = ", "not TOML"), ("epoch = 3\n", "unknown keys: epoch"), ('epochs = "3"\n', "of type int")],
+    [
+        ("a." * 20_000 + "a = 1", "config.toml: not TOML: a key has more than 8 parts"),
+        ("lr = nan", "lr is nan; it must be a finite number"),
+        ("lr = 1e999", "lr is inf; it must be a finite number"),
+        ("epochs = ", "not TOML"),
+        ("epoch = 3\n", "unknown keys: epoch"),
+        ('epochs = "3"\n', "of type int"),
+    ],
 )
 def test_unusable_files(tmp_path: Path, text: str, word: str) -> None:
     path = tmp_path / "config.toml"
     path.write_text(text)
     with pytest.raises(CmflError, match=word):
         TrainConfig.from_toml(path)
-    with pytest.raises(CmflError, match="cannot read"):
+    with pytest.raises(CmflError, match="cannot be read"):
         TrainConfig.from_toml(tmp_path / "none.toml")
 
 

@@ -1,0 +1,176 @@
+"""JSON and TOML that nobody vouches for: bounded in size, depth and digits, and without a second meaning."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, NoReturn
+
+from .errors import CmflError
+
+MOST_TOML_BYTES = 256 * 1024
+MOST_JSON_BYTES = 64 * 1024 * 1024
+_MOST_DEPTH = 32  # of values in values; what this toolkit writes has 6
+_MOST_KEY_PARTS = 8  # a.b.c has 3; tomllib takes memory by the square of them
+_MOST_DIGITS = 19  # of a whole number of 64 bits
+
+# Possessive, and to the end of the text where nothing closes a string, so that the time is linear.
+_JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+_TOML_STRING_OR_COMMENT = re.compile(
+    r'"""(?:[^\\]|\\.)*?(?:"""|\\?\Z)|'
+    r"'''.*?(?:'''|\Z)|"
+    r'"(?:[^"\\\n]|\\.)*+"?|'
+    r"'[^'\n]*+'?|"
+    r"#[^\n]*+",
+    re.DOTALL,
+)
+_NO_KEY = re.compile(r"[^A-Za-z0-9_.-]+")
+_BRACKET = re.compile(r"[\[\]{}]")
+
+
+class FormatError(ValueError):
+    """What is wrong with a text, in one line without the file's name."""
+
+
+def read_bytes(path: Path, most: int, what: str) -> bytes:
+    """The content of a file of at most so many bytes.
+
+    Args:
+        what: what errors call it, such as "the configuration".
+
+    Raises:
+        CmflError: it cannot be read, or is larger.
+    """
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(most + 1)
+    except (OSError, ValueError) as error:  # a ValueError where the path has a zero byte
+        reason = getattr(error, "strerror", None) or error
+        raise CmflError(f"{what} {path} cannot be read: {reason}") from error
+    if len(data) > most:
+        raise CmflError(f"{path} has more than {most} bytes, so it is not {what}")
+    return data
+
+
+def decoded(data: bytes) -> str:
+    """The text of UTF-8, with or without its mark at the beginning.
+
+    Raises:
+        FormatError: other bytes, or a zero byte.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FormatError(f"not UTF-8 (byte {error.start + 1}); save it as UTF-8") from error
+    if "\0" in text:
+        raise FormatError("it has a zero byte, so it is no text")
+    return text
+
+
+def load_json(data: bytes | str, most: int = MOST_JSON_BYTES, *, lenient: bool = False) -> Any:
+    """The value of a JSON text.
+
+    Args:
+        most: bytes, or characters of a str.
+        lenient: read NaN and Infinity, which are no JSON but which Python writes, as null.
+
+    Raises:
+        FormatError: not JSON; larger or deeper than any that this toolkit writes; a number beyond 64 bits, or
+            none (NaN, Infinity); or a name that is twice in one object.
+    """
+    if len(data) > most:
+        raise FormatError(f"it has more than {most} bytes")
+    text = data if isinstance(data, str) else decoded(data)
+    if text.count("[") + text.count("{") > _MOST_DEPTH:
+        _refuse_depth(_JSON_STRING.sub("", text), "JSON")
+    try:
+        return json.loads(
+            text,
+            parse_int=_whole,
+            parse_float=_finite,
+            parse_constant=_nothing if lenient else _no_number,
+            object_pairs_hook=_without_twins,
+        )
+    except json.JSONDecodeError as error:
+        raise FormatError(f"not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from error
+    except RecursionError as error:
+        raise FormatError(f"not JSON: values lie deeper than {_MOST_DEPTH} in one another") from error
+
+
+def load_toml(data: bytes) -> dict[str, Any]:
+    """The table of a TOML text.
+
+    Raises:
+        FormatError: as for `load_json`, and where a key has more than 8 parts. TOML has nan and inf, which
+            who uses the values is to refuse, with the key's name.
+    """
+    if len(data) > MOST_TOML_BYTES:
+        raise FormatError(f"it has more than {MOST_TOML_BYTES} bytes")
+    text = decoded(data)
+    bare = _TOML_STRING_OR_COMMENT.sub(lambda found: "" if found[0].startswith("#") else "s", text)
+    # Blanks may stand around the dots of a key, and nothing but a separator between two keys.
+    keys = _NO_KEY.split(bare.replace(" ", "").replace("\t", ""))
+    if any(key.count(".") >= _MOST_KEY_PARTS for key in keys):
+        raise FormatError(f"not TOML: a key has more than {_MOST_KEY_PARTS} parts between dots")
+    _refuse_depth(bare, "TOML")
+    try:
+        values = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # a ValueError for thousands of digits
+        reason = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "a number has too many digits"
+        raise FormatError(f"not TOML: {reason}") from error
+    _refuse_huge(values)
+    return values
+
+
+def _refuse_depth(bare: str, kind: str) -> None:
+    """Refuses brackets in brackets beyond the limit; `bare` has no strings in it."""
+    depth = 0
+    for bracket in _BRACKET.findall(bare):
+        depth += 1 if bracket in "[{" else -1
+        if depth > _MOST_DEPTH:
+            raise FormatError(f"not {kind}: values lie deeper than {_MOST_DEPTH} in one another")
+
+
+def _refuse_huge(value: Any) -> None:
+    """Refuses whole numbers beyond 64 bits, which TOML also writes in hexadecimal digits."""
+    if isinstance(value, dict):
+        for item in value.values():
+            _refuse_huge(item)
+    elif isinstance(value, list):
+        for item in value:
+            _refuse_huge(item)
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise FormatError("a whole number has more than 64 bits")
+
+
+def _whole(digits: str) -> int:
+    if len(digits.lstrip("-")) > _MOST_DIGITS:
+        raise FormatError(f"a whole number has more than {_MOST_DIGITS} digits")
+    return int(digits)
+
+
+def _finite(digits: str) -> float:
+    value = float(digits) if len(digits) <= 400 else math.inf
+    if not math.isfinite(value):
+        raise FormatError(f"{digits[:20]} is not a finite number")
+    return value
+
+
+def _no_number(text: str) -> NoReturn:
+    raise FormatError(f"{text} is not a finite number")
+
+
+def _nothing(_text: str) -> None:
+    return None
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise FormatError(f"the name {twice[:60]!r} is there twice in one object")
+    return found

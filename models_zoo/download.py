@@ -16,8 +16,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from cmfl_export.errors import CmflError
 from cmfl_export.files import sha256_of, sync, writing
-
-from .locks import locked
+from cmfl_export.locks import locked
 
 TIMEOUT = 30.0  # seconds without a byte
 _CHUNK = 1 << 18

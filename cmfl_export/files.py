@@ -145,7 +145,9 @@ def refuse_overwriting(outputs: Iterable[Path | None], inputs: Iterable[tuple[st
         for what, source in inputs:
             found = there.get(_identity(source))
             if found is not None:
-                raise CmflError(f"{found} is {what}, which would be overwritten; give the output another name")
+                raise CmflError(
+                    f"{found} is {what}, which would be overwritten; give the output another name"
+                )
 
 
 def check_ending(path: Path | None, endings: Sequence[str], what: str) -> None:

@@ -88,4 +88,3 @@ def _run() -> tuple[int, str]:
 
 def _help_of(error: Any) -> str:
     return f"{error.ctx.command_path} --help" if getattr(error, "ctx", None) else "cmfl --help"
-

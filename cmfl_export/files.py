@@ -122,7 +122,9 @@ def is_stream(path: Path) -> bool:
     return of_process or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
-def refuse_overwriting(outputs: Iterable[Path | None], inputs: Iterable[tuple[str, str | Path]]) -> None:
+def refuse_overwriting(
+    outputs: Iterable[Path | None], inputs: Iterable[tuple[str, str | Path | int]]
+) -> None:
     """Sees to it, before anything is written, that no output is an input or another output.
 
     Files are compared by what they are, so that links, other ways to write a path and other cases of letters
@@ -130,7 +132,7 @@ def refuse_overwriting(outputs: Iterable[Path | None], inputs: Iterable[tuple[st
 
     Args:
         outputs: files that will be written; None is none.
-        inputs: (what it is, such as "the model", path) of each file that is read.
+        inputs: (what it is, such as "the model", path or descriptor) of each file that is read.
 
     Raises:
         CmflError: naming the file and what it is.
@@ -164,9 +166,9 @@ def _same_place(path: Path, other: Path) -> bool:
     return str(first).casefold() == str(second).casefold()
 
 
-def _identity(path: str | Path) -> tuple[int, int] | None:
+def _identity(path: str | Path | int) -> tuple[int, int] | None:
     try:
-        found = os.stat(path)
+        found = os.fstat(path) if isinstance(path, int) else Path(path).stat()
     except (OSError, ValueError):
         return None
     return found.st_dev, found.st_ino

@@ -42,7 +42,7 @@ class _State:
     raised = False
     leaving = False
     lasting = 0
-    process = 0
+    sender: socket.socket | None = None
 
 
 _state = _State()
@@ -50,18 +50,19 @@ _state = _State()
 
 def install() -> None:
     """Takes the signals of this process, which is a command's; those that it was started without stay so."""
-    _state.process = os.getpid()
     taken = [number for number in _SIGNALS if signal.getsignal(number) not in (signal.SIG_IGN, None)]
     receiver, sender = socket.socketpair()
     for end in (receiver, sender):
         end.setblocking(False)
+    # Kept, as a socket that nothing refers to is closed.
+    _state.sender = sender
     for number in taken:
         signal.signal(number, _on_signal)
     # Written to by the C handler, even while the main thread is busy in a library.
     signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_forget)
-    watch = threading.Thread(target=_watch, args=(receiver, sender, taken), daemon=True, name="signals")
+    watch = threading.Thread(target=_watch, args=(receiver, taken), daemon=True, name="signals")
     watch.start()
 
 
@@ -124,8 +125,8 @@ def _note(number: int) -> None:
         _state.first = number
 
 
-def _watch(receiver: socket.socket, sender: socket.socket, taken: list[int]) -> None:
-    """Runs beside the command. The sender is kept open by being here."""
+def _watch(receiver: socket.socket, taken: list[int]) -> None:
+    """Runs beside the command."""
     while True:
         select.select([receiver], [], [], _wait())
         with suppress(BlockingIOError):

@@ -154,7 +154,11 @@ def refuse_overwriting(
 
 def check_ending(path: Path | None, endings: Sequence[str], what: str) -> None:
     """Raises CmflError if a file to write is not called what it will be; a device may be called anything."""
-    if path is not None and path.suffix.lower() not in endings and not is_stream(path):
+    if path is None or is_stream(path):
+        return
+    if path.is_dir():
+        raise CmflError(f"cannot write {path}: it is a folder; give the name of a file")
+    if path.suffix.lower() not in endings:
         raise CmflError(f"{what} is written to {' or '.join(endings)}, not to {path}; give it that ending")
 
 

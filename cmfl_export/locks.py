@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
+import inspect
 import os
 import stat
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from .errors import CmflError
-from .files import writing
+from .files import is_stream, writing
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _LONGEST_NAME = 200
+_descriptors: set[int] = set()
 
 if sys.platform == "win32":
     import msvcrt
@@ -74,37 +81,39 @@ def hold(descriptor: int, path: Path) -> None:
 
 
 @contextmanager
-def exclusive(path: Path | None) -> Iterator[None]:
+def exclusive(path: Path) -> Iterator[None]:
     """Keeps an output file that appears whole to this thread, by a hidden file beside it.
 
-    It goes away at the end; what a killed process leaves of it is taken over. None, and what is there and
-    is no regular file, is not locked; nor is a file in a folder that cannot be written to.
+    It goes away at the end; what a killed process leaves of it is taken over. What is there and is no regular
+    file is not locked; nor is a file in a folder that cannot be written to. Folders on the way that were made
+    here and are still empty at the end go away.
 
     Raises:
-        CmflError: another thread or process is writing this file.
+        CmflError: another thread or process is writing this file, or its folder cannot be made.
     """
-    target = None if path is None else Path(os.path.realpath(path))
-    if path is None or target is None or (target.exists() and not target.is_file()):
+    target = Path(os.path.realpath(path))
+    if is_stream(path) or target.is_dir():
         yield
         return
-    with writing(path):
-        target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(_lock_name(target.name))
-    try:
-        descriptor = _taken(beside)
-    except OSError:
-        # Whoever writes the file will say better what is wrong.
-        yield
-        return
-    if descriptor is None:
-        raise _held(path)
-    try:
-        yield
-    finally:
-        # While it is held, so that nobody's lock is removed.
-        with suppress(OSError):
-            beside.unlink()
-        os.close(descriptor)
+    with _folder(target.parent, path):
+        beside = target.with_name(_lock_name(target.name))
+        try:
+            descriptor = _taken(beside)
+        except OSError:
+            # Whoever writes the file will say better what is wrong.
+            yield
+            return
+        if descriptor is None:
+            raise _held(path)
+        _descriptors.add(descriptor)
+        try:
+            yield
+        finally:
+            _descriptors.discard(descriptor)
+            # While it is held, so that nobody's lock is removed.
+            with suppress(OSError):
+                beside.unlink()
+            os.close(descriptor)
 
 
 @contextmanager
@@ -116,26 +125,65 @@ def exclusive_folder(folder: Path) -> Iterator[None]:
     Raises:
         CmflError: another thread or process is writing to this folder, or it cannot be made.
     """
-    made = not folder.exists()
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except PermissionError:  # Windows opens no folder
-        with exclusive(folder / "folder"):
-            yield
+    if folder.exists() and not folder.is_dir():
+        # Whoever writes to it will say better what is wrong.
+        yield
         return
-    try:
-        if not _take(descriptor):
-            raise _held(folder)
+    with _folder(folder, folder):
         try:
+            descriptor = os.open(folder, os.O_RDONLY)
+        except PermissionError:  # Windows opens no folder
+            with exclusive(folder / "folder"):
+                yield
+            return
+        try:
+            if not _take(descriptor):
+                raise _held(folder)
+            _descriptors.add(descriptor)
             yield
         finally:
-            if made:
-                with suppress(OSError):
-                    folder.rmdir()
+            _descriptors.discard(descriptor)
+            os.close(descriptor)
+
+
+def one_writer(*names: str, folder: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Makes a function hold its outputs while it runs: the arguments of these names, paths or None.
+
+    Args:
+        names: of arguments.
+        folder: they are folders.
+    """
+    hold_one = exclusive_folder if folder else exclusive
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def holding(*args: P.args, **kwargs: P.kwargs) -> R:
+            given = signature.bind(*args, **kwargs).arguments
+            with ExitStack() as stack:
+                for name in names:
+                    if given.get(name) is not None:
+                        stack.enter_context(hold_one(Path(given[name])))
+                return function(*args, **kwargs)
+
+        return holding
+
+    return decorate
+
+
+@contextmanager
+def _folder(folder: Path, target: Path) -> Iterator[None]:
+    """Makes a folder; what was made here and is still empty at the end is removed."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    with writing(target):
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
     finally:
-        os.close(descriptor)
+        with suppress(OSError):
+            for place in missing:
+                place.rmdir()
 
 
 def _taken(beside: Path) -> int | None:
@@ -150,6 +198,18 @@ def _taken(beside: Path) -> int | None:
             if os.path.samestat(os.fstat(descriptor), beside.stat()):
                 return descriptor
         os.close(descriptor)
+
+
+def _close_in_child() -> None:
+    """A forked child, which may outlive a killed parent for a while, does not keep the parent's locks."""
+    for descriptor in _descriptors:
+        with suppress(OSError):
+            os.close(descriptor)
+    _descriptors.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_in_child)
 
 
 def _lock_name(name: str) -> str:

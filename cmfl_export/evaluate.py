@@ -8,7 +8,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from .evaluation import Candidate, Condition, Evaluation, Split
 from .faces import MINIMUM
 from .files import refuse_overwriting, sha256_of, write_whole
 from .intervals import Interval, bootstrap, paired_differences
+from .locks import one_writer
 from .progress import bar
 from .scores import Scored, read_scores, write_scores
 from .scoring import score, split_file

@@ -123,7 +123,7 @@ def is_stream(path: Path) -> bool:
 
 
 def refuse_overwriting(
-    outputs: Iterable[Path | None], inputs: Iterable[tuple[str, str | Path | int]]
+    outputs: Iterable[Path | None], inputs: Iterable[tuple[str, str | os.PathLike[str] | int]]
 ) -> None:
     """Sees to it, before anything is written, that no output is an input or another output.
 
@@ -145,7 +145,8 @@ def refuse_overwriting(
     there = {identity: path for path in named if (identity := _identity(path)) is not None}
     if there:
         for what, source in inputs:
-            found = there.get(_identity(source))
+            identity = _identity(source)
+            found = None if identity is None else there.get(identity)
             if found is not None:
                 raise CmflError(
                     f"{found} is {what}, which would be overwritten; give the output another name"
@@ -170,7 +171,7 @@ def _same_place(path: Path, other: Path) -> bool:
     return str(first).casefold() == str(second).casefold()
 
 
-def _identity(path: str | Path | int) -> tuple[int, int] | None:
+def _identity(path: str | os.PathLike[str] | int) -> tuple[int, int] | None:
     try:
         found = os.fstat(path) if isinstance(path, int) else Path(path).stat()
     except (OSError, ValueError):

@@ -170,8 +170,8 @@ def verify(
         out: also write the report here, as JSON.
 
     Raises:
-        CmflError: unusable model, weights or provider; an output that is an input; no image that can be decoded; or the model and the
-            weights are of different architectures.
+        CmflError: unusable model, weights or provider; an output that is an input; no image that can be
+            decoded; or the model and the weights are of different architectures.
     """
     if tolerance is not None and not tolerance >= 0:
         raise CmflError(f"the tolerance is {tolerance}; it must be a number from 0 up")

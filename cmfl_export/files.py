@@ -35,16 +35,16 @@ def whole_file(path: Path) -> Iterator[Path]:
             raise OSError(errno.EINVAL, "it is a folder" if path.is_dir() else "it is not a regular file")
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f".{target.stem[:60]}.cmfl-{secrets.token_hex(6)}{target.suffix}")
-        _unfinished.add(part)
-        part.touch(exist_ok=False)
-    try:
-        yield part
+    with unfinished(part):
         with writing(path):
-            sync(part)
-            part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
-        _unfinished.discard(part)
+            part.touch(exist_ok=False)
+        try:
+            yield part
+            with writing(path):
+                sync(part)
+                part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -52,15 +52,22 @@ def scratch_folder() -> Iterator[Path]:
     """A temporary folder that goes away with the block, and with a process that must end at once."""
     with tempfile.TemporaryDirectory(prefix="cmfl-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        _unfinished.add(folder)
-        try:
+        with unfinished(folder):
             yield folder
-        finally:
-            _unfinished.discard(folder)
+
+
+@contextmanager
+def unfinished(path: Path) -> Iterator[None]:
+    """A file or folder of this block's own, which goes away with a process that must end at once."""
+    _unfinished.add(path)
+    try:
+        yield
+    finally:
+        _unfinished.discard(path)
 
 
 def remove_unfinished() -> None:
-    """Removes what whole_file and scratch_folder hold in this process, which ends right after."""
+    """Removes what is `unfinished` in this process, which ends right after."""
     import shutil
 
     for path in list(_unfinished):

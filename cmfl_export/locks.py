@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from .errors import CmflError
-from .files import is_stream, writing
+from .files import is_stream, unfinished, writing
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -107,7 +107,8 @@ def exclusive(path: Path) -> Iterator[None]:
             raise _held(path)
         _descriptors.add(descriptor)
         try:
-            yield
+            with unfinished(beside):
+                yield
         finally:
             _descriptors.discard(descriptor)
             # While it is held, so that nobody's lock is removed.

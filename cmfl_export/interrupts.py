@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from .files import remove_unfinished
 
@@ -43,6 +43,7 @@ class _State:
     leaving = False
     lasting = 0
     sender: socket.socket | None = None
+    mask: set[Any] = set()  # noqa: RUF012
 
 
 _state = _State()
@@ -61,7 +62,7 @@ def install() -> None:
     # Written to by the C handler, even while the main thread is busy in a library.
     signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_forget)
+        os.register_at_fork(before=_hold, after_in_parent=_let_go, after_in_child=_forget)
     watch = threading.Thread(target=_watch, args=(receiver, taken), daemon=True, name="signals")
     watch.start()
 
@@ -165,6 +166,15 @@ def _end(status: int) -> NoReturn:
     os._exit(status)
 
 
+def _hold() -> None:
+    """Keeps signals back during a fork: one to the child would come through the socket to the parent."""
+    _state.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+
+def _let_go() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _state.mask)
+
+
 def _forget() -> None:
     """A forked child's signals are its own affair: it must not interrupt the parent through the socket."""
     with suppress(ValueError):
@@ -173,3 +183,4 @@ def _forget() -> None:
             if signal.getsignal(number) is _on_signal:
                 own = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
                 signal.signal(number, own)
+    _let_go()

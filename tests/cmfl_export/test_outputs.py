@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cmfl_export.errors import CmflError
+from cmfl_export.evaluate import evaluate
 from cmfl_export.files import check_ending, refuse_overwriting
 from cmfl_export.outputs import refuse_inputs
 
@@ -142,8 +143,6 @@ def test_evaluate_does_not_rewrite_the_score_file(own: Path) -> None:
     scores = own / "scores.csv"
     scores.write_text("id,label,path,score\n")
     with pytest.raises(CmflError, match=r"scores\.csv is a score file, which would be overwritten"):
-        from cmfl_export.evaluate import evaluate
-
         evaluate([], own, scores=[scores])
     assert scores.read_text() == "id,label,path,score\n"
 

@@ -6,7 +6,7 @@ import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import TypeVar
@@ -20,8 +20,9 @@ from .cpu import usable_cores
 from .errors import CmflError
 from .face_rows import FaceRow, open_faces
 from .faces import MINIMUM
-from .files import whole_file, writing
+from .files import remove_parts, whole_file, writing
 from .images import DEFAULT_MAX_PIXELS, ImageError, open_rgb
+from .locks import exclusive_folder
 from .progress import bar
 from .results import Status
 from .sources import count_paths, iter_paths, root_of
@@ -35,6 +36,8 @@ FORMATS = ("png", "jpg")
 _LONGEST_NAME = 240
 # Less would leave traces of its own in the spectrum.
 LOWEST_QUALITY = 95
+# Seconds that threads which write a crop are given after an interrupt or an error.
+_FAREWELL = 0.7
 
 
 @dataclass
@@ -118,7 +121,8 @@ def align_to(
 
     Raises:
         CmflError: no input; an option out of its range; a faces.csv that is there and not to be resumed,
-            or is no such file; a crop or a row that cannot be written; no networks, or they failed to run.
+            or is no such file, or comes from other options; a crop or a row that cannot be written; a folder
+            that another process is writing to; no networks, or they failed to run.
     """
     out = Path(out)
     if format not in FORMATS:
@@ -128,8 +132,14 @@ def align_to(
     if workers is not None and workers < 1:
         raise CmflError(f"workers must be at least 1, not {workers}")
     aligner = Aligner(largest=largest, face_scale=face_scale, minimum=minimum, provider=provider)
-    paths = _outside(out, _rooted(inputs, recursive, null_separated))
+    inside: list[str] = []
+    paths = _outside(out, _rooted(inputs, recursive, null_separated), inside)
     first = next(paths, None)
+    if first is None and inside:
+        raise CmflError(
+            f"all images of {', '.join(inputs)} lie in {out}, the folder for the crops, whose files are no "
+            "inputs; name a new folder outside of it with -o"
+        )
     if first is None:
         raise CmflError(f"no images found in {', '.join(inputs) or 'an empty list of inputs'}")
 
@@ -151,12 +161,23 @@ def align_to(
         confidence, padding = round(face.face.confidence, 4), round(face.crop.padding, 4)
         return FaceRow(path, face.number, face.of, face.box, landmarks, confidence, padding, name)
 
+    setup = {
+        "faces": "largest" if largest else "all",
+        "format": format,
+        "quality": quality if format == "jpg" else None,
+        "face scale": face_scale,
+        "smallest face": minimum,
+        "max pixels": max_pixels,
+    }
     summary = AlignSummary(out, aligner.provider)
     start = time.perf_counter()
     with (
-        open_faces(out / FACES, resume=resume) as table,
+        exclusive_folder(out),
+        open_faces(out / FACES, resume=resume, setup=setup) as table,
         bar(lambda: count_paths(inputs, recursive=recursive), shown=progress) as advance,
     ):
+        if resume:
+            remove_parts(out, [f".{ending}" for ending in FORMATS])
         names = _Names((row.path, row.crop) for row in table.done if row.crop)
         done = Counter(row.path for row in table.done if row.is_last)
 
@@ -207,12 +228,19 @@ def _rooted(inputs: Sequence[str], recursive: bool, null_separated: bool) -> Ite
             yield path, PurePath(*parts) if parts else PurePath("unnamed")
 
 
-def _outside(out: Path, paths: Iterable[tuple[str, PurePath]]) -> Iterator[tuple[str, PurePath]]:
-    """The paths without those in the folder that is written to: it may be in a folder that is searched."""
-    inside = os.path.realpath(out) + os.sep
+def _outside(
+    out: Path, paths: Iterable[tuple[str, PurePath]], inside: list[str]
+) -> Iterator[tuple[str, PurePath]]:
+    """The paths without those in the folder that is written to: it may be in a folder that is searched.
+
+    The first of those is put into `inside`.
+    """
+    folder = os.path.realpath(out) + os.sep
     for path, relative in paths:
-        if "\0" in path or not os.path.realpath(path).startswith(inside):
+        if "\0" in path or not os.path.realpath(path).startswith(folder):
             yield path, relative
+        elif not inside:
+            inside.append(path)
 
 
 def _save(crop: Image.Image, path: Path, quality: int, how: str) -> None:
@@ -237,4 +265,6 @@ def _in_order(function: Callable[[T], R], items: Iterable[T], workers: int) -> I
         while waiting:
             yield waiting.popleft().result()
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)
+        # What is being written comes to its end, but a decoder that does not is not waited for.
+        wait(waiting, _FAREWELL)

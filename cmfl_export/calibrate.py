@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from .card import LABEL_CONVENTION, METADATA_KEY, SCHEMA_VERSION, ModelCard, tem
 from .detector import Detector
 from .errors import CmflError, need
 from .faces import MINIMUM
-from .files import sha256_of, whole_file, writing
+from .files import check_ending, refuse_overwriting, sha256_of, write_whole
+from .locks import one_writer
 from .scoring import score, split_file
 
 # Of SHA-256: two different subjects among 100,000 and 100,000 share them with a chance of 0.00004.
@@ -67,6 +69,7 @@ class Calibration:
         return [*lines, f"{self.out}: evaluate it on images of other subjects"]
 
 
+@one_writer("out")
 def calibrate(
     model: str | os.PathLike[str],
     out: str | os.PathLike[str],
@@ -115,6 +118,9 @@ def calibrate(
     out = Path(out)
     file = split_file(Path(protocol), split)
     samples = read_split(file)
+    pictures = (("one of the images", Path(data_root, sample.filename)) for sample in samples)
+    refuse_overwriting([out], chain([("the protocol", file)], pictures))
+    check_ending(out, (".onnx",), "a model")
     _refuse_eval_subjects(file, samples)
     detector = Detector(
         model,
@@ -127,8 +133,7 @@ def calibrate(
         workers=workers,
     )
     source = detector.path
-    if out.exists() and out.samefile(source):
-        raise CmflError(f"{out} is the model itself; write the calibrated model to another file")
+    refuse_overwriting([out], [("the model itself", source)])
     card = detector.card
     rows = list(score(detector, samples, Path(data_root)))
     data = arrays(rows)
@@ -168,11 +173,10 @@ def calibrate(
         },
         history=(*card.history, _remembered(card, sha256_of(source))),
     )
-    with writing(out), whole_file(out) as part:
-        graph = onnx.load(source)
-        others = {item.key: item.value for item in graph.metadata_props}
-        onnx.helper.set_model_props(graph, others | {METADATA_KEY: new.to_json()})
-        part.write_bytes(graph.SerializeToString())
+    graph = onnx.load(source)
+    others = {item.key: item.value for item in graph.metadata_props}
+    onnx.helper.set_model_props(graph, others | {METADATA_KEY: new.to_json()})
+    write_whole(out, graph.SerializeToString())
     return Calibration(
         out,
         new,

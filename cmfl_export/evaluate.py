@@ -8,7 +8,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,8 +23,9 @@ from .detector import Detector
 from .errors import CmflError, need
 from .evaluation import Candidate, Condition, Evaluation, Split
 from .faces import MINIMUM
-from .files import sha256_of, write_whole
+from .files import refuse_overwriting, sha256_of, write_whole
 from .intervals import Interval, bootstrap, paired_differences
+from .locks import one_writer
 from .progress import bar
 from .scores import Scored, read_scores, write_scores
 from .scoring import score, split_file
@@ -49,6 +50,7 @@ class _Scores:
     provider: str = ""
 
 
+@one_writer("out", folder=True)
 def evaluate(
     models: Sequence[str | os.PathLike[str]],
     out: str | os.PathLike[str],
@@ -127,6 +129,16 @@ def evaluate(
     ]
     names = _names([detector.card.name for detector in detectors] + [Path(path).stem for path in scores])
     out = Path(out)
+    root = Path(data_root or ".")
+    refuse_overwriting(
+        _written(out, names, damages),
+        [
+            *(("a model", detector.path) for detector in detectors),
+            *(("a score file", path) for path in map(Path, scores)),
+            *(("the protocol", path) for path in ([] if file is None else [file])),
+            *(("an image", root / sample.filename) for sample in (listed or ())),
+        ],
+    )
     given = "given for this evaluation"
     found: list[_Scores] = []
     total = len(listed or ()) * len(detectors) * (1 + len(damages))
@@ -300,6 +312,18 @@ def _write(evaluation: Evaluation, data_root: Path | None) -> None:
     for name, figure in figures.items():
         plots.save(figure, out / name)
     write_whole(out / "report.html", page(evaluation, figures, data_root).encode("utf-8", "backslashreplace"))
+
+
+def _written(out: Path, names: Sequence[str], damages: Sequence[degrade.Degradation]) -> Iterator[Path]:
+    """The files that an evaluation may write into its folder."""
+    alone = len(names) == 1
+    yield from (out / "metrics.json", out / "report.html")
+    plotted = ["det", "roc", "reliability", "degradations", "scores"]
+    plotted += [f"scores-{number}" for number in range(1, len(names) + 1)]
+    yield from (out / f"{name}.{ending}" for name in plotted for ending in ("png", "svg"))
+    yield from (
+        out / _scores_name(name, damage, alone=alone) for name in names for damage in (None, *damages)
+    )
 
 
 def _names(wanted: Sequence[str]) -> list[str]:

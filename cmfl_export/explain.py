@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from . import heat
 from .detector import Detector
 from .errors import CmflError, need
-from .files import sha256_of, whole_file, writing
+from .files import refuse_overwriting, sha256_of, whole_file, writing
 from .images import DEFAULT_MAX_PIXELS
 from .results import Prediction
 from .text import visible
@@ -68,14 +68,16 @@ def explain(
 
     Raises:
         CmflError: the model cannot be used or puts out no heatmap, the image cannot be read, `out` has
-            another ending or cannot be written, or matplotlib is missing.
+            another ending, is an input or cannot be written, or matplotlib is missing.
     """
     out = Path(out)
     if out.suffix.lower() not in FORMATS:
         raise CmflError(f"the ending of {out} must be one of {', '.join(FORMATS)}")
+    refuse_overwriting([out], [("the image itself", image)])
     detector = Detector(
         model, provider=provider, threads=threads, threshold=threshold, aligned=aligned, max_pixels=max_pixels
     )
+    refuse_overwriting([out], [("the model", detector.path)])
     missing = heat.lacking(detector.card)
     if missing:
         raise CmflError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from . import verify
 from .card import METADATA_KEY, PRECISIONS, ModelCard
 from .errors import CmflError
-from .files import whole_file, writing
+from .files import check_ending, refuse_overwriting, scratch_folder, whole_file, writing
+from .locks import one_writer
+from .outputs import refuse_inputs
 from .precision import Agreement, Limits, reduce
 from .weights import load
 
@@ -38,6 +39,7 @@ PACKAGES = (
 )
 
 
+@one_writer("out")
 def export(
     weights: str | Path,
     out: str | Path,
@@ -71,10 +73,16 @@ def export(
         calibration, data_root, limits: for fp16 and int8, see `precision.reduce`.
 
     Raises:
-        CmflError: unusable weights or options, an exported graph that disagrees with PyTorch, or a reduced
+        CmflError: unusable weights or options; an output that is an input, or that another process is
+            writing; an exported graph that disagrees with PyTorch, or a reduced
             one that is too far from float32.
     """
     weights, out = Path(weights), Path(out)
+    what = "the weights file itself"
+    refuse_overwriting([out], [(what, weights), (what, weights / "best.safetensors")])
+    check_ending(out, (".onnx",), "a model")
+    if calibration is not None:
+        refuse_inputs([out], [str(calibration)])
     images, root = (None if path is None else Path(path) for path in (calibration, data_root))
     if precision not in PRECISIONS:
         raise CmflError(f"unknown precision {precision!r}; there are: {', '.join(PRECISIONS)}")
@@ -90,8 +98,8 @@ def export(
             raise CmflError(f"a variant keeps the outputs and the card of {weights}; leave these options out")
         return reduce(weights, out, precision, images, root, limits=limits)
     if precision != "fp32":
-        with tempfile.TemporaryDirectory() as folder:
-            whole = Path(folder) / out.name
+        with scratch_folder() as folder:
+            whole = folder / out.name
             export(
                 weights,
                 whole,
@@ -109,9 +117,7 @@ def export(
     loaded = load(weights, spectra)
     if "spectrum" in optional and not loaded.net.uses_spectrum:
         raise CmflError(f"{loaded.path} is a one_stream rgb network: it has no spectrum to put out")
-    if out.exists() and out.samefile(loaded.path):
-        raise CmflError(f"{out} is the weights file itself; name another file")
-    with writing(out), whole_file(out) as part:
+    with whole_file(out) as part:
         model, names = build_graph(loaded, optional)
         card = ModelCard(
             name=name or out.stem,
@@ -216,7 +222,9 @@ def write_model(model: onnx.ModelProto, card: ModelCard, path: Path) -> None:
     model.producer_version = card.versions.get("cmfl-export", "")
     onnx.helper.set_model_props(model, {METADATA_KEY: card.to_json()})
     onnx.checker.check_model(model)
-    path.write_bytes(model.SerializeToString())
+    content = model.SerializeToString()
+    with writing(path):
+        path.write_bytes(content)
 
 
 def describe_training(weights: Weights) -> dict[str, Any]:

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from . import setups
 from .errors import CmflError
 from .files import writing
 from .records import csv_fields, csv_record, whole_records, wrong_width
 from .results import Status
+from .setups import Setup
 
 COLUMNS = (
     *("path", "face", "faces", "left", "top", "right", "bottom"),
@@ -84,10 +86,12 @@ class FaceRow:
 class FaceRows:
     """A faces.csv that grows a picture at a time. `done` has the rows that a resumed one begins with."""
 
-    def __init__(self, stream: BinaryIO, path: Path, done: Sequence[FaceRow]) -> None:
+    def __init__(self, stream: BinaryIO, path: Path, done: Sequence[FaceRow], setup: Setup | None) -> None:
         self.done = done
         self._stream = stream
         self._path = path
+        # To be kept as soon as there is a row.
+        self._setup = None if done else setup
 
     def write(self, rows: Sequence[FaceRow]) -> None:
         """Writes all rows of one picture; the operating system then has them.
@@ -95,39 +99,67 @@ class FaceRows:
         Raises:
             CmflError: the file cannot be written.
         """
+        if rows and self._setup is not None:
+            setups.keep(self._path, self._setup, csv_record(rows[0].values()))
+            self._setup = None
         with writing(self._path):
-            self._stream.write(b"".join(csv_record(row.values()) for row in rows))
-            self._stream.flush()
+            self._send(b"".join(csv_record(row.values()) for row in rows))
+
+    def begin(self) -> None:
+        """Writes the header."""
+        with writing(self._path):
+            self._send(csv_record(COLUMNS))
+
+    def _send(self, data: bytes) -> None:
+        # An unbuffered file may take less than it is given.
+        view = memoryview(data)
+        while view:
+            view = view[self._stream.write(view) :]
 
 
 @contextmanager
-def open_faces(path: Path, *, resume: bool = False) -> Iterator[FaceRows]:
+def open_faces(path: Path, *, resume: bool = False, setup: Setup | None = None) -> Iterator[FaceRows]:
     """Opens a faces.csv for writing; with `resume` goes on with it, without what a kill left unfinished.
 
+    Args:
+        path: the file; nobody else may be writing it.
+        resume: go on with a file that is there.
+        setup: what the rows come from, see `setups`; that of a resumed file must be the same.
+
     Raises:
-        CmflError: the file exists and is not to be resumed, cannot be written, or is no faces.csv.
+        CmflError: the file exists and is not to be resumed, cannot be written, is no faces.csv, or comes from
+            another set-up.
     """
     done: list[FaceRow] = []
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not resume:
             raise CmflError(f"{path} exists; go on with it with --resume, or name another folder")
-        stream = path.open("a+b")
+        # Without a buffer, which after a full disk would fail once more when it is closed.
+        stream = path.open("a+b", buffering=0)
     with stream:
-        with writing(path):
-            end = 0
-            for row, stop in _whole_rows(stream, path):
-                if row is not None:
+        with writing(path), path.open("rb") as written:
+            begin = end = first = 0
+            for row, stop in _whole_rows(written, path):
+                if row is None:
+                    begin = stop
+                else:
+                    first = first or stop
                     done.append(row)
                 if row is None or row.is_last:
                     end, complete = stop, len(done)
             if end:
                 del done[complete:]
+            if done and setup is not None:
+                written.seek(begin)
+                setups.refuse_another(path, setup, written.read(first - begin))
             stream.truncate(end)
-            if not end:
-                stream.write(csv_record(COLUMNS))
-                stream.flush()
-        yield FaceRows(stream, path, done)
+            if not done:
+                setups.forget(path)
+        rows = FaceRows(stream, path, done, setup)
+        if not end:
+            rows.begin()
+        yield rows
 
 
 def read_faces(path: Path) -> list[FaceRow]:

@@ -15,8 +15,9 @@ from urllib.parse import quote
 from . import heat
 from .album import BINS, Album, Entry, disagree
 from .detector import Detector
-from .errors import CmflError
 from .files import sha256_of, whole_file, writing
+from .interrupts import lasting
+from .locks import exclusive
 from .page import (
     Html,
     badge,
@@ -37,9 +38,7 @@ _PICTURES = "<!--pictures-->\n"
 
 
 @contextmanager
-def gallery(
-    report: Path, detector: Detector, model: Path, *, pictures: int, output: Path | None
-) -> Iterator[Album]:
+def gallery(report: Path, detector: Detector, model: Path, *, pictures: int) -> Iterator[Album]:
     """Gives an album for the rows of a run, and at its end writes them as a page.
 
     A run that is cut short has its page too, which says so, unless it had no row yet. The page appears whole
@@ -49,22 +48,21 @@ def gallery(
         report: the page.
         detector, model: what scores the rows, and its file.
         pictures: how many images, the most suspicious, are in the page as pictures: some 17 kB each.
-        output: the file that the rows go to.
 
     Raises:
-        CmflError: the page cannot be written, which is tried before the run; or is the output.
+        CmflError: the page cannot be written, which is tried before the run; or another process writes it.
     """
-    if output is not None and report.resolve() == output.resolve():
-        raise CmflError(f"{report} is the file of the rows already; name another file for the report")
     _check_folder(report)
     album = Album(detector.threshold, pictures)
     complete = False
-    try:
-        yield album
-        complete = True
-    finally:
-        if complete or album.total:
-            _write(report, album, detector, model, complete)
+    with exclusive(report):
+        try:
+            yield album
+            complete = True
+        finally:
+            if complete or album.total:
+                with lasting():
+                    _write(report, album, detector, model, complete)
 
 
 def _check_folder(report: Path) -> None:

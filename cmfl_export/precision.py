@@ -14,7 +14,7 @@ from . import calibration_images, providers
 from .calibration_images import CalibrationImages, Images
 from .card import PRECISIONS, ModelCard
 from .errors import CmflError, need
-from .files import whole_file, writing
+from .files import whole_file
 from .metrics import d_eer
 from .runtime import Session
 
@@ -101,7 +101,7 @@ def reduce(
     images = calibration_images.read(calibration, data_root, aligned=original.card.aligned)
     reduced = _reduced(onnx.load(original.path), precision, images.calibration)
     card = replace(original.card, precision=precision)
-    with writing(out), whole_file(out) as part:
+    with whole_file(out) as part:
         _write(reduced, card, part)
         agreements = judge(original, part, images.held_out)
         card = replace(card, parity=original.card.parity | {"reduced": _figures(agreements, images)})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections import Counter
@@ -16,10 +15,12 @@ from .alignment import FACE_SCALE
 from .detector import Align, Detector
 from .errors import CmflError
 from .faces import MINIMUM
+from .files import check_ending, refuse_overwriting, sha256_of
 from .gallery import gallery
 from .images import DEFAULT_MAX_PIXELS
+from .outputs import refuse_inputs
 from .progress import bar
-from .results import Prediction, open_writer, read_rows
+from .results import Prediction, format_of, open_writer, read_rows
 from .sources import count_paths, iter_paths
 from .zoo import starter_label
 
@@ -130,10 +131,17 @@ def predict_to(
         report_images: how many images, the most suspicious, the report holds as pictures.
 
     Raises:
-        CmflError: an unusable model, provider, output or option, or no input at all.
+        CmflError: an unusable model, provider, output or option, or no input at all; an output that is an
+            input, the model, a picture or the other output; an output that another process is writing; a
+            resumed one whose rows come from another model or other options.
     """
     if report_images < 0:
         raise CmflError(f"report images must be at least 0, not {report_images}")
+    output, report = (None if path is None else Path(path) for path in (output, report))
+    check_ending(report, (".html",), "the report")
+    refuse_inputs([output, report], inputs)
+    if output is not None:
+        format_of(output, format)
     detector = Detector(
         model,
         provider=provider,
@@ -147,22 +155,29 @@ def predict_to(
         face_scale=face_scale,
         max_pixels=max_pixels,
     )
+    refuse_overwriting([output, report], [("the model", detector.path)])
     paths = iter_paths(inputs, recursive=recursive, null_separated=null_separated)
     first = next(paths, None)
     if first is None:
         raise CmflError(f"no images found in {_named(inputs)}")
+    setup: dict[str, str | int | float | bool | None] = {
+        "model": f"{detector.card.name}, SHA-256 {sha256_of(detector.path)}",
+        "threshold": detector.threshold,
+        "aligned": detector.aligned,
+        "align": align,
+        "max pixels": max_pixels,
+    }
+    if align is not None:
+        setup |= {"smallest face": minimum_face, "face scale": face_scale}
     starter = starter_label() if model is None else ""
     summary = Summary(detector.provider, detector.passed_over, starter)
-    output = None if output is None else Path(output)
     start = time.perf_counter()
     try:
         with (
             nullcontext()
             if report is None
-            else gallery(
-                Path(report), detector, detector.path, pictures=report_images, output=output
-            ) as album,
-            open_writer(output, format, faces=align is not None, resume=resume) as writer,
+            else gallery(report, detector, detector.path, pictures=report_images) as album,
+            open_writer(output, format, faces=align is not None, resume=resume, setup=setup) as writer,
             _bar(inputs, recursive, output, progress) as advance,
         ):
             if album is not None and resume and output is not None:
@@ -177,9 +192,8 @@ def predict_to(
                 if album is not None:
                     album.add(row)
     except BrokenPipeError:
-        if output is None:
-            # Python flushes standard output once more at exit; that must not fail as well.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read the rows has gone and wants no more.
+        pass
     summary.seconds = time.perf_counter() - start
     summary.report = "" if report is None else str(report)
     return summary

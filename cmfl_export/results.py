@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import errno
+import io
 import json
 import math
 import os
@@ -11,7 +11,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -19,10 +19,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from . import setups
 from .errors import CmflError, need
-from .files import whole_file, writing
+from .files import is_stream, whole_file, writing
+from .locks import exclusive, hold
 from .records import csv_fields, csv_record, whole_records, wrong_width
 from .row_values import SCORES, check_row, number_in
+from .setups import Setup
 from .text import visible
 from .text_formats import load_json, read_bytes
 
@@ -93,6 +96,7 @@ class Writer(ABC):
         self._columns = columns
         self._stream = stream
         self._target = target
+        self._setup: tuple[Path, Setup] | None = None
 
     def write(self, rows: Sequence[Prediction]) -> None:
         """Writes the rows. Of csv and jsonl the operating system then has them: a kill loses none.
@@ -101,8 +105,20 @@ class Writer(ABC):
             CmflError: the target cannot be written, a full disk for example.
             BrokenPipeError: who read standard output has gone (`cmfl predict ... | head`); end quietly then.
         """
+        if rows and self._setup is not None:
+            path, setup = self._setup
+            setups.keep(path, setup, self._line(rows[0]))
+            self._setup = None
         with writing(self._target):
             self._put(rows)
+
+    def keeps(self, path: Path, setup: Setup) -> None:
+        """Has the set-up kept beside the file as soon as it gets a row."""
+        self._setup = path, setup
+
+    def _line(self, row: Prediction) -> bytes:
+        """The row as it will be in a file of lines."""
+        raise NotImplementedError
 
     def _begin(self) -> None:
         """Writes what comes before the first row."""
@@ -140,16 +156,19 @@ class _CsvWriter(Writer):
         self._send(csv_record(self._columns))
 
     def _put(self, rows: Sequence[Prediction]) -> None:
-        self._send(b"".join(csv_record(self._fields(row)) for row in rows))
+        self._send(b"".join(map(self._line, rows)))
 
-    def _fields(self, row: Prediction) -> list[Any]:
+    def _line(self, row: Prediction) -> bytes:
         values = self._record(row).values()
-        return [visible(v) if self._on_terminal and isinstance(v, str) else v for v in values]
+        return csv_record([visible(v) if self._on_terminal and isinstance(v, str) else v for v in values])
 
 
 class _JsonlWriter(Writer):
     def _put(self, rows: Sequence[Prediction]) -> None:
-        self._send("".join(f"{json.dumps(self._record(row))}\n" for row in rows).encode("ascii"))
+        self._send(b"".join(map(self._line, rows)))
+
+    def _line(self, row: Prediction) -> bytes:
+        return f"{json.dumps(self._record(row))}\n".encode("ascii")
 
 
 class _JsonWriter(Writer):
@@ -217,13 +236,19 @@ _WRITERS: dict[str, type[Writer]] = dict(
 
 @contextmanager
 def open_writer(
-    path: Path | None, format: str | None = None, *, faces: bool = False, resume: bool = False
+    path: Path | None,
+    format: str | None = None,
+    *,
+    faces: bool = False,
+    resume: bool = False,
+    setup: Setup | None = None,
 ) -> Iterator[Writer]:
     """Opens an output for rows: `with open_writer(path) as writer: writer.write(rows)`.
 
     csv and jsonl grow in place, a batch at a time, and can be resumed: what a kill cut off is removed, and
     `writer.done` counts the inputs that have their rows. json (one array) and parquet appear whole at the
-    end or, when the block ends in an exception, not at all. An existing file is replaced unless resumed.
+    end or, when the block ends in an exception, not at all. An existing file is replaced unless resumed. A
+    file has one writer at a time.
 
     Scores are written with the fewest digits that give back the same float32; a score that is None, or no
     finite number, is empty in csv and null elsewhere. File names that are not UTF-8 keep their bytes in csv;
@@ -235,11 +260,14 @@ def open_writer(
         format: one of FORMATS; None takes it from the ending of `path`, csv where there is none.
         faces: also write FACE_COLUMNS.
         resume: go on with an existing csv or jsonl file.
+        setup: what the rows come from, see `setups`; kept beside csv and jsonl files, and what a resumed one
+            must have come from.
 
     Raises:
-        CmflError: an unknown format, a target that cannot be written, a file to resume that is not ours.
+        CmflError: an unknown format, a target that cannot be written or that another process is writing, a
+            file to resume that is not ours or comes from another set-up.
     """
-    kind = _format_of(path, format)
+    kind = format_of(path, format)
     in_place = kind in ("csv", "jsonl")
     if resume and (path is None or not in_place):
         raise CmflError(
@@ -248,10 +276,17 @@ def open_writer(
     if path is None and kind == "parquet":
         raise CmflError("parquet cannot go to standard output; name a file with -o")
     columns = (*COLUMNS, *FACE_COLUMNS) if faces else COLUMNS
-    done = _resume(path, kind, columns) if path is not None and resume else None
-    with _opened(path, in_place, append=done is not None) as stream:
+    with _opened(path, in_place, resume) as stream:
         target = "standard output" if path is None else str(path)
+        done = None
+        if path is not None and in_place and not is_stream(path):
+            done = _resume(path, kind, columns, setup) if resume else None
+            if done is None:
+                stream.truncate(0)
+                setups.forget(path)
         writer = _WRITERS[kind](stream, target, columns, Counter() if done is None else done)
+        if done is None and setup is not None and path is not None and in_place and not is_stream(path):
+            writer.keeps(path, setup)
         with writing(target):
             if done is None:
                 writer._begin()
@@ -272,7 +307,7 @@ def read_rows(path: Path, format: str | None = None) -> Iterator[Prediction]:
     Raises:
         CmflError: the file cannot be read, or is not of that format.
     """
-    kind = _format_of(path, format)
+    kind = format_of(path, format)
     try:
         if kind == "json":
             for item in load_json(read_bytes(path, _MOST_JSON_BYTES, "the score file"), _MOST_JSON_BYTES):
@@ -290,7 +325,8 @@ def read_rows(path: Path, format: str | None = None) -> Iterator[Prediction]:
         raise CmflError(f"{path} is not a {kind} file of cmfl predict ({error})") from error
 
 
-def _format_of(path: Path | None, format: str | None) -> str:
+def format_of(path: Path | None, format: str | None) -> str:
+    """The format of an output: as given, else by its ending, csv without one. CmflError where it is none."""
     if format is None:
         format = "csv" if path is None else _SUFFIXES.get(path.suffix.lower())
         if format is None:
@@ -300,24 +336,45 @@ def _format_of(path: Path | None, format: str | None) -> str:
     return format
 
 
-def _opened(path: Path | None, in_place: bool, *, append: bool) -> AbstractContextManager[BinaryIO]:
+@contextmanager
+def _opened(path: Path | None, in_place: bool, resume: bool) -> Iterator[BinaryIO]:
+    """The output, held by nobody else. A file that grows in place is as it was, and open at its end."""
     if path is None:
-        return nullcontext(sys.stdout.buffer)
-    if not in_place:
-        return _whole_stream(path)
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("ab" if append else "wb", buffering=0)
+        with _standard_output() as stream:
+            yield stream
+    elif in_place:
+        with writing(path):
+            if resume and is_stream(path):
+                raise CmflError(f"{path} is not a regular file, so it cannot be resumed")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Not truncated before it is held.
+            descriptor = os.open(
+                path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666
+            )
+        with os.fdopen(descriptor, "ab", buffering=0) as grown:
+            hold(descriptor, path)
+            yield grown
+    else:
+        with exclusive(path), _whole_stream(path) as stream:
+            yield stream
+
+
+@contextmanager
+def _standard_output() -> Iterator[BinaryIO]:
+    """Standard output without a buffer, in which rows would stay when their reader has gone."""
+    sys.stdout.flush()
+    try:
+        descriptor = os.dup(sys.stdout.fileno())
+    except io.UnsupportedOperation:  # no file of the system's, as in a notebook
+        yield sys.stdout.buffer
+        return
+    with os.fdopen(descriptor, "wb", buffering=0) as stream:
+        yield stream
 
 
 @contextmanager
 def _whole_stream(path: Path) -> Iterator[BinaryIO]:
-    with writing(path):
-        # Through a symbolic link its target is replaced, not the link; a device is never replaced by a file.
-        target = path.resolve() if path.is_symlink() else path
-        if target.exists() and not target.is_file():
-            raise OSError(errno.EINVAL, "it is a folder" if target.is_dir() else "it is not a regular file")
-    with whole_file(target) as part:
+    with whole_file(path) as part:
         stream = part.open("wb")
         try:
             yield stream
@@ -330,8 +387,10 @@ def _whole_stream(path: Path) -> Iterator[BinaryIO]:
             stream.close()
 
 
-def _resume(path: Path, kind: str, columns: Sequence[str]) -> Counter[str] | None:
+def _resume(path: Path, kind: str, columns: Sequence[str], setup: Setup | None) -> Counter[str] | None:
     """Cuts off what a kill left unfinished and counts the paths of the rest; None when there is none yet.
+
+    Before, it looks whether the rows come from this set-up.
 
     Unfinished is a last record without its end, and a last picture of which rows are missing.
     """
@@ -341,14 +400,16 @@ def _resume(path: Path, kind: str, columns: Sequence[str]) -> Counter[str] | Non
     )
     header = csv_record(columns) if kind == "csv" else b""
     try:
-        if path.exists() and not path.is_file():
-            raise CmflError(f"{path} is not a regular file, so it cannot be resumed")
         with path.open("r+b") as stream:
             done = Counter[str]()
-            end = 0
+            begin = end = first = 0
             for row, found, stop in _whole_rows(stream, kind):
                 if found != tuple(columns):
                     raise foreign
+                if row is None:
+                    begin = stop
+                elif not first:
+                    first = stop
                 if row is None or row.is_last:
                     end = stop
                 if row is not None and row.is_last:
@@ -358,14 +419,15 @@ def _resume(path: Path, kind: str, columns: Sequence[str]) -> Counter[str] | Non
             rest = stream.read(len(start))
             if rest != start[: len(rest)]:
                 raise foreign
+            if done and setup is not None:
+                stream.seek(begin)
+                setups.refuse_another(path, setup, stream.read(first - begin))
             stream.truncate(end)
-    except FileNotFoundError:
-        return None
     except OSError as error:
         raise CmflError(f"cannot resume {path}: {error.strerror}") from error
     except (ValueError, TypeError, KeyError, csv.Error) as error:
         raise foreign from error
-    return done if end else None
+    return done or None
 
 
 def _whole_rows(stream: BinaryIO, kind: str) -> Iterator[tuple[Prediction | None, tuple[str, ...], int]]:

@@ -78,7 +78,7 @@ def iter_paths(
     for text in inputs:
         if text == "-":
             yield from _listed(sys.stdin.buffer if stdin is None else stdin, null_separated)
-        elif _is_pattern(text) and not os.path.lexists(text):
+        elif is_pattern(text) and not os.path.lexists(text):
             yield from _matched(text, recursive)
         else:
             yield from _named(text, recursive)
@@ -100,9 +100,9 @@ def root_of(text: str) -> str:
     """
     if text == "-":
         return ""
-    if _is_pattern(text) and not os.path.lexists(text):
+    if is_pattern(text) and not os.path.lexists(text):
         parts = PurePath(text).parts
-        plain = next(number for number, part in enumerate(parts) if _is_pattern(part))
+        plain = next(number for number, part in enumerate(parts) if is_pattern(part))
         return str(PurePath(*parts[:plain]))
     return text if _is_folder(text) and not _is_image_name(text) else str(PurePath(text).parent)
 
@@ -201,7 +201,7 @@ def _matches(pattern: str) -> Iterator[str]:
         if first == "**":
             pending.extend(reversed(_below(folder, parts, above)))
             pending.append((folder, rest, frozenset()))
-        elif _is_pattern(first):
+        elif is_pattern(first):
             names = [name for name, _ in _listing(folder, first) if fnmatch.fnmatch(name, first)]
             pending.extend((_join(folder, name), rest, frozenset()) for name in reversed(names))
         elif os.path.lexists(_join(folder, first)):
@@ -256,7 +256,8 @@ def _join(folder: str, name: str) -> str:
     return f"{folder}{name}" if not folder or folder.endswith("/") else f"{folder}{os.sep}{name}"
 
 
-def _is_pattern(text: str) -> bool:
+def is_pattern(text: str) -> bool:
+    """Whether it has a wildcard; something of that very name comes first."""
     return any(character in text for character in "*?[")
 
 

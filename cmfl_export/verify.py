@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,8 +17,10 @@ import numpy as np
 
 from .card import ModelCard
 from .errors import CmflError
-from .files import write_whole
+from .files import check_ending, refuse_overwriting, scratch_folder, write_whole
 from .images import SIZE, ImageError, decode
+from .locks import one_writer
+from .outputs import refuse_inputs
 from .runtime import Session
 from .sources import iter_paths
 from .weights import load
@@ -144,10 +145,11 @@ class _Differences:
         return Check(stage, against, batch, *figures, self.flips, ok)
 
 
+@one_writer("out")
 def verify(
     model: str | Path,
     weights: str | Path,
-    inputs: Iterable[str],
+    inputs: Sequence[str],
     *,
     tolerance: float | None = None,
     provider: str = "auto",
@@ -169,13 +171,17 @@ def verify(
         out: also write the report here, as JSON.
 
     Raises:
-        CmflError: unusable model, weights or provider; no image that can be decoded; or the model and the
-            weights are of different architectures.
+        CmflError: unusable model, weights or provider; an output that is an input; no image that can be
+            decoded; or the model and the weights are of different architectures.
     """
     if tolerance is not None and not tolerance >= 0:
         raise CmflError(f"the tolerance is {tolerance}; it must be a number from 0 up")
+    out = None if out is None else Path(out)
+    refuse_inputs([out], inputs)
+    check_ending(out, (".json",), "the report")
     session = Session.open(model, provider, threads)
     loaded = load(weights, spectra)
+    refuse_overwriting([out], [("the model", session.path), ("the weights", loaded.path)])
     card = session.card
     if tolerance is None:
         tolerance = TOLERANCES.get(card.precision, TOLERANCE)
@@ -203,7 +209,7 @@ def verify(
         checks,
     )
     if out is not None:
-        write_whole(Path(out), report.to_json().encode())
+        write_whole(out, report.to_json().encode())
     return report
 
 
@@ -337,7 +343,7 @@ def open_spectrum(model: Path, provider: str, threads: int | None) -> Session:
         shape: list[str | int | None] = ["batch", 3, SIZE, SIZE]
         output = onnx.helper.make_tensor_value_info("spectrum", onnx.TensorProto.FLOAT, shape)
         proto.graph.output.append(output)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "with_spectrum.onnx"
+    with scratch_folder() as folder:
+        path = folder / "with_spectrum.onnx"
         path.write_bytes(proto.SerializeToString())
         return Session.open(path, provider, threads)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from cmfl_export.errors import CmflError
 from cmfl_export.files import writing
+from cmfl_export.locks import locked
 
 from . import places
-from .locks import locked
 from .manifest import MANIFEST, Manifest, ModelFile
 from .registry import OWN, Model
 from .verify import disagreements

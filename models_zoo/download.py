@@ -16,8 +16,8 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from cmfl_export.errors import CmflError
 from cmfl_export.files import sha256_of, sync, writing
+from cmfl_export.locks import locked
 
-from .locks import locked
 from .pace import Clock, SlowError
 
 TIMEOUT = 30.0  # seconds without a byte

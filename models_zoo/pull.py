@@ -7,9 +7,9 @@ from pathlib import Path
 
 from cmfl_export.errors import CmflError
 from cmfl_export.files import write_whole
+from cmfl_export.locks import locked
 
 from . import download, places, registry
-from .locks import locked
 from .manifest import MANIFEST, MOST_DOCUMENT_BYTES, MOST_MANIFEST_BYTES, Manifest, ModelFile
 from .names import is_model_name, split_variant
 from .registry import Model

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cmfl_export.errors import CmflError
-from cmfl_export.files import sha256_of
+from cmfl_export.files import refuse_overwriting, sha256_of
+from cmfl_export.locks import one_writer
 
 from .attacks import check_attacks
-from .built import Built, LeftOut, refuse_existing, refuse_one_class, write
+from .built import FILES, Built, LeftOut, refuse_existing, refuse_one_class, write
 from .folders import Folder, PathLike, folder_in, images_in, root_of
 from .schema import Sample
 from .splitting import SALT, SPLITS, check_shares, cut, in_order, split_of
@@ -21,6 +22,7 @@ SHARES = (0.7, 0.15, 0.15)
 _Splits = dict[str, list[Sample]]
 
 
+@one_writer("out", folder=True)
 def build(
     data_root: PathLike,
     out: PathLike,
@@ -80,6 +82,8 @@ def build(
         for reason, names in sorted(images.unusable.items())
     ]
     table = None if subject_table is None else Path(subject_table)
+    if table is not None:
+        refuse_overwriting([out / name for name in FILES], [("the table of subjects", table)])
     subject_of = subjects_of(list(images.attack_of), pattern=subject, table=table)
     samples = [Sample(subject_of[name], name, attack) for name, attack in images.attack_of.items()]
 

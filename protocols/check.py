@@ -6,13 +6,15 @@ import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from random import Random
 
 import numpy as np
 
 from cmfl_export.errors import CmflError
-from cmfl_export.files import write_whole
+from cmfl_export.files import check_ending, refuse_overwriting, write_whole
+from cmfl_export.locks import one_writer
 from cmfl_export.progress import bar
 
 from .check_report import CheckReport
@@ -30,6 +32,7 @@ LIMIT = 2000
 _SPLITS = ("train", "dev", "eval")
 
 
+@one_writer("out")
 def check(
     protocol: str | os.PathLike[str],
     data_root: str | os.PathLike[str],
@@ -83,6 +86,13 @@ def check(
     sampled = _sample(uses, limit, seed) if shortcuts else set()
     found = []
     paths = [root / use.sample.filename for use in uses]
+    out = None if out is None else Path(out)
+    csvs = [Path(protocol), *(Path(protocol) / f"{name}.csv" for name in _SPLITS)]
+    refuse_overwriting(
+        [out],
+        chain((("a file of the protocol", path) for path in csvs), (("an image", path) for path in paths)),
+    )
+    check_ending(out, (".json",), "the report")
     audited = [number in sampled for number in range(len(uses))]
     with bar(lambda: len(uses), shown=progress) as advance:
         for inspected in inspect_all(paths, audited, aligned=aligned, workers=workers):
@@ -115,7 +125,7 @@ def check(
         strict=strict,
     )
     if out is not None:
-        write_whole(Path(out), (json.dumps(report.as_dict(), indent=2, allow_nan=False) + "\n").encode())
+        write_whole(out, (json.dumps(report.as_dict(), indent=2, allow_nan=False) + "\n").encode())
     return report
 
 

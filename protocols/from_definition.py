@@ -8,8 +8,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from cmfl_export.errors import CmflError
+from cmfl_export.files import refuse_overwriting
+from cmfl_export.locks import one_writer
 
-from .built import Built, Missing, refuse_existing, refuse_one_class, write
+from .built import FILES, Built, Missing, refuse_existing, refuse_one_class, write
 from .definitions import Source, load
 from .folders import PathLike, names_in, root_of
 from .schema import Sample
@@ -21,6 +23,7 @@ _NAMED = 3  # missing files
 _Splits = dict[str, list[Sample]]
 
 
+@one_writer("out", folder=True)
 def build_definition(
     definition: PathLike,
     data_root: PathLike,
@@ -50,6 +53,7 @@ def build_definition(
     root, out = root_of(data_root), Path(out)
     plan = load(definition)
     refuse_existing(out, force)
+    refuse_overwriting([out / name for name in FILES], [("the definition", definition)])
     splits: _Splits = {split: [] for split in SPLITS}
     missing: list[Missing] = []
     for source in plan.sources:

@@ -12,7 +12,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import EMAWeightAveraging
 
-from cmfl_export.files import write_whole
+from cmfl_export.files import whole_file, write_whole, writing
 
 from .config import TrainConfig
 from .model import CmflNet
@@ -107,10 +107,13 @@ class RunFiles(L.Callback):
             log.info("%s", self._epoch_line(row))
 
     def _save_checkpoint(self, trainer: L.Trainer) -> None:
-        part = self.folder / f"{LAST}.part"
-        trainer.save_checkpoint(part)
-        if trainer.is_global_zero:
-            part.replace(self.folder / LAST)
+        target = self.folder / LAST
+        if not trainer.is_global_zero:
+            # Takes part in putting it together; the first process writes it.
+            trainer.save_checkpoint(target)
+            return
+        with whole_file(target) as part, writing(target):
+            trainer.save_checkpoint(part)
 
     def _epoch_line(self, row: dict[str, float]) -> str:
         d_eer = f", dev D-EER {100 * row['dev_d_eer']:.1f} %" if "dev_d_eer" in row else ""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cmfl_export.errors import CmflError
 from cmfl_export.export import export
+from cmfl_export.locks import exclusive_folder
 from cmfl_export.metrics import d_eer
 from cmfl_export.predict import predict_to
 from cmfl_export.results import Prediction, read_rows
@@ -38,6 +39,11 @@ def demo(out: Path, *, progress: bool | None = None) -> Iterator[str]:
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise CmflError(f"{out} is not an empty folder; give another with -o")
+    with exclusive_folder(out):
+        yield from _whole_job(out, progress)
+
+
+def _whole_job(out: Path, progress: bool | None) -> Iterator[str]:
     data, model, scores = out / "data", out / "detector.onnx", out / "scores.csv"
 
     protocol = make_demo_data(data)

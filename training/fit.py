@@ -7,6 +7,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -19,10 +20,11 @@ from lightning.pytorch.strategies import DDPStrategy, Strategy
 from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
 
 from cmfl_export.errors import CmflError
-from cmfl_export.files import write_whole
+from cmfl_export.files import refuse_overwriting, write_whole
+from cmfl_export.locks import exclusive_folder
 from protocols import Sample, balance, describe_missing, missing_files, read_protocol
 
-from .callbacks import BEST, CONFIG, LAST, AverageWeights, RunFiles
+from .callbacks import BEST, CONFIG, LAST, METRICS, AverageWeights, RunFiles
 from .config import Precision, TrainConfig, make_config
 from .dataset import ProtocolData
 from .module import CmflModule
@@ -80,6 +82,8 @@ def train_from(
         file = out / CONFIG
         if not file.exists():
             raise CmflError(f"{out} holds no run to resume; start one without --resume")
+    elif file is not None and not resume:
+        refuse_overwriting([out / CONFIG], [("the configuration given", file)])
     config = make_config(preset, file, **(overrides or {}))
     for name in ("protocol", "data_root"):
         if not getattr(config, name):
@@ -122,21 +126,25 @@ def train(
     average = AverageWeights(decay=config.average) if config.average else None
     run_files = RunFiles(out, config, len(train_samples), average)
     trainer = make_trainer(config, out, run_files, sys.stderr.isatty() if progress is None else progress)
-    checkpoint = prepare_folder(config, out, resume) if trainer.is_global_zero else resume_point(out, resume)
-    module = CmflModule(config)
-    if trainer.is_global_zero:
-        log.info(
-            "training %s (%s) on %d images, dev %d, %s, %d epochs",
-            config.architecture,
-            config.spectra,
-            len(train_samples),
-            len(dev_samples),
-            trainer.precision,
-            config.epochs,
+    # Of several processes that train together the first one writes.
+    with exclusive_folder(out) if trainer.is_global_zero else nullcontext():
+        checkpoint = (
+            prepare_folder(config, out, resume) if trainer.is_global_zero else resume_point(out, resume)
         )
-    trainer.fit(
-        module, ProtocolData(config, train_samples, dev_samples), ckpt_path=checkpoint, weights_only=True
-    )
+        module = CmflModule(config)
+        if trainer.is_global_zero:
+            log.info(
+                "training %s (%s) on %d images, dev %d, %s, %d epochs",
+                config.architecture,
+                config.spectra,
+                len(train_samples),
+                len(dev_samples),
+                trainer.precision,
+                config.epochs,
+            )
+        trainer.fit(
+            module, ProtocolData(config, train_samples, dev_samples), ckpt_path=checkpoint, weights_only=True
+        )
     if trainer.interrupted:
         raise KeyboardInterrupt
     if not run_files.best:
@@ -174,6 +182,12 @@ def prepare_folder(config: TrainConfig, out: Path, resume: bool) -> Path | None:
         check_same(TrainConfig.from_toml(out / CONFIG), config, out)
     elif (out / LAST).exists():
         raise CmflError(f"{out} already holds a run; continue it with --resume or choose another folder")
+    else:
+        given = [Path(path.strip()) for path in config.init.split(",") if path.strip()]
+        refuse_overwriting(
+            [out / name for name in (BEST, CONFIG, METRICS)],
+            (("a file to start from", path) for one in given for path in (one, one / BEST)),
+        )
     write_whole(out / CONFIG, config.to_toml().encode())
     return resume_point(out, resume)
 

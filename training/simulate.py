@@ -22,8 +22,9 @@ from PIL import Image
 
 from cmfl_export.cpu import usable_cores
 from cmfl_export.errors import CmflError
-from cmfl_export.files import write_whole
+from cmfl_export.files import write_whole, writing
 from cmfl_export.images import ImageError, decode
+from cmfl_export.locks import one_writer
 from cmfl_export.sources import iter_paths
 from protocols import Sample, write_split
 
@@ -69,6 +70,7 @@ class _Pair:
     synthetic: bytes
 
 
+@one_writer("out_dir", folder=True)
 def simulate_folder(
     real_dir: str | os.PathLike[str],
     out_dir: str | os.PathLike[str],
@@ -125,7 +127,8 @@ def simulate_folder(
 
     splits = _split(list(subjects.values()), real_dir)
     protocol = out_dir / "protocol"
-    protocol.mkdir(exist_ok=True)
+    with writing(protocol):
+        protocol.mkdir(exist_ok=True)
     for name, members in splits.items():
         write_split(_rows(members, suffix), protocol / f"{name}.csv")
     summary = SimulateSummary(

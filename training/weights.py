@@ -55,7 +55,10 @@ def save_weights(
     tensors = {key: value.detach().cpu().contiguous() for key, value in net.state_dict().items()}
     about = json.dumps({"config": asdict(config), "metrics": dict(metrics or {})})
     with whole_file(path) as part:
-        save_file(tensors, part, metadata={METADATA_KEY: about})
+        try:
+            save_file(tensors, part, metadata={METADATA_KEY: about})
+        except SafetensorError as error:
+            raise CmflError(f"cannot write {path}: {error}") from error
 
 
 def load_weights(path: Path, *, spectra: Spectra | None = None) -> Weights:

@@ -6,13 +6,13 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import CmflError
+from ..files import scratch_folder
 from ..images import SIZE
 from ..sources import iter_paths
 
@@ -40,8 +40,8 @@ def pictures(folder: Path | None) -> Iterator[tuple[list[str], str]]:
         random.Random(0).shuffle(paths)
         yield paths[:_MOST], f"{min(len(paths), _MOST)} images of {folder}"
         return
-    with TemporaryDirectory(prefix="cmfl-bench-") as place:
-        drawn = [Path(place) / f"{number:02}.jpg" for number in range(DRAWN)]
+    with scratch_folder() as place:
+        drawn = [place / f"{number:02}.jpg" for number in range(DRAWN)]
         for number, path in enumerate(drawn):
             Image.fromarray(_scene(number)).save(path, quality=QUALITY)
         words = f"{DRAWN} drawn images, {SIZE} px JPEG of quality {QUALITY}"

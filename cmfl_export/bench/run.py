@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CmflError, need
-from ..files import write_whole, writing
+from ..files import check_ending, refuse_overwriting, write_whole, writing
+from ..locks import one_writer
+from ..outputs import refuse_inputs
 from . import contenders, plot
 from .contenders import Contender
 from .machine import describe
@@ -23,6 +25,7 @@ BATCH_SIZES = (1, 8, 32)
 _MOST_SECONDS = 86_400  # of one measurement
 
 
+@one_writer("out", "picture")
 def bench(
     models: Sequence[str],
     out: Path | None = None,
@@ -66,6 +69,8 @@ def bench(
     if compared < 1:
         raise CmflError(f"the number of compared images must be at least 1, not {compared}")
     found = contenders.find_models(models)
+    refuse_overwriting([out, picture], [("a model", model.path) for model in found])
+    refuse_inputs([out, picture], [] if images is None else [str(images)])
     backends = contenders.choose_backends(providers)
     devices = contenders.torch_devices(backends) if peers else []
     entries = contenders.of_models(found, backends, batch_sizes)
@@ -91,6 +96,7 @@ def bench(
     return report
 
 
+@one_writer("out", "picture")
 def bench_training(
     out: Path | None = None,
     *,
@@ -117,6 +123,8 @@ def bench_training(
     except ImportError as error:
         raise need("train", f"measuring training ({error.name})") from error
     _check(out, picture, seconds, rounds, threads)
+    if file is not None:
+        refuse_overwriting([out, picture], [("the configuration", file)])
     with protocol_of(make_config(None, file, **(overrides or {}))) as (whole, words):
         entries, device = of_training(whole)
         settings = {
@@ -140,6 +148,8 @@ def _check(out: Path | None, picture: Path | None, seconds: float, rounds: int, 
     for name, value in (("rounds", rounds), ("threads", threads)):
         if value is not None and value < 1:
             raise CmflError(f"{name} must be at least 1, not {value}")
+    refuse_overwriting([out, picture], [])
+    check_ending(out, (".json",), "the report")
     if picture is not None:
         plot.check(picture)
     for path in (out, picture):

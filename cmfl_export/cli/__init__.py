@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import sys
-from typing import Any, NoReturn
+from typing import Any
 
 import typer
 
+from .. import interrupts
 from ..errors import CmflError
 from ..text import visible
+from . import streams
 from .align import align
 from .bench import bench
 from .evaluation import calibrate, evaluate
@@ -51,30 +52,42 @@ app.add_typer(zoo, name="zoo")
 
 def main() -> None:
     """The command `cmfl`: runs the app, and turns errors into one line and an exit code."""
+    streams.prepare()
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     for handler in logging.getLogger().handlers:
         handler.setFormatter(_Visible("%(message)s"))
     logging.getLogger("cmfl").setLevel(logging.INFO)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # File names that are not UTF-8, and |Δp| in a code page that lacks it, are shown with escapes.
-        sys.stdout.reconfigure(errors="backslashreplace")
+    interrupts.install()
+    status, message = _run()
+    interrupted = interrupts.code()
+    if interrupted is not None:
+        # Whatever became of it: libraries turn a KeyboardInterrupt into exits and errors of their own.
+        status, message = interrupted, interrupts.message()
+    if message:
+        say(f"cmfl: {' '.join(message.split())}", err=True)
+    interrupts.leave(status)
+
+
+def _run() -> tuple[int, str]:
+    """The exit code, and the error where there is one."""
     try:
-        code = app(_arguments(sys.argv[1:]), standalone_mode=False, prog_name="cmfl")
+        status = app(_arguments(sys.argv[1:]), standalone_mode=False, prog_name="cmfl")
+        sys.stdout.flush()
     except CmflError as error:
-        _fail(str(error), 2)
+        return 2, str(error)
     except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted", 130)
+        return 130, "interrupted"
+    except SystemExit as error:
+        return (error.code, "") if isinstance(error.code, int) else (int(error.code is not None), "")
     except Exception as error:
         # Typer's own errors, all of wrong usage, share no class that it makes public.
         if hasattr(error, "format_message"):
-            _fail(f"{error.format_message().rstrip('.')} (see: {_help_of(error)})", 2)
+            return 2, f"{error.format_message().rstrip('.')} (see: {_help_of(error)})"
         if os.environ.get("CMFL_TRACEBACK"):
             raise
-        _fail(f"internal error, please report it: {error!r} (set CMFL_TRACEBACK=1 to see where)", 2)
-    if code == 130:
-        # How newer versions of Typer pass on a KeyboardInterrupt.
-        _fail("interrupted", 130)
-    sys.exit(code)
+        return 2, f"internal error, please report it: {error!r} (set CMFL_TRACEBACK=1 to see where)"
+    # Newer versions of Typer pass on a KeyboardInterrupt as this code.
+    return status or 0, "interrupted" if status == 130 else ""
 
 
 def _arguments(given: list[str]) -> list[str]:
@@ -92,8 +105,3 @@ class _Visible(logging.Formatter):
 
 def _help_of(error: Any) -> str:
     return f"{error.ctx.command_path} --help" if getattr(error, "ctx", None) else "cmfl --help"
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    say(f"cmfl: {' '.join(message.split())}", err=True)
-    sys.exit(code)

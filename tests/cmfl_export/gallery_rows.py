@@ -74,7 +74,7 @@ def write(page: Path, rows: Iterable[Prediction], *, pictures: int = 100, **scor
     """A report of the rows, as `predict_to` makes it."""
     model = page.with_name("model.onnx")
     model.write_bytes(b"model")
-    with gallery(page, Scorer(**scorer), model, pictures=pictures, output=None) as album:
+    with gallery(page, Scorer(**scorer), model, pictures=pictures) as album:
         for one in rows:
             album.add(one)
     return page

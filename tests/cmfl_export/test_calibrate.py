@@ -133,7 +133,7 @@ class TestFile:
         assert found.after["auc"] == pytest.approx(found.before["auc"])
 
     def test_not_over_itself(self, tiny: Path, dev: Path) -> None:
-        with pytest.raises(CmflError, match="is the model itself; write"):
+        with pytest.raises(CmflError, match="is the model itself, which would be overwritten"):
             run(tiny, dev, tiny)
 
     def test_images_without_a_score_are_left_out(self, tiny: Path, dev: Path) -> None:

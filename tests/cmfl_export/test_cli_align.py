@@ -39,6 +39,8 @@ class TestAlign:
         assert result.returncode == 0
         assert [row.crop for row in read_faces(tmp_path / "faces.csv")] == ["two-0.jpg"]
         result = cmfl("align", photos, "-o", tmp_path, "--resume", "--provider", "cpu")
+        assert "come from another set-up (faces: largest -> all; format: jpg -> png; " in the_error(result)
+        result = cmfl("align", photos, "-o", tmp_path, "--resume", *options, "--provider", "cpu")
         assert "1 skipped: they have their rows already" in result.stdout
 
     def test_an_error_is_one_line(self, photos: Path, tmp_path: Path) -> None:

@@ -242,9 +242,11 @@ def test_a_report_that_cannot_be_written_is_told_before_the_run(
 ) -> None:
     output = tmp_path / "rows.csv"
     output.write_text("kept")
+    folder = tmp_path / "folder.html"
+    folder.mkdir()
     for report, message in (
-        (output, "is the file of the rows already"),
-        (tmp_path, "it is a folder"),
+        (output, "the report is written to .html, not to"),
+        (folder, "it is a folder"),
         (output / "r.html", "cannot write"),
     ):
         with pytest.raises(CmflError, match=message):

@@ -172,7 +172,7 @@ def test_an_interruption_leaves_the_rows_so_far(
         with pytest.raises(type(interruption)):
             predict_to(model, inputs, tmp_path / name, provider="cpu")
     assert paths_in(tmp_path / "rows.csv") == inputs[:5]
-    assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rows.csv", "rows.csv.setup.json"]
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])

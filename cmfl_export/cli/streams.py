@@ -1,0 +1,89 @@
+"""Standard streams that may be closed, full or without a reader, made fit to be written to."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import sys
+from typing import Any
+
+from ..errors import CmflError
+
+
+def prepare() -> None:
+    """Makes the three standard streams of a command safe; with streams that are no files of the system's,
+    as in a notebook or a test, nothing is done.
+
+    A closed one is opened, as otherwise the first file that is opened would take its number and get what
+    libraries print. What standard error does not take is lost and no reason to stop. What standard output
+    does not take is a CmflError, unless its reader has gone: then the rest is not wanted.
+    """
+    closed = [number for number in (0, 1, 2) if not _is_open(number)]
+    for number in closed:
+        # Standard output is opened for reading, so that writing to it fails as it does when it is closed.
+        _occupy(number, os.O_WRONLY if number == 2 else os.O_RDONLY)
+    if 0 in closed or sys.stdin is None:
+        sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
+    if 1 in closed or _is_standard(sys.stdout, 1):
+        sys.stdout = _text(_Output(1, "w", closefd=False), sys.stdout)
+    if 2 in closed or _is_standard(sys.stderr, 2):
+        sys.stderr = _text(_Errors(2, "w", closefd=False), sys.stderr)
+
+
+class _Output(io.FileIO):
+    """Standard output: says why it cannot be written to, once."""
+
+    _given_up = False
+
+    def write(self, data: Any, /) -> int:
+        if self._given_up:
+            return len(data)
+        try:
+            return super().write(data)
+        except OSError as error:
+            self._given_up = True
+            if isinstance(error, BrokenPipeError):
+                return len(data)
+            why = "it is closed" if error.errno == errno.EBADF else error.strerror or str(error)
+            raise CmflError(f"cannot write to standard output: {why}") from error
+
+
+class _Errors(io.FileIO):
+    """Standard error: what it does not take is lost."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)
+
+
+def _text(raw: io.FileIO, before: Any) -> io.TextIOWrapper:
+    encoding = getattr(before, "encoding", None) or "utf-8"
+    # File names that are not UTF-8, and |Δp| in a code page that lacks it, are shown with escapes.
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw), encoding, "backslashreplace", line_buffering=raw.isatty() or raw.fileno() == 2
+    )
+
+
+def _is_standard(stream: Any, number: int) -> bool:
+    """Whether Python made it of the descriptor, and nobody has put another in its place."""
+    return type(stream) is io.TextIOWrapper and stream is (sys.__stdout__, sys.__stderr__)[number - 1]
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+
+
+def _occupy(number: int, how: int) -> None:
+    descriptor = os.open(os.devnull, how)
+    if descriptor != number:
+        os.dup2(descriptor, number, inheritable=True)
+        os.close(descriptor)
+    else:
+        os.set_inheritable(number, True)

@@ -1,0 +1,186 @@
+"""Signals of a command: it ends within seconds, whatever runs, and leaves nothing unfinished behind.
+
+The first signal raises KeyboardInterrupt in the main thread, as Python does for Ctrl-C, so that outputs are
+closed and a report of the rows so far is written. A thread watches beside: where that does not come to an
+end, because a decoder, a model or a library is busy or keeps the exception to itself, it ends the process.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any, NoReturn
+
+from .files import remove_unfinished
+
+_SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
+]
+_GRACE = 1.4
+# To write a report of what is there; a second signal does not wait for it.
+_LASTING_GRACE = 60.0
+# Some senders (timeout, terminals, service managers) send a signal twice or two signals at once.
+_SECOND_AFTER = 0.3
+# Threads of a pool that is idle end by themselves.
+_FAREWELL = 0.2
+_SHOW_CURSOR = b"\x1b[?25h\n"
+
+
+class _State:
+    """Of the process, as signals are."""
+
+    first: int | None = None
+    since = 0.0
+    raised = False
+    leaving = False
+    lasting = 0
+    sender: socket.socket | None = None
+    mask: set[Any] = set()  # noqa: RUF012
+
+
+_state = _State()
+
+
+def install() -> None:
+    """Takes the signals of this process, which is a command's; those that it was started without stay so."""
+    taken = [number for number in _SIGNALS if signal.getsignal(number) not in (signal.SIG_IGN, None)]
+    receiver, sender = socket.socketpair()
+    for end in (receiver, sender):
+        end.setblocking(False)
+    # Kept, as a socket that nothing refers to is closed.
+    _state.sender = sender
+    for number in taken:
+        signal.signal(number, _on_signal)
+    # Written to by the C handler, even while the main thread is busy in a library.
+    signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=_hold, after_in_parent=_let_go, after_in_child=_forget)
+    watch = threading.Thread(target=_watch, args=(receiver, taken), daemon=True, name="signals")
+    watch.start()
+
+
+def code() -> int | None:
+    """The exit code of a process that a signal interrupted, as shells count; None where there was none."""
+    return None if _state.first is None else 128 + _state.first
+
+
+def message() -> str:
+    """What is said about it."""
+    by = "" if _state.first in (None, signal.SIGINT) else f" by {signal.Signals(_state.first or 0).name}"
+    return f"interrupted{by}"
+
+
+@contextmanager
+def lasting() -> Iterator[None]:
+    """A block that an interrupted process is given time to finish: the writing of what there is."""
+    _state.lasting += 1
+    try:
+        yield
+    finally:
+        _state.lasting -= 1
+
+
+def leave(status: int) -> NoReturn:
+    """The last step of a command: ends the process, without waiting for threads that are busy."""
+    _state.leaving = True
+    if code() is None and not _busy():
+        sys.exit(status)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    # Python would join the threads of pools, or end them inside libraries that abort the process then.
+    _end(status)
+
+
+def _busy() -> bool:
+    """Whether threads of ours still work."""
+    until = time.monotonic() + _FAREWELL
+    ours = [thread for thread in threading.enumerate() if thread.name.startswith("cmfl-")]
+    for thread in ours:
+        thread.join(max(0.0, until - time.monotonic()))
+    return any(thread.is_alive() for thread in ours)
+
+
+def _on_signal(number: int, _frame: FrameType | None) -> None:
+    _note(number)
+    if _state.leaving:
+        _end(128 + number)
+    if not _state.raised:
+        _state.raised = True
+        raise KeyboardInterrupt
+    if time.monotonic() - _state.since > _SECOND_AFTER:
+        _end_at_once()
+
+
+def _note(number: int) -> None:
+    if _state.first is None:
+        _state.since = time.monotonic()
+        _state.first = number
+
+
+def _watch(receiver: socket.socket, taken: list[int]) -> None:
+    """Runs beside the command."""
+    while True:
+        select.select([receiver], [], [], _wait())
+        with suppress(BlockingIOError):
+            for number in receiver.recv(64):
+                if number in taken:
+                    second = _state.first is not None and time.monotonic() - _state.since > _SECOND_AFTER
+                    _note(number)
+                    if second:
+                        _end_at_once()
+        if _state.first is not None and time.monotonic() - _state.since > _patience():
+            _end_at_once()
+
+
+def _wait() -> float | None:
+    return None if _state.first is None else 0.05
+
+
+def _patience() -> float:
+    return _LASTING_GRACE if _state.lasting else _GRACE
+
+
+def _end_at_once() -> NoReturn:
+    said = f"cmfl: {message()}\n".encode()
+    with suppress(OSError):
+        os.write(2, (_SHOW_CURSOR if os.isatty(2) else b"") + said)
+    _end(code() or 1)
+
+
+def _end(status: int) -> NoReturn:
+    remove_unfinished()
+    if "multiprocessing" in sys.modules:
+        import multiprocessing
+
+        for child in multiprocessing.active_children():
+            child.kill()
+    os._exit(status)
+
+
+def _hold() -> None:
+    """Keeps signals back during a fork: one to the child would come through the socket to the parent."""
+    _state.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+
+def _let_go() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _state.mask)
+
+
+def _forget() -> None:
+    """A forked child's signals are its own affair: it must not interrupt the parent through the socket."""
+    with suppress(ValueError):
+        signal.set_wakeup_fd(-1)
+        for number in _SIGNALS:
+            if signal.getsignal(number) is _on_signal:
+                own = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+                signal.signal(number, own)
+    _let_go()

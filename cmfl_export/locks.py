@@ -1,0 +1,225 @@
+"""One writer at a time: locks that a killed process does not leave behind."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import hashlib
+import inspect
+import os
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from .errors import CmflError
+from .files import is_stream, unfinished, writing
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_LONGEST_NAME = 200
+_descriptors: set[int] = set()
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _take(descriptor: int) -> bool:
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except PermissionError:
+            return False
+        return True
+
+    def _wait(descriptor: int) -> None:
+        while not _take(descriptor):
+            time.sleep(0.2)
+
+else:
+    import fcntl
+
+    def _take(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            # A file system that knows no locks is written to without.
+            return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
+        return True
+
+    def _wait(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Waits until no other thread or process holds the lock, a file that is made and stays.
+
+    Raises:
+        CmflError: the file cannot be made.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = path.open("ab")
+    # Closing the file, which the system does for a process that dies, lets go of the lock.
+    with stream:
+        with writing(path):
+            _wait(stream.fileno())
+        yield
+
+
+def hold(descriptor: int, path: Path) -> None:
+    """Takes an open output for as long as it stays open; of a device or a pipe nothing is taken.
+
+    Raises:
+        CmflError: another thread or process has it.
+    """
+    if stat.S_ISREG(os.fstat(descriptor).st_mode) and not _take(descriptor):
+        raise _held(path)
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Keeps an output file that appears whole to this thread, by a hidden file beside it.
+
+    It goes away at the end; what a killed process leaves of it is taken over. What is there and is no regular
+    file is not locked; nor is a file in a folder that cannot be written to. Folders on the way that were made
+    here and are still empty at the end go away.
+
+    Raises:
+        CmflError: another thread or process is writing this file, or its folder cannot be made.
+    """
+    target = Path(os.path.realpath(path))
+    if is_stream(path) or target.is_dir():
+        yield
+        return
+    with _folder(target.parent, path):
+        beside = target.with_name(_lock_name(target.name))
+        try:
+            descriptor = _taken(beside)
+        except OSError:
+            # Whoever writes the file will say better what is wrong.
+            yield
+            return
+        if descriptor is None:
+            raise _held(path)
+        _descriptors.add(descriptor)
+        try:
+            with unfinished(beside):
+                yield
+        finally:
+            _descriptors.discard(descriptor)
+            # While it is held, so that nobody's lock is removed.
+            with suppress(OSError):
+                beside.unlink()
+            os.close(descriptor)
+
+
+@contextmanager
+def exclusive_folder(folder: Path) -> Iterator[None]:
+    """Keeps an output folder to this thread; it is made where missing, and nothing is put into it.
+
+    A folder that was made here and is still empty at the end goes away.
+
+    Raises:
+        CmflError: another thread or process is writing to this folder, or it cannot be made.
+    """
+    if folder.exists() and not folder.is_dir():
+        # Whoever writes to it will say better what is wrong.
+        yield
+        return
+    with _folder(folder, folder):
+        try:
+            descriptor = os.open(folder, os.O_RDONLY)
+        except PermissionError:  # Windows opens no folder
+            with exclusive(folder / "folder"):
+                yield
+            return
+        try:
+            if not _take(descriptor):
+                raise _held(folder)
+            _descriptors.add(descriptor)
+            yield
+        finally:
+            _descriptors.discard(descriptor)
+            os.close(descriptor)
+
+
+def one_writer(*names: str, folder: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Makes a function hold its outputs while it runs: the arguments of these names, paths or None.
+
+    Args:
+        names: of arguments.
+        folder: they are folders.
+    """
+    hold_one = exclusive_folder if folder else exclusive
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def holding(*args: P.args, **kwargs: P.kwargs) -> R:
+            given = signature.bind(*args, **kwargs).arguments
+            with ExitStack() as stack:
+                for name in names:
+                    if given.get(name) is not None:
+                        stack.enter_context(hold_one(Path(given[name])))
+                return function(*args, **kwargs)
+
+        return holding
+
+    return decorate
+
+
+@contextmanager
+def _folder(folder: Path, target: Path) -> Iterator[None]:
+    """Makes a folder; what was made here and is still empty at the end is removed."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    with writing(target):
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            for place in missing:
+                place.rmdir()
+
+
+def _taken(beside: Path) -> int | None:
+    """A descriptor of the lock file, held; None where another holds it."""
+    while True:
+        descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        if not _take(descriptor):
+            os.close(descriptor)
+            return None
+        # Its holder may have removed it between the opening and the lock, which is then nobody's.
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), beside.stat()):
+                return descriptor
+        os.close(descriptor)
+
+
+def _close_in_child() -> None:
+    """A forked child, which may outlive a killed parent for a while, does not keep the parent's locks."""
+    for descriptor in _descriptors:
+        with suppress(OSError):
+            os.close(descriptor)
+    _descriptors.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_in_child)
+
+
+def _lock_name(name: str) -> str:
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()
+    return f".{name}.lock"
+
+
+def _held(path: Path) -> CmflError:
+    return CmflError(
+        f"another process is writing {path}; wait until it has ended, or give another name with -o"
+    )

@@ -40,7 +40,8 @@ class ModelCard:
     graph outputs in order; `threshold` applies to p_real after `temperature` (see `calibrated`);
     `calibration` says on what data both were chosen, and `history` keeps what earlier calibrations said;
     `training` is the training configuration; `parity` the figures of the check that the export ran;
-    `versions` the libraries that made the file.
+    `versions` the libraries that made the file. `portable` says whether every CPU computes the same from its
+    8-bit weights (see `portability`); a card that is read from a file says it of that file's weights.
     """
 
     name: str
@@ -57,6 +58,7 @@ class ModelCard:
     data: str = ""
     metrics: dict[str, Any] = field(default_factory=dict)
     precision: str = "fp32"
+    portable: bool = True
     parity: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     weights_sha256: str = ""
@@ -174,7 +176,7 @@ _KINDS: dict[str, tuple[Any, str]] = {
     **dict.fromkeys(("threshold", "temperature"), _NUMBER),
     **dict.fromkeys(("outputs", "history"), _LIST),
     **dict.fromkeys(("calibration", "training", "metrics", "parity", "versions"), _OBJECT),
-    "aligned": (bool, "true or false"),
+    **dict.fromkeys(("aligned", "portable"), (bool, "true or false")),
     "schema": (int, "a whole number"),
 }
 

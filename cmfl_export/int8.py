@@ -9,68 +9,82 @@ of all maps before it. The rewritings, exact in real arithmetic, leave nothing b
   factor and the shift, the normalisations that read it take their inverse. So every channel has 256 levels
   of its own, and all maps of all blocks have one scale: a concatenation only copies.
 - The spread of a ReLU's channels is shared between its values and the weights behind it.
+- Weights are rounded together, so that one makes up for another, and within bounds that make all CPUs compute
+  the same (see `rounding` and `portability`).
 - An average pooling becomes a depthwise convolution too, and keeps the scale of what it pools. (ONNX
   Runtime's own kernel for it takes five times as long.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from . import tensor_statistics
+from .errors import CmflError
 from .graph import Graph, attribute, normalisations
-from .model_check import INPUT_NAME
+from .portability import MOST_OF_A_PAIR
+from .rounding import MOST, round_weights
+from .tensor_statistics import Moments, Range
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
 LEVELS = 255
+# Of the range that the calibration images reach: its end is rare, and what lies below is rounded more finely.
+KEPT = 0.9
+MOMENT_IMAGES = 64  # whose inputs of convolutions say how their weights are best rounded
 # A channel that hardly moves on the calibration images may move more on others: none is stretched by more
 # than this, compared with the widest one of the same map.
 MOST_STRETCH = 256.0
 
 POOL = ".pool"  # ends the name of a convolution that pools
-_REDUCED = "cmfl.range."
 
 
-class Range(NamedTuple):
-    """The values of a tensor over the calibration images, a channel: float64 [C] each."""
-
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
-
-
-def quantise(model: ModelProto, batches: Iterable[NDArray[np.uint8]]) -> ModelProto:
+def quantise(model: ModelProto, images: NDArray[np.uint8]) -> ModelProto:
     """The model with 8-bit trunks; the spectrum and the heads stay float32.
 
     Args:
         model: an exported float32 model.
-        batches: calibration images, uint8 [n, 224, 224, 3] each.
+        images: calibration images, uint8 [n, 224, 224, 3].
 
     Returns:
-        A new model with the same inputs and outputs. Activations uint8, one scale a tensor; weights int8, one
-        scale an output channel, symmetric; biases int32.
+        A new model with the same inputs and outputs. Activations uint8, one scale per tensor; weights int8,
+        one scale per output channel, symmetric, and portable (see `portability`); biases int32.
     """
     graph = Graph(model)
     normalise_by_convolution(graph)
     pool_by_convolution(graph)
     trunk = graph.trunk()
-    ranges = measure(
-        graph.model(), [name for node in trunk for name in (node.input[0], *node.output)], batches
+    if not trunk:
+        raise CmflError("the model has no convolutions, so int8 changes nothing in it; use the fp32 file")
+    ranges = tensor_statistics.ranges(
+        graph.model(),
+        [name for node in trunk for name in (node.input[0], *node.output)],
+        np.array_split(images, -(-len(images) // 8)),
     )
     whole = equalise(graph, trunk, ranges)
     balance(graph, trunk, ranges)
+    few = images[:MOMENT_IMAGES]
+    moments = tensor_statistics.moments(
+        graph.model(), list(filter(_is_dense, trunk)), np.array_split(few, -(-len(few) // 4))
+    )
     scales = dict.fromkeys(whole, (1.0 / LEVELS, 0))
     for node in trunk:
         for name in (node.input[0], *node.output):
             scales.setdefault(name, scale_of(ranges[name]))
         if node.name.endswith(POOL) and node.output[0] not in whole:
             scales[node.output[0]] = scales[node.input[0]]
-    insert(graph, trunk, scales)
+    insert(graph, trunk, scales, moments)
     return graph.model()
+
+
+def _is_dense(node: NodeProto) -> bool:
+    """Whether each output channel of a convolution reads all input channels."""
+    return node.op_type == "Conv" and attribute(node, "group", 1) == 1
 
 
 def normalise_by_convolution(graph: Graph) -> None:
@@ -112,37 +126,6 @@ def pool_by_convolution(graph: Graph) -> None:
         )
 
 
-def measure(
-    model: ModelProto, tensors: Iterable[str], batches: Iterable[NDArray[np.uint8]]
-) -> dict[str, Range]:
-    """The range of each channel of these tensors, [B, C, H, W], over all images."""
-    from onnx import TensorProto, helper
-
-    from .providers import load_onnxruntime, silent_options
-
-    names = list(dict.fromkeys(tensors))
-    del model.graph.output[:]
-    model.graph.initializer.append(helper.make_tensor(f"{_REDUCED}axes", TensorProto.INT64, [3], [0, 2, 3]))
-    for name in names:
-        for operator in ("ReduceMin", "ReduceMax"):
-            output = f"{_REDUCED}{operator}.{name}"
-            model.graph.node.append(
-                helper.make_node(operator, [name, f"{_REDUCED}axes"], [output], name=output, keepdims=0)
-            )
-            model.graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, None))
-    session = load_onnxruntime().InferenceSession(
-        model.SerializeToString(), silent_options(), providers=["CPUExecutionProvider"]
-    )
-    ranges: dict[str, Range] = {}
-    for batch in batches:
-        values = iter(session.run(None, {INPUT_NAME: batch}))
-        for name in names:
-            low, high = (next(values).astype(np.float64) for _ in range(2))
-            before = ranges.get(name, Range(low, high))
-            ranges[name] = Range(np.minimum(before.low, low), np.maximum(before.high, high))
-    return ranges
-
-
 def equalise(graph: Graph, trunk: list[NodeProto], ranges: dict[str, Range]) -> set[str]:
     """Brings every concatenated map to [0, 1], channel by channel; the names of the tensors that now are."""
     producers = graph.producers
@@ -182,7 +165,7 @@ def balance(graph: Graph, trunk: list[NodeProto], ranges: dict[str, Range]) -> N
     """
     producers = graph.producers
     for node in trunk:
-        if node.op_type != "Conv" or attribute(node, "group", 1) != 1:
+        if not _is_dense(node):
             continue
         between = [node.input[0]]
         while between[-1] in producers and producers[between[-1]].name.endswith(POOL):
@@ -245,12 +228,14 @@ def scale_of(values: Range) -> tuple[float, int]:
     """Scale and zero point of uint8 for a tensor; 0 is exact, as padding needs it."""
     low, high = float(values.low.min()), float(values.high.max())
     if low >= 0:
-        return max(high / LEVELS, 1e-12), 0
+        return max(KEPT * high / LEVELS, 1e-12), 0
     # A zero point off the middle costs OpenVINO its integer kernel where the convolution pads.
     return max(-low, high) / 127, 128
 
 
-def insert(graph: Graph, trunk: list[NodeProto], scales: dict[str, tuple[float, int]]) -> None:
+def insert(
+    graph: Graph, trunk: list[NodeProto], scales: dict[str, tuple[float, int]], moments: dict[str, Moments]
+) -> None:
     """Puts QuantizeLinear and DequantizeLinear around every tensor and weight of the trunk."""
     # Between a convolution and its ReLU nothing is rounded: the kernels do both at once.
     rectified = {node.input[0] for node in trunk if node.op_type == "Relu"}
@@ -258,7 +243,8 @@ def insert(graph: Graph, trunk: list[NodeProto], scales: dict[str, tuple[float, 
     nodes: list[NodeProto] = []
     for node in graph.nodes:
         if node.op_type == "Conv":
-            nodes += _quantised_parameters(graph, node, scales[node.input[0]][0])
+            moment = moments.get(node.output[0])
+            nodes += _quantised_parameters(graph, node, scales[node.input[0]][0], moment)
         node.input[:] = [_dequantised(name) if name in rounded else name for name in node.input]
         nodes.append(node)
         nodes += [pair for name in node.output if name in rounded for pair in _pair(graph, name, scales)]
@@ -284,15 +270,26 @@ def _pair(graph: Graph, name: str, scales: dict[str, tuple[float, int]]) -> Iter
     )
 
 
-def _quantised_parameters(graph: Graph, node: NodeProto, input_scale: float) -> Iterator[NodeProto]:
+def _quantised_parameters(
+    graph: Graph, node: NodeProto, input_scale: float, moments: Moments | None
+) -> Iterator[NodeProto]:
     """Replaces weight and bias of a convolution by integers and their DequantizeLinear."""
     from onnx import helper
 
     weight, bias = _parameters(graph, node)
-    scale = np.maximum(np.abs(weight).max((1, 2, 3)), 1e-12) / 127
+    if moments is not None:
+        rounded, scale = round_weights(weight, moments.covariance)
+        # What rounding takes away on average goes back through the bias.
+        lost = weight - rounded * scale[:, None, None, None]
+        bias = bias + lost.reshape(len(weight), -1) @ moments.mean
+    else:
+        # A normalisation has one weight per channel; a pooling has several, which are equal.
+        most = MOST if weight[0].size == 1 else MOST_OF_A_PAIR // 2
+        scale = np.maximum(np.abs(weight).max((1, 2, 3)), 1e-12) / most
+        rounded = np.rint(weight / scale[:, None, None, None]).astype(np.int8)
     limit = np.iinfo(np.int32).max
-    integers = {
-        "weight": (np.rint(weight / scale[:, None, None, None]).astype(np.int8), scale),
+    integers: dict[str, tuple[NDArray[Any], NDArray[np.float64]]] = {
+        "weight": (rounded, scale),
         "bias": (
             np.rint(bias / (scale * input_scale)).clip(-limit, limit).astype(np.int32),
             scale * input_scale,

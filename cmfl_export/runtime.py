@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,11 +12,12 @@ from numpy.typing import NDArray
 
 from . import forks, providers, zoo
 from .card import METADATA_KEY, ModelCard
-from .cpu import usable_cores
+from .cpu import multiplies_int8_exactly, usable_cores
 from .device_backend import DeviceModel
 from .errors import CmflError
 from .model_check import INPUT_NAME, INPUT_SHAPE, SCORE_OUTPUTS, CheckedModel, read_model
 from .openvino_backend import OpenVinoModel
+from .portability import is_portable
 
 # What OpenVINO runs faster on a CPU than ONNX Runtime does; float32 is the same in both.
 OPENVINO_PRECISIONS = ("int8", "fp16")
@@ -47,7 +49,8 @@ class Session:
     Attributes:
         path: the file that was opened.
         provider: where it really runs: "cpu" (ONNX Runtime), "openvino", "cuda", "cuda-graph" or "tensorrt".
-        passed_over: why `auto` did not take the GPU of a machine that has an NVIDIA driver, else "".
+        passed_over: why a faster way to run was passed over: the GPU of a machine that has an NVIDIA driver,
+            or the CPU's own 8-bit products; else "".
         card: the model card in the file.
         outputs: the names of the graph's outputs, in its order.
         threads: the threads that the model uses on the CPU.
@@ -83,9 +86,17 @@ class Session:
 
     @classmethod
     def open(
-        cls, model: str | os.PathLike[str] | None, provider: str = "auto", threads: int | None = None
+        cls,
+        model: str | os.PathLike[str] | None,
+        provider: str = "auto",
+        threads: int | None = None,
+        *,
+        exact: bool = False,
     ) -> Session:
         """Opens an exported model.
+
+        Where this CPU's 8-bit products could saturate with the weights in the file, ONNX Runtime computes
+        them exactly, at about half the speed (see `portability`).
 
         Args:
             model: the ONNX file or a name of the zoo, see `cmfl_export.zoo.resolve`; None is the starter.
@@ -95,6 +106,7 @@ class Session:
                 so it is used only when asked for. "cpu" is the fastest CPU runtime installed for the file's
                 precision; "onnxruntime" and "openvino" are one by name.
             threads: on the CPU; by default all that this process may use.
+            exact: compute 8-bit products exactly whatever the CPU, with provider "onnxruntime".
 
         Raises:
             CmflError: the file is not an exported model, or one with something in it that no export writes
@@ -109,13 +121,31 @@ class Session:
         card = _card_of(checked)
         name, passed_over = choose_provider(provider)
         count = threads or usable_cores()
-        if name == "cpu" and provider != "onnxruntime" and card.precision in OPENVINO_PRECISIONS:
+        if name in ("cpu", "openvino") and not card.portable and not multiplies_int8_exactly():
+            why = "its 8-bit weights could saturate on this CPU, which has no VNNI"
+            if name == "openvino":
+                raise CmflError(
+                    f"{checked.path}: {why}; use --provider onnxruntime, which computes them exactly, or "
+                    "export the int8 file again"
+                )
+            exact = True
+            passed_over = (
+                f"{why}, so they are computed exactly and slower; export the int8 file again for full speed"
+            )
+        if (
+            not exact
+            and name == "cpu"
+            and provider != "onnxruntime"
+            and card.precision in OPENVINO_PRECISIONS
+        ):
             name = "openvino" if providers.has_openvino() else name
         engine: Engine
         if name == "openvino":
             engine = OpenVinoModel(checked.path, checked.data, card.precision, count)
         else:
-            ort_session = create_session(checked.path, name, count, optimise=True, data=checked.data)
+            ort_session = create_session(
+                checked.path, name, count, optimise=True, data=checked.data, exact=exact
+            )
             if name in providers.ON_GPU:
                 engine = DeviceModel(ort_session, "cuda", recorded=name == "cuda-graph")
             else:
@@ -242,12 +272,19 @@ def _existing_file(model: str | os.PathLike[str] | None) -> str:
 
 
 def create_session(
-    path: str, provider: str, threads: int, *, optimise: bool, data: bytes | None = None
+    path: str,
+    provider: str,
+    threads: int,
+    *,
+    optimise: bool,
+    data: bytes | None = None,
+    exact: bool = False,
 ) -> Any:
     """An `onnxruntime.InferenceSession` on a provider that loads (see `choose_provider`).
 
     Args:
         data: the content of the file, where that has been read already, and checked.
+        exact: add 8-bit products in 32 bits on every CPU.
 
     Raises:
         CmflError: the file is no ONNX model, or the provider does not take it, or does not load.
@@ -257,6 +294,8 @@ def create_session(
     options = providers.silent_options()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1  # the graph is run one node at a time
+    if exact:
+        options.add_session_config_entry("session.x64quantprecision", "1")
     level = ort.GraphOptimizationLevel
     options.graph_optimization_level = level.ORT_ENABLE_ALL if optimise else level.ORT_DISABLE_ALL
     try:
@@ -286,6 +325,8 @@ def _card_of(model: CheckedModel) -> ModelCard:
     if text is None:
         raise CmflError(f"{model.path} has no CMFL model card in it; export it with cmfl export")
     try:
-        return ModelCard.from_json(text)
+        card = ModelCard.from_json(text)
     except CmflError as error:
         raise CmflError(f"{model.path}: {error}") from error
+    # Of the weights themselves, whatever the card says.
+    return replace(card, portable=is_portable(model.file))

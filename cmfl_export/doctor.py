@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
+from models_zoo import registry
+
 from . import privacy, providers
 from .cpu import instruction_sets, multiplies_half_precision, multiplies_int8_exactly, usable_cores
 from .errors import CmflError
+from .portability import NOT_PORTABLE
+from .runtime import read_card
 
 State = Literal["ok", "note", "problem"]
 
@@ -71,6 +77,7 @@ def diagnose() -> Report:
         _cores(),
         Row("instructions", ", ".join(instruction_sets()) or "none that matter are known"),
         Row("precision", _fastest_precision()),
+        *_int8_models(),
         _telemetry(),
         Row("nvidia driver", driver) if driver else Row("nvidia driver", "none found", "note"),
     ]
@@ -118,6 +125,21 @@ def _fastest_precision() -> str:
         "int8 is fastest on the CPU where the file is portable (see cmfl show); others would saturate, "
         f"so they run exactly and slower, then take {second}"
     )
+
+
+def _int8_models() -> Iterator[Row]:
+    """Whether the int8 files of the zoo that are here give the same scores on every CPU."""
+    for name in registry.names():
+        with contextlib.suppress(CmflError):  # a faulty model is for `cmfl zoo verify`
+            model = registry.get(name)
+            for file in model.manifest.files:
+                path = model.path_of(file) if file.variant == "int8" else None
+                if path is None:
+                    continue
+                if read_card(path).portable:
+                    yield Row(f"{name}:int8", "portable: the same scores on every CPU")
+                else:
+                    yield Row(f"{name}:int8", NOT_PORTABLE, "note")
 
 
 def _telemetry() -> Row:

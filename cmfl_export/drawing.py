@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import html
 import io
+import os
 import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from models_zoo import places
 
 from .errors import need
 from .files import write_whole
@@ -77,6 +80,8 @@ def styled() -> Iterator[None]:
     Raises:
         CmflError: matplotlib is not installed.
     """
+    # matplotlib keeps a list of fonts; without this, in folders of its own in the home.
+    os.environ.setdefault("MPLCONFIGDIR", str(places.cache() / "matplotlib"))
     try:
         from matplotlib import style
     except ImportError as error:

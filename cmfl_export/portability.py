@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from .model_file import ModelFile
 
 MOST_OF_A_PAIR = 128  # 255 * 128 is below 2 ** 15, 255 * 129 is not
+NOT_PORTABLE = "not portable: on CPUs without VNNI it is computed exactly and slower; export it again"
 
 
 def layouts(weight: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

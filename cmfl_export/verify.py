@@ -21,6 +21,7 @@ from .files import check_ending, refuse_overwriting, scratch_folder, write_whole
 from .images import SIZE, ImageError, decode
 from .locks import one_writer
 from .outputs import refuse_inputs
+from .portability import NOT_PORTABLE
 from .runtime import Session
 from .sources import iter_paths
 from .weights import load
@@ -70,6 +71,7 @@ class Report:
     images: int
     failed: dict[str, str]  # path -> why it could not be used
     checks: tuple[Check, ...]
+    portable: bool  # whether every CPU computes the same from the file's 8-bit weights
 
     @property
     def ok(self) -> bool:
@@ -94,6 +96,8 @@ class Report:
         notes = [f"could not be used: {path}: {why}" for path, why in self.failed.items()]
         if not self.weights_match_card:
             notes.append("note: the model's card names other weights (sha256) than these")
+        if not self.portable:
+            notes.append(f"note: the file is {NOT_PORTABLE}")
         verdict = (
             f"{'parity holds' if self.ok else 'PARITY DOES NOT HOLD'}: {self.images} images on "
             f"{self.provider}, max |Δp| {self.max_difference:.2e}, tolerance {self.tolerance:g}"
@@ -207,6 +211,7 @@ def verify(
         count,
         failed,
         checks,
+        card.portable,
     )
     if out is not None:
         write_whole(out, report.to_json().encode())

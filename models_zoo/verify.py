@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cmfl_export.errors import CmflError
+from cmfl_export.portability import NOT_PORTABLE
 from cmfl_export.runtime import read_card
 from cmfl_export.tables import aligned
 
@@ -20,6 +21,7 @@ class Check:
     file: ModelFile
     path: str
     faults: tuple[str, ...]
+    portable: bool = True  # whether every CPU computes the same from its 8-bit weights
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ def verify(name: str) -> Report:
         path = model.path_of(file)
         if path is not None:
             faults = tuple(disagreements(path, manifest, file)) if file.variant else ()
-            checks.append(Check(file, str(path), faults))
+            portable = faults or not file.variant or read_card(path).portable
+            checks.append(Check(file, str(path), faults, bool(portable)))
             continue
         damaged = [path for path in model.candidates(file) if path.exists()]
         if damaged:
@@ -98,4 +101,6 @@ def disagreements(path: Path, manifest: Manifest, file: ModelFile) -> list[str]:
 
 
 def _state(check: Check) -> str:
-    return f"ok  {check.path}" if check.path else "not here, not needed"
+    if not check.path:
+        return "not here, not needed"
+    return f"ok  {check.path}" + ("" if check.portable else f"  {NOT_PORTABLE}")

@@ -11,6 +11,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
+from models_zoo import places
+
 from .contenders import Contender
 
 # Loading may compile for minutes; a single measurement that takes so long has hung.
@@ -33,6 +35,8 @@ class Worker:
     def __init__(self, contender: Contender, threads: int | None) -> None:
         self._contender = contender
         environment = os.environ.copy()
+        # What torch.compile makes is kept with our other caches, not in the temporary folder.
+        environment.setdefault("TORCHINDUCTOR_CACHE_DIR", str(places.cache() / "torch"))
         if threads is not None:
             environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
         self._process = subprocess.Popen(

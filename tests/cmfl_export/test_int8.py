@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,14 @@ import onnxruntime
 import pytest
 from onnx import ModelProto, numpy_helper
 
-from cmfl_export import int8, tensor_statistics
+from cmfl_export import int8, runtime, tensor_statistics
+from cmfl_export.errors import CmflError
+from cmfl_export.export import write_model
 from cmfl_export.graph import Graph
 from cmfl_export.images import decode
 from cmfl_export.model_file import parse
 from cmfl_export.portability import is_portable
+from cmfl_export.runtime import Session, read_card
 
 SCORES = ["p_real", "p_real_rgb", "p_real_spectrum"]
 
@@ -134,3 +138,39 @@ def test_integer_kernels_of_this_cpu_agree_with_exact_arithmetic(
     )
     exact = unfused.run(["embedding"], {"image": images})[0]
     assert np.abs(run(quantised, images, ["embedding"])[0] - exact).mean() < 5e-4
+
+
+@pytest.fixture
+def saturating(quantised: ModelProto, model_file: Path, tmp_path: Path) -> Path:
+    """A file whose weights are as large as they can be, as those of other tools are."""
+    model = ModelProto()
+    model.CopyFrom(quantised)
+    for tensor in model.graph.initializer:
+        if tensor.name.endswith(".weight.integers") and tensor.dims[1] > 1:
+            values = numpy_helper.to_array(tensor).astype(int)
+            tensor.CopyFrom(
+                numpy_helper.from_array((values * 2).clip(-127, 127).astype(np.int8), tensor.name)
+            )
+    path = tmp_path / "saturating.onnx"
+    write_model(model, replace(read_card(model_file), precision="int8"), path)
+    return path
+
+
+def test_weights_that_could_saturate_run_exactly_and_the_summary_says_so(
+    saturating: Path, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not read_card(saturating).portable
+    monkeypatch.setattr(runtime, "multiplies_int8_exactly", lambda: False)
+    session = Session.open(saturating, "cpu")
+    assert (session.provider, session.card.portable) == ("cpu", False)
+    assert "no VNNI, so they are computed exactly and slower" in session.passed_over
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    unfused = onnxruntime.InferenceSession(saturating, options, providers=["CPUExecutionProvider"])
+    exact = unfused.run(["embedding"], {"image": images})[0]
+    assert np.abs(session.run(images, ["embedding"])["embedding"] - exact).mean() < 5e-4
+    with pytest.raises(CmflError, match=r"could saturate on this CPU.*use --provider onnxruntime"):
+        Session.open(saturating, "openvino")
+    monkeypatch.setattr(runtime, "multiplies_int8_exactly", lambda: True)
+    assert Session.open(saturating, "cpu").passed_over == ""
+    assert Session.open(saturating, "openvino").provider == "openvino"

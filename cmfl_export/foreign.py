@@ -1,4 +1,4 @@
-"""Files that are known but not decoded: what they are, by name and by first bytes, and what to do about them."""
+"""Files that are known but not decoded: what they are, by name and content, and what to do about them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def is_foreign(name: str) -> bool:
 
 
 def foreign_kind(name: str, head: bytes) -> str:
-    """What a file is that is no image of the decoded formats, by its first 16 bytes, else by its name; or ""."""
+    """What a file is that is of no decoded format, by its first 16 bytes, else by its name; or ""."""
     for offset, magic, kind in _BY_CONTENT:
         if head.startswith(magic, offset):
             return kind

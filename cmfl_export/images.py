@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import stat
 import struct
 import warnings
@@ -19,7 +20,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
 
+from . import decode_limits, foreign, jpeg, pixel_layouts
 from .containers import lacks_its_end
 from .results import Status
 
@@ -50,6 +53,11 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+# How Pillow says that it has no mode for the samples of a sound file.
+_NO_PIXEL_FORMAT = re.compile(
+    r"unknown pixel mode|unknown data organization|Unsupported BMP pixel depth", re.I
+)
 
 # What Pillow warns of (corrupt metadata, its own idea of a large picture) is in the status or of no matter.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -86,7 +94,8 @@ def open_rgb(source: ImageLike, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Imag
 
     Transparent pictures are laid over white, the background that viewers and web pages show them on. 16-bit
     grey (and Pillow's mode I) is divided by 257 and rounded; 16-bit colour keeps its high byte; floating
-    point is taken as 0..1 when no value is above 1, else as 0..255. A file above 512 MiB is refused.
+    point is 0..1, and clipped. What Pillow would decode wrongly is refused (see `pixel_layouts`), as is a
+    file above 512 MiB, or a picture that takes too long (see `decode_limits`).
 
     Raises:
         ImageError: the picture cannot be scored; nothing else leaves this function for a bad picture.
@@ -96,9 +105,11 @@ def open_rgb(source: ImageLike, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Imag
         return _from_array(source, max_pixels)
     with _as_image_error():
         if isinstance(source, Image.Image):
-            return _upright_rgb(source, max_pixels)
+            _check_size(*source.size, max_pixels)
+            source.load()
+            return _upright(source, pixel_layouts.to_rgb(pixel_layouts.Picture(source)))
         if isinstance(source, bytes):
-            return _from_stream(io.BytesIO(source), len(source), max_pixels)
+            return _from_stream(io.BytesIO(source), len(source), max_pixels, "")
         if isinstance(source, str | os.PathLike):
             return _from_path(os.fspath(source), max_pixels)
     raise TypeError(
@@ -168,21 +179,28 @@ def _from_path(path: str, max_pixels: int) -> Image.Image:
         # Opening a named pipe or a device could block for ever.
         raise ImageError(Status.NOT_A_FILE, "not a regular file")
     with file.open("rb") as stream:
-        return _from_stream(stream, os.fstat(stream.fileno()).st_size, max_pixels)
+        return _from_stream(stream, os.fstat(stream.fileno()).st_size, max_pixels, file.name)
 
 
-def _from_stream(stream: BinaryIO, length: int, max_pixels: int) -> Image.Image:
+def _from_stream(stream: BinaryIO, length: int, max_pixels: int, name: str) -> Image.Image:
     if length == 0:
         raise ImageError(Status.EMPTY, "the file is empty")
     if length > MAX_FILE_BYTES:
         raise ImageError(Status.TOO_LARGE, f"{length} bytes, more than the limit of {MAX_FILE_BYTES}")
+    head = stream.read(32)
+    stream.seek(0)
+    canvas = decode_limits.webp_pixels(head)
     try:
-        with _identify(stream) as image:
-            if image.format == "JPEG2000" and lacks_its_end(stream, length):
-                # OpenJPEG fills up what is missing instead of failing.
-                raise EOFError
-            return _upright_rgb(image, max_pixels)
-    except ImageError:
+        if canvas is None:
+            with _identify(stream, length, head, name) as image:
+                return _decoded(image, stream, length, max_pixels)
+        # Opening a WebP file takes the memory of its canvas already.
+        _check_size(*canvas, max_pixels)
+        size = decode_limits.bytes_to_decode("WEBP", "RGBA", canvas[0] * canvas[1])
+        with decode_limits.room.of(size), _identify(stream, length, head, name) as image:
+            _check_size(*image.size, max_pixels)
+            return _loaded(image, stream, length)
+    except (ImageError, pixel_layouts.UnsupportedError, decode_limits.TooSlowError):
         raise
     except Exception as error:
         if lacks_its_end(stream, length):
@@ -190,15 +208,52 @@ def _from_stream(stream: BinaryIO, length: int, max_pixels: int) -> Image.Image:
         raise
 
 
-def _identify(stream: BinaryIO) -> ImageFile:
+def _decoded(image: ImageFile, stream: BinaryIO, length: int, max_pixels: int) -> Image.Image:
+    """The picture of a header, when what its data will take has been looked at."""
+    _check_size(*image.size, max_pixels)
+    decode_limits.check_header(image, stream)
+    pixels = image.width * image.height
+    if not isinstance(image, JpegImageFile):
+        with decode_limits.room.of(decode_limits.bytes_to_decode(image.format, image.mode, pixels)):
+            return _loaded(image, stream, length)
+    stream.seek(0)
+    data = stream.read()
+    found = jpeg.survey(data)
+    decode_limits.check_scans(found.scans, pixels)
+    stream.seek(0)
+    size = decode_limits.bytes_to_decode(image.format, image.mode, pixels, progressive=found.progressive)
+    with decode_limits.room.of(size):
+        if not found.whole or (found.doubt and not jpeg.load_in_doubt(image, data, found.doubt)):
+            raise EOFError
+        return _loaded(image, stream, length)
+
+
+def _loaded(image: ImageFile, stream: BinaryIO, length: int) -> Image.Image:
+    """The picture as upright RGB."""
+    if image.format == "JPEG2000" and lacks_its_end(stream, length):
+        # OpenJPEG fills up what is missing instead of failing.
+        raise EOFError
+    layout = pixel_layouts.layout_of(image)
+    low = None
+    if layout.low_key is not None:
+        stream.seek(0)
+        factory, _ = Image.OPEN[image.format or ""]
+        low = pixel_layouts.low_bytes(factory(stream, ""))
+        stream.seek(0)
+    image.load()
+    return _upright(image, pixel_layouts.to_rgb(pixel_layouts.Picture(image, layout, low)))
+
+
+def _identify(stream: BinaryIO, length: int, head: bytes, name: str) -> ImageFile:
     """Reads the header. `Image.open` would apply Pillow's process-wide pixel limit here; ours is per call."""
     Image.init()
-    prefix = stream.read(16)
+    prefix = head[:16]
+    timed = decode_limits.timed(stream, length, head)
     broken: Exception | None = None
-    for name in FORMATS:
-        if name not in Image.OPEN:
+    for format in FORMATS:
+        if format not in Image.OPEN:
             continue
-        factory, accept = Image.OPEN[name]
+        factory, accept = Image.OPEN[format]
         try:
             accepted = accept is None or accept(prefix)
         except (IndexError, struct.error):
@@ -210,20 +265,22 @@ def _identify(stream: BinaryIO) -> ImageFile:
             continue
         stream.seek(0)
         try:
-            return factory(stream, "")
+            return factory(timed, "")
         except Exception as error:
-            if name not in _WEAK_SIGNATURES:
+            if format not in _WEAK_SIGNATURES:
                 broken = error
+    kind = foreign.foreign_kind(name, prefix)
+    if kind:
+        raise ImageError(Status.UNSUPPORTED, foreign.advice(kind))
     if broken is not None:
         raise broken
+    if name.lower().endswith(".onnx"):
+        raise ImageError(Status.NOT_AN_IMAGE, "a model, not an image; give it first, or with --model")
     raise ImageError(Status.NOT_AN_IMAGE, "not an image of a known format")
 
 
-def _upright_rgb(image: Image.Image, max_pixels: int) -> Image.Image:
-    _check_size(*image.size, max_pixels)
-    image.load()
+def _upright(image: Image.Image, rgb: Image.Image) -> Image.Image:
     method = _UPRIGHT.get(_orientation(image))
-    rgb = _to_rgb(image)
     return rgb if method is None else rgb.transpose(method)
 
 
@@ -240,38 +297,6 @@ def _orientation(image: Image.Image) -> int:
     except Exception:
         # Broken metadata is no reason to refuse sound pixels; viewers show them as stored, too.
         return 1
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    mode = image.mode
-    if mode.startswith("I"):
-        image = _from_16_bit(image)
-    elif mode == "F":
-        image = _from_float(image)
-    elif image.has_transparency_data:
-        return _over_white(image)
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _over_white(image: Image.Image) -> Image.Image:
-    if image.mode == "La":
-        image = image.convert("LA")
-    rgba = image.convert("RGBA")
-    result = Image.new("RGB", image.size, "white")
-    result.paste(rgba, mask=rgba.getchannel("A"))
-    return result
-
-
-def _from_16_bit(image: Image.Image) -> Image.Image:
-    values = np.asarray(image).clip(0, 65535).astype(np.uint32)
-    return Image.fromarray(((values + 128) // 257).astype(np.uint8))
-
-
-def _from_float(image: Image.Image) -> Image.Image:
-    values = np.nan_to_num(np.asarray(image), nan=0.0)
-    if values.max() <= 1.0:
-        values = values * 255.0
-    return Image.fromarray(np.rint(values.clip(0.0, 255.0)).astype(np.uint8))
 
 
 @contextmanager
@@ -298,6 +323,12 @@ def _explain(error: Exception) -> tuple[Status, str]:
             result = Status.PERMISSION_DENIED, "permission denied"
         case OSError(errno=int() as number):
             result = Status.UNREADABLE, os.strerror(number).lower()
+        case pixel_layouts.UnsupportedError():
+            result = Status.UNSUPPORTED, f"unsupported pixel format: {text}"
+        case decode_limits.TooSlowError():
+            result = Status.TOO_SLOW, text
+        case SyntaxError() | OSError() if _NO_PIXEL_FORMAT.search(text):
+            result = Status.UNSUPPORTED, "unsupported pixel format: save it with 8 or 16 bits per channel"
         case MemoryError():
             result = Status.TOO_LARGE, "not enough memory to decode it"
         case Image.DecompressionBombError():

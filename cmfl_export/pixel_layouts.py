@@ -84,7 +84,7 @@ def layout_of(image: Image.Image) -> Layout:
 
 
 def low_bytes(image: ImageFile) -> Image.Image:
-    """Loads a 16-bit colour PNG that has just been opened, and gives its low bytes instead of the high ones."""
+    """Loads a 16-bit colour PNG that has just been opened, with its low bytes instead of the high ones."""
     # Read in the wrong byte order, the byte that Pillow keeps is the other one.
     image.tile = [tile._replace(args="RGB;16L") for tile in image.tile]
     image.load()
@@ -171,10 +171,10 @@ def _is_key(picture: Picture) -> npt.NDArray[np.bool_]:
     image, layout, low = picture
     if image.mode == "1":
         image = image.convert("L")
-    found = np.asarray(image) == np.asarray(layout.key)
+    found: npt.NDArray[np.bool_] = np.asarray(image) == np.asarray(layout.key)
     if low is not None:
         found &= np.asarray(low) == np.asarray(layout.low_key)
-    return found.all(axis=2) if found.ndim == 3 else found
+    return np.asarray(found.all(axis=2)) if found.ndim == 3 else found
 
 
 def _over_white(image: Image.Image) -> Image.Image:

@@ -183,7 +183,7 @@ def _scores(session: Session, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np
 
 
 def _decisions(card: ModelCard, p_real: NDArray[np.float64]) -> NDArray[np.bool_]:
-    return np.array([card.calibrated(float(p)) >= card.threshold for p in p_real])
+    return np.array([card.calls_real(float(p)) for p in p_real])
 
 
 def _batches(pixels: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:

@@ -17,7 +17,8 @@ from PIL import Image
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
 from cmfl_export import images
-from cmfl_export.images import SIZE, ImageLike, decode, fit, open_rgb
+from cmfl_export.images import SIZE, ImageError, ImageLike, decode, fit, open_rgb
+from cmfl_export.results import Status
 
 from .pictures import GREEN, RED, encoded, noise, png, quarters
 
@@ -150,11 +151,15 @@ def test_floating_point() -> None:
     ramp = np.tile(np.linspace(0, 1, SIZE, dtype=np.float32), (SIZE, 1))
     expected = np.repeat(np.rint(ramp * 255).astype(np.uint8)[:, :, None], 3, axis=2)
     assert np.array_equal(decode(Image.fromarray(ramp)), expected)
-    assert np.array_equal(decode(Image.fromarray(ramp * 255)), expected)
     assert np.array_equal(decode(encoded(Image.fromarray(ramp), "TIFF")), expected)
     odd = np.full((SIZE, SIZE), 0.5, np.float32)
-    odd[0, :3] = [np.nan, np.inf, -np.inf]
-    assert np.array_equal(decode(Image.fromarray(odd))[0, :3, 0], [0, 255, 0])
+    odd[0, :5] = [np.nan, np.inf, -np.inf, 1.02, -0.1]
+    assert np.array_equal(decode(Image.fromarray(odd))[0, :6, 0], [0, 255, 0, 255, 0, 128])
+    # A range that cannot be known is not guessed.
+    for unknown in (ramp * 255, ramp - 2, np.full((9, 9), 3.0, np.float32)):
+        with pytest.raises(ImageError, match=r"floats from .* where 0 to 1 is black to white") as caught:
+            decode(Image.fromarray(unknown))
+        assert caught.value.status is Status.UNSUPPORTED
 
 
 def test_transparency_lies_over_white() -> None:
@@ -239,6 +244,10 @@ def test_any_mode_gives_a_picture(mode: str, width: int, height: int, seed: int)
     size = len(Image.new(mode, (width, height)).tobytes())
     image = Image.frombytes(mode, (width, height), np.random.default_rng(seed).bytes(size))
     before = image.copy()
+    if mode == "F":
+        # Random bytes are floats of any size.
+        image = Image.fromarray(np.random.default_rng(seed).random((height, width), np.float32))
+        before = image.copy()
     pixels = decode(image)
     assert (pixels.dtype, pixels.shape) == (np.uint8, (SIZE, SIZE, 3))
     assert image.tobytes() == before.tobytes()

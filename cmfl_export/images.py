@@ -266,6 +266,8 @@ def _identify(stream: BinaryIO, length: int, head: bytes, name: str) -> ImageFil
         stream.seek(0)
         try:
             return factory(timed, "")
+        except decode_limits.TooSlowError:
+            raise
         except Exception as error:
             if format not in _WEAK_SIGNATURES:
                 broken = error

@@ -110,7 +110,8 @@ def load_in_doubt(image: JpegImageFile, data: bytes, doubt: tuple[int, int]) -> 
     image.fp = _Stages(begin, stages)  # type: ignore[assignment]
     image.load()
     padding, early, complete = (*written, False, False, False)[:3]
-    return padding or (complete and not early)
+    # Nothing was looked at where the decoder had enough before the run.
+    return not written or padding or (complete and not early)
 
 
 class _Stages:

@@ -49,6 +49,8 @@ for command in (
 app.add_typer(protocol, name="protocol")
 app.add_typer(zoo, name="zoo")
 
+_GROUPS = {group.name for group in app.registered_groups}
+
 
 def main() -> None:
     """The command `cmfl`: runs the app, and turns errors into one line and an exit code."""
@@ -92,8 +94,7 @@ def _run() -> tuple[int, str]:
 
 def _arguments(given: list[str]) -> list[str]:
     """What was given; nothing, or a group of commands alone, asks for help."""
-    groups = {group.name for group in app.registered_groups}
-    return [*given, "--help"] if not given or (len(given) == 1 and given[0] in groups) else given
+    return [*given, "--help"] if not given or (len(given) == 1 and given[0] in _GROUPS) else given
 
 
 class _Visible(logging.Formatter):

@@ -147,7 +147,7 @@ ODD = {
 
 def test_odd_values_are_items_lines_and_a_table() -> None:
     """A blank value once ended a run with a report after all its scoring."""
-    odd = replace(CARD, training=ODD, data=" ", licence="\n", name="")
+    odd = replace(CARD, training=ODD, data=" ", licence="\n")
     items = odd.items()
     assert items["training.blank"] == items["training.empty"] == items["data"] == items["licence"] == "-"
     assert items["training.lines"] == "a b c"

@@ -107,7 +107,7 @@ class TestUsage:
         (tmp_path / "m.onnx").write_text("no model")
         (tmp_path / "rows.csv").write_text("kept")
         line = the_error(cmfl("predict", tmp_path / "m.onnx", faces, "-o", tmp_path / "rows.csv"))
-        assert "m.onnx is not an ONNX file, or is damaged; export the model again" in line
+        assert "m.onnx is not an ONNX file, or is damaged: it is of another kind, or ends too early" in line
         assert (tmp_path / "rows.csv").read_text() == "kept"
 
     def test_a_model_that_is_not_ours(self, faces: Path, tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ def variants(tmp_path: Path) -> list[Path]:
 def variant(path: Path, precision: str, architecture: str = "two_stream") -> Path:
     proto = tiny_model.build()
     card = replace(tiny_model.card(), precision=precision, architecture=architecture)
+    if architecture == "one_stream":
+        card = replace(card, spectra="rgb")
     onnx.helper.set_model_props(proto, {METADATA_KEY: card.to_json()})
     onnx.save(proto, path)
     return path

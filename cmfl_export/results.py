@@ -52,6 +52,8 @@ class Status(StrEnum):
     NOT_AN_IMAGE = "not_an_image"
     TRUNCATED = "truncated"
     TOO_LARGE = "too_large"
+    TOO_SLOW = "too_slow"
+    UNSUPPORTED = "unsupported"
     UNREADABLE = "unreadable"
     NO_FACE = "no_face"
 

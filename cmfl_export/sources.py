@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
+from .foreign import is_foreign
+
 # What a folder yields; a file named by hand is tried whatever its name.
 EXTENSIONS = (
     *(
@@ -65,7 +67,10 @@ def iter_paths(
         - `-`: a list of paths from `stdin` (default: standard input), one a line, or NUL-separated. Each is
           one path as it stands, whatever it names. Blank lines are left out, as is a `\\r` that ends a line.
         - something that exists: a file gives itself. A folder gives the image files in it (by extension, in
-          either case), in order of name, its subfolders among them when `recursive`.
+          either case), in order of name, its subfolders among them when `recursive`. Images of kinds that are
+          known but not decoded (HEIC, camera raw and others, see `foreign`) are among them, so that they are
+          reported and not lost. Names that start with a dot are passed over: no picture of the user has one,
+          but parts that a killed run left do.
         - a pattern with `*`, `?`, `[...]` or `**`: what it matches, each treated as above, in order of name.
           As in a shell, `*` and `**` pass over names that start with a dot.
         - anything else: itself; the decoder then says what is wrong with it.
@@ -166,7 +171,9 @@ def _walk(root: str, recursive: bool) -> Iterator[str]:
         folder, entries, above = levels[-1]
         for name, is_folder in entries:
             path = _join(folder, name)
-            if _is_image_name(name):
+            if name.startswith("."):
+                continue
+            if _is_image_name(name) or (is_foreign(name) and not is_folder):
                 yield path
             elif is_folder and recursive:
                 if enter(path, above):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from cmfl_export.errors import CmflError
+from cmfl_export.foreign import is_foreign
 from cmfl_export.sources import iter_paths
 
 PathLike = str | os.PathLike[str]
@@ -96,6 +97,8 @@ def images_in(root: Path, folders: Iterable[Folder]) -> Images:
             images.unusable["not a file"].append(name)
         elif not _is_unicode(name):
             images.unusable["the name is not valid Unicode"].append(name)
+        elif is_foreign(name):
+            images.unusable["of a kind that is not decoded; convert it to PNG or JPEG"].append(name)
         elif "\\" in name:
             images.unusable["a backslash in the name, which other systems take for a folder"].append(name)
         else:

@@ -1,0 +1,183 @@
+"""What one picture may cost: time, by its header and while it is read, and memory, shared by all threads."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import struct
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Condition
+from typing import BinaryIO
+
+from PIL.ImageFile import ImageFile
+
+# Processor time of the decoding thread, which a busy machine does not stretch.
+MOST_SECONDS = 20.0
+MOST_BYTES = 1 << 31
+
+# So little passes without asking: a picture of 2,000 x 2,000.
+_FREE_BYTES = 1 << 25
+# Files below this are decoded before a clock would matter, whatever is in them.
+_UNTIMED_BYTES = 1 << 16
+
+# A scan goes over all coefficients, even an empty one: encoders make about ten.
+_MOST_SCANS = 1000
+_MOST_SCANNED = 2_000_000_000
+# What Pillow decodes in Python, pixel by pixel and without reading in between.
+_MOST_RUN_LENGTH_PIXELS = 16_000_000
+_MOST_PACKETS = 4_000_000
+
+# Rough bytes a pixel while decoding: Pillow's own picture and its copy as RGB; WebP and AVIF hold several
+# canvases, JPEG 2000 32 bits a sample, progressive JPEG all coefficients.
+_BYTES_PER_PIXEL = {"WEBP": 16, "AVIF": 16, "JPEG2000": 20}
+_USUAL_BYTES_PER_PIXEL = 8
+_DEEP_BYTES_PER_PIXEL = 28
+_COEFFICIENT_BYTES_PER_PIXEL = 6
+
+
+class TooSlowError(Exception):
+    """The picture would take, or has taken, more time than one picture may."""
+
+
+class Room:
+    """Memory that all decoding threads share. Who finds too little waits, in order of arrival.
+
+    A picture that needs more than there is at all is decoded while no other is. Nobody asks twice, so that
+    nobody can wait for himself.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self.clear()
+
+    def clear(self) -> None:
+        """Forgets who is inside and who waits: after a fork, none of these threads is in the child."""
+        self._held = 0
+        self._waiting: deque[object] = deque()
+        self._changed = Condition()
+
+    @contextmanager
+    def of(self, size: int) -> Iterator[None]:
+        """Holds `size` bytes; small pictures pass without a lock."""
+        if size <= _FREE_BYTES:
+            yield
+            return
+        self._enter(size)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held -= size
+                self._changed.notify_all()
+
+    def _enter(self, size: int) -> None:
+        ticket = object()
+        with self._changed:
+            self._waiting.append(ticket)
+            try:
+                self._changed.wait_for(lambda: self._waiting[0] is ticket and self._has(size))
+                self._held += size
+            finally:
+                self._waiting.remove(ticket)
+                self._changed.notify_all()
+
+    def _has(self, size: int) -> bool:
+        return not self._held or self._held + size <= self._size
+
+
+room = Room(MOST_BYTES)
+os.register_at_fork(after_in_child=room.clear)
+
+
+class _Timed:
+    """A file that stops giving when the time is over: decoders run in threads, which nobody can end."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._read = stream.read
+        self.seek = stream.seek
+        self.tell = stream.tell
+        self._end = time.thread_time() + MOST_SECONDS
+
+    def read(self, size: int = -1) -> bytes:
+        if time.thread_time() > self._end:
+            raise TooSlowError(f"not decoded after {MOST_SECONDS:g} s")
+        return self._read(size)
+
+
+def timed(stream: BinaryIO, length: int, head: bytes) -> BinaryIO:
+    """The stream with a clock, where reading it says something of the time that decoding takes."""
+    # libtiff reads by the file's number, AVIF and WebP at once.
+    whole = head.startswith((b"II", b"MM", b"RIFF")) or head[4:8] == b"ftyp"
+    return stream if length < _UNTIMED_BYTES or whole else _Timed(stream)  # type: ignore[return-value]
+
+
+def webp_pixels(head: bytes) -> tuple[int, int] | None:
+    """The size of a WebP picture by its first 30 bytes: opening it takes the memory already."""
+    if not (head.startswith(b"RIFF") and head[8:12] == b"WEBP" and len(head) >= 30):
+        return None
+    if head[12:16] == b"VP8X":
+        return int.from_bytes(head[24:27], "little") + 1, int.from_bytes(head[27:30], "little") + 1
+    if head[12:16] == b"VP8L":
+        bits = int.from_bytes(head[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    width, height = struct.unpack_from("<HH", head, 26)
+    return width & 0x3FFF, height & 0x3FFF
+
+
+def bytes_to_decode(format: str | None, mode: str, pixels: int, *, progressive: bool = False) -> int:
+    """About how much memory decoding takes."""
+    each = _BYTES_PER_PIXEL.get(format or "", _USUAL_BYTES_PER_PIXEL)
+    if mode[0] in "IF":
+        each += _DEEP_BYTES_PER_PIXEL
+    return pixels * (each + _COEFFICIENT_BYTES_PER_PIXEL * progressive)
+
+
+def check_scans(scans: int, pixels: int) -> None:
+    """Raises TooSlowError on a JPEG that goes over its picture too often."""
+    if scans > _MOST_SCANS or scans * pixels > _MOST_SCANNED:
+        number = f"more than {_MOST_SCANS}" if scans > _MOST_SCANS else str(scans)
+        raise TooSlowError(f"{number} scans of {pixels} pixels")
+
+
+def check_header(image: ImageFile, stream: BinaryIO) -> None:
+    """Raises TooSlowError on an opened picture whose header tells so. Leaves the stream's position."""
+    pixels = image.width * image.height
+    if image.format == "BMP" and image.tile and image.tile[0].codec_name == "bmp_rle":
+        if pixels > _MOST_RUN_LENGTH_PIXELS:
+            raise TooSlowError(f"{pixels} pixels of run lengths, more than {_MOST_RUN_LENGTH_PIXELS}")
+    elif image.format == "JPEG2000":
+        position = stream.tell()
+        stream.seek(0)
+        packets = _packets(stream.read(1 << 16))
+        stream.seek(position)
+        if packets > _MOST_PACKETS:
+            raise TooSlowError(f"{packets} packets, more than {_MOST_PACKETS}")
+
+
+def _packets(data: bytes) -> int:
+    """How many packets a JPEG 2000 code stream has: tiles, components, resolutions, layers and precincts."""
+    start = data.find(b"\xff\x4f\xff\x51")
+    coding = re.compile(rb"\xff\x52").search(data, max(start, 0))
+    if start < 0 or coding is None:
+        return 0
+    try:
+        width, height, left, top, across, down, tile_left, tile_top, components = struct.unpack_from(
+            ">8IH", data, start + 8
+        )
+        style, _, layers, _, levels = struct.unpack_from(">BBHBB", data, coding.start() + 4)
+        precincts = data[coding.start() + 14 : coding.start() + 15 + levels] if style & 1 else b""
+        # The exponents of the sizes, one nibble each.
+        sides = [(1 << (value & 15), 1 << (value >> 4)) for value in precincts]
+        tiles = math.ceil((width - tile_left) / across) * math.ceil((height - tile_top) / down)
+        places = sum(
+            max(1, math.ceil((width - left) / (wide << levels - level)))
+            * max(1, math.ceil((height - top) / (high << levels - level)))
+            for level, (wide, high) in enumerate(sides)
+        )
+    except (struct.error, ZeroDivisionError):
+        return 0
+    return components * layers * max(tiles * (levels + 1), places)

@@ -1,0 +1,78 @@
+"""Files that are known but not decoded: what they are, by name and by first bytes, and what to do about them."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+_HEIC, _JXL, _RAW = "a HEIC/HEIF image", "a JPEG XL image", "a camera's raw file"
+_SVG, _PHOTOSHOP, _PAM = "an SVG drawing", "a Photoshop document", "a PAM or colour PFM image"
+_BY_NAME = {
+    _HEIC: ".heic .heif .hif .heics .heifs .avci",
+    _JXL: ".jxl",
+    _RAW: (
+        ".3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .fff .iiq .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf .rw2"
+        " .rwl .sr2 .srf .srw .x3f"
+    ),
+    _PHOTOSHOP: ".psd .psb",
+    _SVG: ".svg .svgz",
+    "a GIMP document": ".xcf",
+    "a Targa image": ".tga .vda .icb .vst",
+    "an OpenEXR image": ".exr",
+    "a Radiance HDR image": ".hdr",
+    "a JPEG XR image": ".jxr .wdp .hdp",
+    "an icon": ".ico .cur .icns",
+    "a PCX image": ".pcx .dcx",
+    "an SGI image": ".sgi",
+    "a DDS texture": ".dds",
+    "a QOI image": ".qoi",
+    "a JPEG-LS image": ".jls",
+    "a FITS image": ".fit .fits .fts",
+    "a DICOM image": ".dcm .dicom",
+    _PAM: ".pam",
+}
+_KIND_OF_SUFFIX = {suffix: kind for kind, suffixes in _BY_NAME.items() for suffix in suffixes.split()}
+
+# (offset, bytes)
+_BY_CONTENT = (
+    *((4, b"ftyp" + brand, _HEIC) for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")),
+    (0, b"\xff\x0a", _JXL),
+    (0, b"\0\0\0\x0cJXL ", _JXL),
+    (0, b"8BPS", _PHOTOSHOP),
+    (0, b"<svg", _SVG),
+    (0, b"FUJIFILMCCD-RAW", _RAW),
+    (4, b"ftypcrx ", _RAW),
+    *((0, magic, _RAW) for magic in (b"IIU\0", b"IIRO", b"IIRS", b"MMOR", b"FOVb")),
+    (0, b"gimp xcf", "a GIMP document"),
+    (0, b"\x76\x2f\x31\x01", "an OpenEXR image"),
+    (0, b"#?RADIANCE", "a Radiance HDR image"),
+    (0, b"II\xbc", "a JPEG XR image"),
+    (0, b"DDS ", "a DDS texture"),
+    (0, b"qoif", "a QOI image"),
+    *((0, magic + end, _PAM) for magic in (b"P7", b"PF") for end in (b"\n", b"\r", b" ")),
+)
+
+
+def is_foreign(name: str) -> bool:
+    """Whether a file of this name is an image of a kind that is known but not decoded, as photo.heic is."""
+    return _suffix(name) in _KIND_OF_SUFFIX
+
+
+def foreign_kind(name: str, head: bytes) -> str:
+    """What a file is that is no image of the decoded formats, by its first 16 bytes, else by its name; or ""."""
+    for offset, magic, kind in _BY_CONTENT:
+        if head.startswith(magic, offset):
+            return kind
+    return _KIND_OF_SUFFIX.get(_suffix(name), "")
+
+
+def advice(kind: str) -> str:
+    """One line for the status of a file of that kind."""
+    example = {
+        _HEIC: ", for instance with 'heif-convert photo.heic photo.jpg'",
+        _RAW: " with the program that develops your photographs",
+    }
+    return f"{kind}, which is not decoded; convert it to PNG or JPEG{example.get(kind, '')}"
+
+
+def _suffix(name: str) -> str:
+    return PurePath(name).suffix.lower()

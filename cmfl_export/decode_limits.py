@@ -180,4 +180,4 @@ def _packets(data: bytes) -> int:
         )
     except (struct.error, ZeroDivisionError):
         return 0
-    return components * layers * max(tiles * (levels + 1), places)
+    return int(components * layers * max(tiles * (levels + 1), places))

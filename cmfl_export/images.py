@@ -11,7 +11,7 @@ import stat
 import struct
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,8 +19,21 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
 
 from .containers import lacks_its_end
+from .decode_limits import (
+    TooSlowError,
+    bytes_to_decode,
+    check_header,
+    check_scans,
+    room,
+    timed,
+    webp_pixels,
+)
+from .foreign import advice, foreign_kind, hint
+from .jpeg import Survey, load_in_doubt, survey
+from .pixel_layouts import Layout, Picture, UnsupportedError, layout_of, low_bytes, to_rgb
 from .results import Status
 
 SIZE = 224
@@ -38,6 +51,11 @@ EXTREME_RATIO = 8
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 # A text may begin with these formats' one or two letters, so a bad header after them means "no image at all".
 _WEAK_SIGNATURES = {"BMP", "PPM"}
+# What Pillow says of TIFF files that it has no mode for.
+_UNKNOWN_TIFF = ("unknown pixel mode", "unknown data organization", "unsupported bit depth")
+
+# Enough to tell what a file is.
+_HEAD = 64
 
 # EXIF orientation -> what turns the stored picture upright.
 _ORIENTATION = 0x0112
@@ -72,7 +90,8 @@ def decode(source: ImageLike, *, aligned: bool = True, max_pixels: int = DEFAULT
 
     `source` and the errors are those of `open_rgb`; the geometry is that of `fit`. Thread-safe.
     """
-    return np.array(fit(open_rgb(source, max_pixels=max_pixels), aligned=aligned))
+    with _opened(source, max_pixels) as image:
+        return np.array(fit(image, aligned=aligned))
 
 
 def open_rgb(source: ImageLike, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image:
@@ -86,24 +105,38 @@ def open_rgb(source: ImageLike, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Imag
 
     Transparent pictures are laid over white, the background that viewers and web pages show them on. 16-bit
     grey (and Pillow's mode I) is divided by 257 and rounded; 16-bit colour keeps its high byte; floating
-    point is taken as 0..1 when no value is above 1, else as 0..255. A file above 512 MiB is refused.
+    point is 0..1, and what overshoots is clipped. What Pillow would decode wrongly is refused, see
+    `pixel_layouts`, and so is a file above 512 MiB and one that takes too long, see `decode_limits`. All
+    threads share one budget of memory: a large picture waits until others are done.
 
     Raises:
         ImageError: the picture cannot be scored; nothing else leaves this function for a bad picture.
         TypeError: `source` is of another type, or an array of another dtype or shape.
     """
+    with _opened(source, max_pixels) as image:
+        return image
+
+
+@contextmanager
+def _opened(source: ImageLike, max_pixels: int) -> Iterator[Image.Image]:
+    """What `open_rgb` gives, while its part of the shared memory is held."""
     if isinstance(source, np.ndarray):
-        return _from_array(source, max_pixels)
+        yield _from_array(source, max_pixels)
+        return
+    if not isinstance(source, Image.Image | bytes | str | os.PathLike):
+        kind = type(source).__name__
+        raise TypeError(f"a picture is a path, bytes, a Pillow image or a uint8 array, not {kind}")
     with _as_image_error():
         if isinstance(source, Image.Image):
-            return _upright_rgb(source, max_pixels)
-        if isinstance(source, bytes):
-            return _from_stream(io.BytesIO(source), len(source), max_pixels)
-        if isinstance(source, str | os.PathLike):
-            return _from_path(os.fspath(source), max_pixels)
-    raise TypeError(
-        f"a picture is a path, bytes, a Pillow image or a uint8 array, not {type(source).__name__}"
-    )
+            _check_size(*source.size, max_pixels)
+            with room.of(bytes_to_decode(source.format, source.mode, source.width * source.height)):
+                yield _loaded(source)
+        elif isinstance(source, bytes):
+            with _from_stream(io.BytesIO(source), len(source), max_pixels) as image:
+                yield image
+        else:
+            with _from_path(os.fspath(source), max_pixels) as image:
+                yield image
 
 
 def fit(image: Image.Image, *, aligned: bool) -> Image.Image:
@@ -151,7 +184,8 @@ def _from_array(array: Pixels, max_pixels: int) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _from_path(path: str, max_pixels: int) -> Image.Image:
+@contextmanager
+def _from_path(path: str, max_pixels: int) -> Iterator[Image.Image]:
     if not path:
         raise ImageError(Status.NOT_FOUND, "the path is empty")
     file = Path(path)
@@ -167,38 +201,84 @@ def _from_path(path: str, max_pixels: int) -> Image.Image:
     if not stat.S_ISREG(mode):
         # Opening a named pipe or a device could block for ever.
         raise ImageError(Status.NOT_A_FILE, "not a regular file")
-    with file.open("rb") as stream:
-        return _from_stream(stream, os.fstat(stream.fileno()).st_size, max_pixels)
+    with (
+        file.open("rb") as stream,
+        _from_stream(stream, os.fstat(stream.fileno()).st_size, max_pixels, name=file.name) as image,
+    ):
+        yield image
 
 
-def _from_stream(stream: BinaryIO, length: int, max_pixels: int) -> Image.Image:
+@contextmanager
+def _from_stream(stream: BinaryIO, length: int, max_pixels: int, name: str = "") -> Iterator[Image.Image]:
     if length == 0:
         raise ImageError(Status.EMPTY, "the file is empty")
     if length > MAX_FILE_BYTES:
         raise ImageError(Status.TOO_LARGE, f"{length} bytes, more than the limit of {MAX_FILE_BYTES}")
-    try:
-        with _identify(stream) as image:
-            if image.format == "JPEG2000" and lacks_its_end(stream, length):
-                # OpenJPEG fills up what is missing instead of failing.
+    head = stream.read(_HEAD)
+    with ExitStack() as held:
+        try:
+            image = _read(stream, length, head, max_pixels, name, held)
+        except (ImageError, TooSlowError, UnsupportedError):
+            raise
+        except Exception as error:
+            if lacks_its_end(stream, length):
+                raise EOFError from error
+            raise
+        yield image
+
+
+def _read(
+    stream: BinaryIO, length: int, head: bytes, max_pixels: int, name: str, held: ExitStack
+) -> Image.Image:
+    """The picture of a file, in the part of the shared memory that `held` gets."""
+    # Opening a WebP takes the memory of its canvas already.
+    size = webp_pixels(head)
+    if size is not None:
+        _check_size(*size, max_pixels)
+        held.enter_context(room.of(bytes_to_decode("WEBP", "RGB", size[0] * size[1])))
+    with _identify(timed(stream, length, head), head, name) as image:
+        pixels = image.width * image.height
+        _check_size(*image.size, max_pixels)
+        check_header(image, stream)
+        if isinstance(image, JpegImageFile):
+            data, found = _surveyed(stream)
+            check_scans(found.scans, pixels)
+            if not found.whole:
                 raise EOFError
-            return _upright_rgb(image, max_pixels)
-    except ImageError:
-        raise
-    except Exception as error:
-        if lacks_its_end(stream, length):
-            raise EOFError from error
-        raise
+            need = bytes_to_decode("JPEG", image.mode, pixels, progressive=found.progressive)
+            held.enter_context(room.of(need + length))
+            if found.doubt is not None and not load_in_doubt(image, data, found.doubt):
+                raise EOFError
+            return _loaded(image)
+        if image.format == "JPEG2000" and lacks_its_end(stream, length):
+            # OpenJPEG fills up what is missing instead of failing.
+            raise EOFError
+        if size is None:
+            held.enter_context(room.of(bytes_to_decode(image.format, image.mode, pixels)))
+        return _loaded(image, stream)
 
 
-def _identify(stream: BinaryIO) -> ImageFile:
+def _surveyed(stream: BinaryIO) -> tuple[bytes, Survey]:
+    """A JPEG file's bytes and markers; leaves the stream's position."""
+    position = stream.tell()
+    stream.seek(0)
+    data = stream.read()
+    stream.seek(position)
+    return data, survey(data)
+
+
+def _identify(stream: BinaryIO, head: bytes, name: str) -> ImageFile:
     """Reads the header. `Image.open` would apply Pillow's process-wide pixel limit here; ours is per call."""
+    kind = foreign_kind("", head)
+    if kind:
+        raise UnsupportedError(advice(kind))
     Image.init()
-    prefix = stream.read(16)
+    prefix = head[:16]
     broken: Exception | None = None
-    for name in FORMATS:
-        if name not in Image.OPEN:
+    for format in FORMATS:
+        if format not in Image.OPEN:
             continue
-        factory, accept = Image.OPEN[name]
+        factory, accept = Image.OPEN[format]
         try:
             accepted = accept is None or accept(prefix)
         except (IndexError, struct.error):
@@ -211,20 +291,35 @@ def _identify(stream: BinaryIO) -> ImageFile:
         stream.seek(0)
         try:
             return factory(stream, "")
+        except TooSlowError:
+            raise
         except Exception as error:
-            if name not in _WEAK_SIGNATURES:
+            if format == "TIFF" and any(text in str(error) for text in _UNKNOWN_TIFF):
+                raise UnsupportedError("TIFF of an unsupported pixel format; save it as PNG") from error
+            if format not in _WEAK_SIGNATURES:
                 broken = error
     if broken is not None:
         raise broken
-    raise ImageError(Status.NOT_AN_IMAGE, "not an image of a known format")
+    kind = foreign_kind(name, head)
+    if kind:
+        raise UnsupportedError(advice(kind))
+    raise ImageError(Status.NOT_AN_IMAGE, "not an image of a known format" + hint(name))
 
 
-def _upright_rgb(image: Image.Image, max_pixels: int) -> Image.Image:
-    _check_size(*image.size, max_pixels)
+def _loaded(image: Image.Image, stream: BinaryIO | None = None) -> Image.Image:
+    """Loads it, from `stream` where it is a file's: upright and RGB."""
+    layout = layout_of(image)
     image.load()
     method = _UPRIGHT.get(_orientation(image))
-    rgb = _to_rgb(image)
+    rgb = to_rgb(Picture(image, layout, _low_bytes(layout, stream)))
     return rgb if method is None else rgb.transpose(method)
+
+
+def _low_bytes(layout: Layout, stream: BinaryIO | None) -> Image.Image | None:
+    if layout.low_key is None or stream is None:
+        return None
+    stream.seek(0)
+    return low_bytes(Image.OPEN["PNG"][0](stream, ""))
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
@@ -240,38 +335,6 @@ def _orientation(image: Image.Image) -> int:
     except Exception:
         # Broken metadata is no reason to refuse sound pixels; viewers show them as stored, too.
         return 1
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    mode = image.mode
-    if mode.startswith("I"):
-        image = _from_16_bit(image)
-    elif mode == "F":
-        image = _from_float(image)
-    elif image.has_transparency_data:
-        return _over_white(image)
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _over_white(image: Image.Image) -> Image.Image:
-    if image.mode == "La":
-        image = image.convert("LA")
-    rgba = image.convert("RGBA")
-    result = Image.new("RGB", image.size, "white")
-    result.paste(rgba, mask=rgba.getchannel("A"))
-    return result
-
-
-def _from_16_bit(image: Image.Image) -> Image.Image:
-    values = np.asarray(image).clip(0, 65535).astype(np.uint32)
-    return Image.fromarray(((values + 128) // 257).astype(np.uint8))
-
-
-def _from_float(image: Image.Image) -> Image.Image:
-    values = np.nan_to_num(np.asarray(image), nan=0.0)
-    if values.max() <= 1.0:
-        values = values * 255.0
-    return Image.fromarray(np.rint(values.clip(0.0, 255.0)).astype(np.uint8))
 
 
 @contextmanager
@@ -290,6 +353,10 @@ def _explain(error: Exception) -> tuple[Status, str]:
     text = " ".join(str(error).split()) or type(error).__name__
     result = Status.UNREADABLE, f"damaged image data ({text[:100]})"
     match error:
+        case TooSlowError():
+            result = Status.TOO_SLOW, text
+        case UnsupportedError():
+            result = Status.UNSUPPORTED, text
         case FileNotFoundError(filename=str() as name) if Path(name).is_symlink():
             result = Status.NOT_FOUND, "broken symbolic link"
         case FileNotFoundError() | NotADirectoryError():

@@ -97,7 +97,7 @@ def load_in_doubt(image: JpegImageFile, data: bytes, doubt: tuple[int, int]) -> 
 
     def begin() -> None:
         for place in places:
-            image.im.putpixel(place, mark)  # type: ignore[arg-type]
+            image.im.putpixel(place, mark)
 
     stages = [
         # A run behind the picture is padding.
@@ -116,9 +116,7 @@ def load_in_doubt(image: JpegImageFile, data: bytes, doubt: tuple[int, int]) -> 
 class _Stages:
     """A file that is read in pieces, and calls back when a piece is used up and the next one is asked for."""
 
-    def __init__(
-        self, begin: Callable[[], None], stages: Iterable[tuple[bytes, Callable[[], None]]]
-    ) -> None:
+    def __init__(self, begin: Callable[[], None], stages: Iterable[tuple[bytes, Callable[[], None]]]) -> None:
         self._begin: Callable[[], None] | None = begin
         self._stages = iter(stages)
         self._rest = b""
@@ -171,7 +169,11 @@ def _scan(found: Survey, segment: bytes, data: bytes, start: int, end: int) -> b
             numbers = [int(match.group()[1]) & 7 for match in _RESTART.finditer(data, start, end)]
             # Restarts count to eight. Where they do, each mends what was before it.
             return numbers == [number & 7 for number in range(len(numbers))]
-        if found.progressive and first > 0 and bytes([data[begin]]) * _LONG_HOLE == data[begin : begin + _LONG_HOLE]:
+        if (
+            found.progressive
+            and first > 0
+            and bytes([data[begin]]) * _LONG_HOLE == data[begin : begin + _LONG_HOLE]
+        ):
             # Blocks without details are counted there, not written one by one.
             return False
     return True

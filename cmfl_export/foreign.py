@@ -1,4 +1,4 @@
-"""Files that are known but not decoded: what they are, by name and content, and what to do about them."""
+"""Files that are known but not decoded: what they are, by name and first bytes, and what to do about them."""
 
 from __future__ import annotations
 
@@ -58,11 +58,18 @@ def is_foreign(name: str) -> bool:
 
 
 def foreign_kind(name: str, head: bytes) -> str:
-    """What a file is that is of no decoded format, by its first 16 bytes, else by its name; or ""."""
+    """What a file is that is not decoded, by its first 16 bytes, else by its name; or ""."""
     for offset, magic, kind in _BY_CONTENT:
         if head.startswith(magic, offset):
             return kind
     return _KIND_OF_SUFFIX.get(_suffix(name), "")
+
+
+def hint(name: str) -> str:
+    """What to add to the words on a file that is no image at all, by its name; or ""."""
+    if _suffix(name) == ".onnx":
+        return ", but a model; give it once, in front of the images: cmfl predict MODEL.onnx FOLDER"
+    return ""
 
 
 def advice(kind: str) -> str:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import stat
 import struct
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,8 +21,19 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
-from . import decode_limits, foreign, jpeg, pixel_layouts
 from .containers import lacks_its_end
+from .decode_limits import (
+    TooSlowError,
+    bytes_to_decode,
+    check_header,
+    check_scans,
+    room,
+    timed,
+    webp_pixels,
+)
+from .foreign import advice, foreign_kind, hint
+from .jpeg import Survey, load_in_doubt, survey
+from .pixel_layouts import Layout, Picture, UnsupportedError, layout_of, low_bytes, to_rgb
 from .results import Status
 
 SIZE = 224
@@ -41,6 +51,11 @@ EXTREME_RATIO = 8
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 # A text may begin with these formats' one or two letters, so a bad header after them means "no image at all".
 _WEAK_SIGNATURES = {"BMP", "PPM"}
+# What Pillow says of TIFF files that it has no mode for.
+_UNKNOWN_TIFF = ("unknown pixel mode", "unknown data organization", "unsupported bit depth")
+
+# Enough to tell what a file is.
+_HEAD = 64
 
 # EXIF orientation -> what turns the stored picture upright.
 _ORIENTATION = 0x0112
@@ -53,11 +68,6 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
-# How Pillow says that it has no mode for the samples of a sound file.
-_NO_PIXEL_FORMAT = re.compile(
-    r"unknown pixel mode|unknown data organization|Unsupported BMP pixel depth", re.I
-)
 
 # What Pillow warns of (corrupt metadata, its own idea of a large picture) is in the status or of no matter.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -80,7 +90,8 @@ def decode(source: ImageLike, *, aligned: bool = True, max_pixels: int = DEFAULT
 
     `source` and the errors are those of `open_rgb`; the geometry is that of `fit`. Thread-safe.
     """
-    return np.array(fit(open_rgb(source, max_pixels=max_pixels), aligned=aligned))
+    with _opened(source, max_pixels) as image:
+        return np.array(fit(image, aligned=aligned))
 
 
 def open_rgb(source: ImageLike, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image:
@@ -94,27 +105,38 @@ def open_rgb(source: ImageLike, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Imag
 
     Transparent pictures are laid over white, the background that viewers and web pages show them on. 16-bit
     grey (and Pillow's mode I) is divided by 257 and rounded; 16-bit colour keeps its high byte; floating
-    point is 0..1, and clipped. What Pillow would decode wrongly is refused (see `pixel_layouts`), as is a
-    file above 512 MiB, or a picture that takes too long (see `decode_limits`).
+    point is 0..1, and what overshoots is clipped. What Pillow would decode wrongly is refused, see
+    `pixel_layouts`, and so is a file above 512 MiB and one that takes too long, see `decode_limits`. All
+    threads share one budget of memory: a large picture waits until others are done.
 
     Raises:
         ImageError: the picture cannot be scored; nothing else leaves this function for a bad picture.
         TypeError: `source` is of another type, or an array of another dtype or shape.
     """
+    with _opened(source, max_pixels) as image:
+        return image
+
+
+@contextmanager
+def _opened(source: ImageLike, max_pixels: int) -> Iterator[Image.Image]:
+    """What `open_rgb` gives, while its part of the shared memory is held."""
     if isinstance(source, np.ndarray):
-        return _from_array(source, max_pixels)
+        yield _from_array(source, max_pixels)
+        return
+    if not isinstance(source, Image.Image | bytes | str | os.PathLike):
+        kind = type(source).__name__
+        raise TypeError(f"a picture is a path, bytes, a Pillow image or a uint8 array, not {kind}")
     with _as_image_error():
         if isinstance(source, Image.Image):
             _check_size(*source.size, max_pixels)
-            source.load()
-            return _upright(source, pixel_layouts.to_rgb(pixel_layouts.Picture(source)))
-        if isinstance(source, bytes):
-            return _from_stream(io.BytesIO(source), len(source), max_pixels, "")
-        if isinstance(source, str | os.PathLike):
-            return _from_path(os.fspath(source), max_pixels)
-    raise TypeError(
-        f"a picture is a path, bytes, a Pillow image or a uint8 array, not {type(source).__name__}"
-    )
+            with room.of(bytes_to_decode(source.format, source.mode, source.width * source.height)):
+                yield _loaded(source)
+        elif isinstance(source, bytes):
+            with _from_stream(io.BytesIO(source), len(source), max_pixels) as image:
+                yield image
+        else:
+            with _from_path(os.fspath(source), max_pixels) as image:
+                yield image
 
 
 def fit(image: Image.Image, *, aligned: bool) -> Image.Image:
@@ -162,7 +184,8 @@ def _from_array(array: Pixels, max_pixels: int) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _from_path(path: str, max_pixels: int) -> Image.Image:
+@contextmanager
+def _from_path(path: str, max_pixels: int) -> Iterator[Image.Image]:
     if not path:
         raise ImageError(Status.NOT_FOUND, "the path is empty")
     file = Path(path)
@@ -178,77 +201,79 @@ def _from_path(path: str, max_pixels: int) -> Image.Image:
     if not stat.S_ISREG(mode):
         # Opening a named pipe or a device could block for ever.
         raise ImageError(Status.NOT_A_FILE, "not a regular file")
-    with file.open("rb") as stream:
-        return _from_stream(stream, os.fstat(stream.fileno()).st_size, max_pixels, file.name)
+    with (
+        file.open("rb") as stream,
+        _from_stream(stream, os.fstat(stream.fileno()).st_size, max_pixels, name=file.name) as image,
+    ):
+        yield image
 
 
-def _from_stream(stream: BinaryIO, length: int, max_pixels: int, name: str) -> Image.Image:
+@contextmanager
+def _from_stream(stream: BinaryIO, length: int, max_pixels: int, name: str = "") -> Iterator[Image.Image]:
     if length == 0:
         raise ImageError(Status.EMPTY, "the file is empty")
     if length > MAX_FILE_BYTES:
         raise ImageError(Status.TOO_LARGE, f"{length} bytes, more than the limit of {MAX_FILE_BYTES}")
-    head = stream.read(32)
-    stream.seek(0)
-    canvas = decode_limits.webp_pixels(head)
-    try:
-        if canvas is None:
-            with _identify(stream, length, head, name) as image:
-                return _decoded(image, stream, length, max_pixels)
-        # Opening a WebP file takes the memory of its canvas already.
-        _check_size(*canvas, max_pixels)
-        size = decode_limits.bytes_to_decode("WEBP", "RGBA", canvas[0] * canvas[1])
-        with decode_limits.room.of(size), _identify(stream, length, head, name) as image:
-            _check_size(*image.size, max_pixels)
-            return _loaded(image, stream, length)
-    except (ImageError, pixel_layouts.UnsupportedError, decode_limits.TooSlowError):
-        raise
-    except Exception as error:
-        if lacks_its_end(stream, length):
-            raise EOFError from error
-        raise
+    head = stream.read(_HEAD)
+    with ExitStack() as held:
+        try:
+            image = _read(stream, length, head, max_pixels, name, held)
+        except (ImageError, TooSlowError, UnsupportedError):
+            raise
+        except Exception as error:
+            if lacks_its_end(stream, length):
+                raise EOFError from error
+            raise
+        yield image
 
 
-def _decoded(image: ImageFile, stream: BinaryIO, length: int, max_pixels: int) -> Image.Image:
-    """The picture of a header, when what its data will take has been looked at."""
-    _check_size(*image.size, max_pixels)
-    decode_limits.check_header(image, stream)
-    pixels = image.width * image.height
-    if not isinstance(image, JpegImageFile):
-        with decode_limits.room.of(decode_limits.bytes_to_decode(image.format, image.mode, pixels)):
-            return _loaded(image, stream, length)
+def _read(
+    stream: BinaryIO, length: int, head: bytes, max_pixels: int, name: str, held: ExitStack
+) -> Image.Image:
+    """The picture of a file, in the part of the shared memory that `held` gets."""
+    # Opening a WebP takes the memory of its canvas already.
+    size = webp_pixels(head)
+    if size is not None:
+        _check_size(*size, max_pixels)
+        held.enter_context(room.of(bytes_to_decode("WEBP", "RGB", size[0] * size[1])))
+    with _identify(timed(stream, length, head), head, name) as image:
+        pixels = image.width * image.height
+        _check_size(*image.size, max_pixels)
+        check_header(image, stream)
+        if isinstance(image, JpegImageFile):
+            data, found = _surveyed(stream)
+            check_scans(found.scans, pixels)
+            if not found.whole:
+                raise EOFError
+            need = bytes_to_decode("JPEG", image.mode, pixels, progressive=found.progressive)
+            held.enter_context(room.of(need + length))
+            if found.doubt is not None and not load_in_doubt(image, data, found.doubt):
+                raise EOFError
+            return _loaded(image)
+        if image.format == "JPEG2000" and lacks_its_end(stream, length):
+            # OpenJPEG fills up what is missing instead of failing.
+            raise EOFError
+        if size is None:
+            held.enter_context(room.of(bytes_to_decode(image.format, image.mode, pixels)))
+        return _loaded(image, stream)
+
+
+def _surveyed(stream: BinaryIO) -> tuple[bytes, Survey]:
+    """A JPEG file's bytes and markers; leaves the stream's position."""
+    position = stream.tell()
     stream.seek(0)
     data = stream.read()
-    found = jpeg.survey(data)
-    decode_limits.check_scans(found.scans, pixels)
-    stream.seek(0)
-    size = decode_limits.bytes_to_decode(image.format, image.mode, pixels, progressive=found.progressive)
-    with decode_limits.room.of(size):
-        if not found.whole or (found.doubt and not jpeg.load_in_doubt(image, data, found.doubt)):
-            raise EOFError
-        return _loaded(image, stream, length)
+    stream.seek(position)
+    return data, survey(data)
 
 
-def _loaded(image: ImageFile, stream: BinaryIO, length: int) -> Image.Image:
-    """The picture as upright RGB."""
-    if image.format == "JPEG2000" and lacks_its_end(stream, length):
-        # OpenJPEG fills up what is missing instead of failing.
-        raise EOFError
-    layout = pixel_layouts.layout_of(image)
-    low = None
-    if layout.low_key is not None:
-        stream.seek(0)
-        factory, _ = Image.OPEN[image.format or ""]
-        low = pixel_layouts.low_bytes(factory(stream, ""))
-        stream.seek(0)
-    image.load()
-    return _upright(image, pixel_layouts.to_rgb(pixel_layouts.Picture(image, layout, low)))
-
-
-def _identify(stream: BinaryIO, length: int, head: bytes, name: str) -> ImageFile:
+def _identify(stream: BinaryIO, head: bytes, name: str) -> ImageFile:
     """Reads the header. `Image.open` would apply Pillow's process-wide pixel limit here; ours is per call."""
+    kind = foreign_kind("", head)
+    if kind:
+        raise UnsupportedError(advice(kind))
     Image.init()
     prefix = head[:16]
-    timed = decode_limits.timed(stream, length, head)
     broken: Exception | None = None
     for format in FORMATS:
         if format not in Image.OPEN:
@@ -265,25 +290,36 @@ def _identify(stream: BinaryIO, length: int, head: bytes, name: str) -> ImageFil
             continue
         stream.seek(0)
         try:
-            return factory(timed, "")
-        except decode_limits.TooSlowError:
+            return factory(stream, "")
+        except TooSlowError:
             raise
         except Exception as error:
+            if format == "TIFF" and any(text in str(error) for text in _UNKNOWN_TIFF):
+                raise UnsupportedError("TIFF of an unsupported pixel format; save it as PNG") from error
             if format not in _WEAK_SIGNATURES:
                 broken = error
-    kind = foreign.foreign_kind(name, prefix)
-    if kind:
-        raise ImageError(Status.UNSUPPORTED, foreign.advice(kind))
     if broken is not None:
         raise broken
-    if name.lower().endswith(".onnx"):
-        raise ImageError(Status.NOT_AN_IMAGE, "a model, not an image; give it first, or with --model")
-    raise ImageError(Status.NOT_AN_IMAGE, "not an image of a known format")
+    kind = foreign_kind(name, head)
+    if kind:
+        raise UnsupportedError(advice(kind))
+    raise ImageError(Status.NOT_AN_IMAGE, "not an image of a known format" + hint(name))
 
 
-def _upright(image: Image.Image, rgb: Image.Image) -> Image.Image:
+def _loaded(image: Image.Image, stream: BinaryIO | None = None) -> Image.Image:
+    """Loads it, from `stream` where it is a file's: upright and RGB."""
+    layout = layout_of(image)
+    image.load()
     method = _UPRIGHT.get(_orientation(image))
+    rgb = to_rgb(Picture(image, layout, _low_bytes(layout, stream)))
     return rgb if method is None else rgb.transpose(method)
+
+
+def _low_bytes(layout: Layout, stream: BinaryIO | None) -> Image.Image | None:
+    if layout.low_key is None or stream is None:
+        return None
+    stream.seek(0)
+    return low_bytes(Image.OPEN["PNG"][0](stream, ""))
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
@@ -317,6 +353,10 @@ def _explain(error: Exception) -> tuple[Status, str]:
     text = " ".join(str(error).split()) or type(error).__name__
     result = Status.UNREADABLE, f"damaged image data ({text[:100]})"
     match error:
+        case TooSlowError():
+            result = Status.TOO_SLOW, text
+        case UnsupportedError():
+            result = Status.UNSUPPORTED, text
         case FileNotFoundError(filename=str() as name) if Path(name).is_symlink():
             result = Status.NOT_FOUND, "broken symbolic link"
         case FileNotFoundError() | NotADirectoryError():
@@ -325,12 +365,6 @@ def _explain(error: Exception) -> tuple[Status, str]:
             result = Status.PERMISSION_DENIED, "permission denied"
         case OSError(errno=int() as number):
             result = Status.UNREADABLE, os.strerror(number).lower()
-        case pixel_layouts.UnsupportedError():
-            result = Status.UNSUPPORTED, f"unsupported pixel format: {text}"
-        case decode_limits.TooSlowError():
-            result = Status.TOO_SLOW, text
-        case SyntaxError() | OSError() if _NO_PIXEL_FORMAT.search(text):
-            result = Status.UNSUPPORTED, "unsupported pixel format: save it with 8 or 16 bits per channel"
         case MemoryError():
             result = Status.TOO_LARGE, "not enough memory to decode it"
         case Image.DecompressionBombError():

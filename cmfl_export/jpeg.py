@@ -164,7 +164,8 @@ def _scan(found: Survey, segment: bytes, data: bytes, start: int, end: int) -> b
         end -= 1
     holes = [data.find(bytes([value]) * _HOLE, start, end) for value in (0x00, 0xFF)]
     begin = min((hole for hole in holes if hole >= 0), default=-1)
-    if begin >= 0:
+    # From the first block on it is a flat picture, which is written so.
+    if begin >= start + _HOLE:
         found._run = begin, end
         if found._interval:
             numbers = [int(match.group()[1]) & 7 for match in _RESTART.finditer(data, start, end)]

@@ -76,7 +76,7 @@ def layout_of(image: Image.Image) -> Layout:
     """
     if isinstance(image, TiffImageFile):
         return _of_tiff(image)
-    if isinstance(image, PngImageFile) and image.tile:
+    if isinstance(image, PngImageFile):
         return _of_png(image)
     if image.format == "PPM" and image.mode == "F" and image.info.get("scale", 1.0) != 1.0:
         raise UnsupportedError(f"floats with a scale of {image.info['scale']:g}; {_NOT_8_OR_16_BITS}")
@@ -84,7 +84,7 @@ def layout_of(image: Image.Image) -> Layout:
 
 
 def low_bytes(image: ImageFile) -> Image.Image:
-    """Loads a 16-bit colour PNG that has just been opened, with its low bytes instead of the high ones."""
+    """Loads a 16-bit colour PNG that has just been opened: its low bytes instead of the high ones."""
     # Read in the wrong byte order, the byte that Pillow keeps is the other one.
     image.tile = [tile._replace(args="RGB;16L") for tile in image.tile]
     image.load()
@@ -115,9 +115,13 @@ def to_rgb(picture: Picture) -> Image.Image:
 
 
 def _of_png(image: PngImageFile) -> Layout:
-    raw, key = image.tile[0].args, image.info.get("transparency")
+    key = image.info.get("transparency")
     if key is None or isinstance(key, bytes) or image.mode == "P":
         return Layout()
+    if not image.tile:
+        # Loaded by somebody else. What Pillow understands by itself is left to it.
+        return Layout(key=key) if image.mode == "I;16" else Layout()
+    raw = image.tile[0].args
     if raw == "RGB;16B":
         return Layout(key=tuple(value >> 8 for value in key), low_key=tuple(value & 255 for value in key))
     if isinstance(key, tuple):
@@ -171,10 +175,11 @@ def _is_key(picture: Picture) -> npt.NDArray[np.bool_]:
     image, layout, low = picture
     if image.mode == "1":
         image = image.convert("L")
-    found: npt.NDArray[np.bool_] = np.asarray(image) == np.asarray(layout.key)
+    found = np.asarray(image) == np.asarray(layout.key)
     if low is not None:
         found &= np.asarray(low) == np.asarray(layout.low_key)
-    return np.asarray(found.all(axis=2)) if found.ndim == 3 else found
+    clear: npt.NDArray[np.bool_] = found.all(axis=2) if found.ndim == 3 else found
+    return clear
 
 
 def _over_white(image: Image.Image) -> Image.Image:

@@ -1,10 +1,11 @@
-"""What one picture may cost: time, and memory that all threads share."""
+"""Pictures made to cost time or memory, holes in JPEG data, and kinds that are known but not decoded."""
 
 from __future__ import annotations
 
 import io
 import struct
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,84 +15,143 @@ from PIL import Image
 
 from cmfl_export import decode_limits
 from cmfl_export.decode_limits import Room, webp_pixels
-from cmfl_export.images import ImageError, decode
+from cmfl_export.images import SIZE, ImageError, decode
 from cmfl_export.results import Status
 
-
-def test_a_slow_picture_ends_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = b" ".join(b"%d" % value for value in np.random.default_rng(0).integers(0, 256, 300_000))
-    data = b"P2\n1000 300\n255\n" + rows
-    assert decode(data).shape == (224, 224, 3)
-    monkeypatch.setattr(decode_limits, "MOST_SECONDS", 0.0)
-    with pytest.raises(ImageError, match="not decoded after 0 s") as caught:
-        decode(data)
-    assert caught.value.status is Status.TOO_SLOW
+_END = b"\xff\xd9"
 
 
-def test_run_lengths_are_refused_by_their_number_of_pixels(tmp_path: Path) -> None:
-    side = 5000
-    header = struct.pack("<IiiHHIIiiII", 40, side, side, 1, 8, 1, 4, 0, 0, 256, 0)
-    palette = bytes(1024)
-    offset = 14 + len(header) + len(palette)
-    body = header + palette + b"\0\1\0\1"
-    path = tmp_path / "runs.bmp"
-    path.write_bytes(b"BM" + struct.pack("<IHHI", 14 + len(body), 0, 0, offset) + body)
-    with pytest.raises(ImageError, match="run lengths") as caught:
-        decode(path)
-    assert caught.value.status is Status.TOO_SLOW
+def failure(source: bytes | Path) -> tuple[Status, str]:
+    with pytest.raises(ImageError) as caught:
+        decode(source)
+    return caught.value.status, caught.value.message
 
 
-@pytest.mark.parametrize(
-    ("lossless", "mode"), [(True, "RGB"), (False, "RGB"), (True, "RGBA"), (False, "RGBA")]
-)
-def test_the_size_of_a_webp_is_known_before_it_is_opened(lossless: bool, mode: str) -> None:
+def photograph(**options: object) -> bytes:
+    """A JPEG without flat areas."""
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+    image = Image.fromarray(noise).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
     stream = io.BytesIO()
-    Image.new(mode, (317, 211), (9, 8, 7, 100)[: len(mode)]).save(stream, "WEBP", lossless=lossless)
-    assert webp_pixels(stream.getvalue()[:32]) == (317, 211)
+    image.save(stream, "JPEG", quality=90, **options)
+    return stream.getvalue()
 
 
-def test_other_files_have_no_size_of_a_webp() -> None:
-    for head in (b"", b"RIFF", b"RIFF\0\0\0\0WAVEfmt " + bytes(20), b"\x89PNG" + bytes(28)):
-        assert webp_pixels(head) is None
+def empty_scans(count: int, side: int) -> bytes:
+    """A progressive grey JPEG of that many scans with nothing in them."""
+    frame = struct.pack(">BHHBBBB", 8, side, side, 1, 1, 0x11, 0)
+    start = b"\xff\xc2" + struct.pack(">H", len(frame) + 2) + frame
+    quantisation = b"\xff\xdb" + struct.pack(">HB", 67, 0) + bytes([1] * 64)
+    scan = b"\xff\xda" + struct.pack(">HBBBBBB", 8, 1, 1, 0, 0, 0, 0)
+    return b"\xff\xd8" + quantisation + start + scan * count + _END
 
 
-def test_room_is_shared_and_never_more_than_there_is() -> None:
-    room = Room(100 << 20)
-    lock, held, most = threading.Lock(), 0, 0
+@pytest.mark.parametrize(("count", "side"), [(1500, 10_000), (1500, 64), (30, 10_000)])
+def test_many_scans_are_refused_before_decoding(count: int, side: int) -> None:
+    status, message = failure(empty_scans(count, side))
+    assert status is Status.TOO_SLOW
+    assert "scans" in message
 
-    def work(size: int) -> None:
-        nonlocal held, most
-        with room.of(size << 20):
+
+def test_run_lengths_over_many_pixels_are_refused() -> None:
+    header = struct.pack("<IiiHHIIiiII", 40, 9000, 9000, 1, 8, 1, 1 << 16, 0, 0, 256, 0)
+    body = header + bytes(1024) + b"\0\x01" * (1 << 15)
+    content = b"BM" + struct.pack("<IHHI", 14 + len(body), 0, 0, 14 + 40 + 1024) + body
+    assert failure(content)[0] is Status.TOO_SLOW
+
+
+def test_a_picture_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = b"P3\n1500 1500\n255\n" + b"7 " * (3 * 1500 * 1500)
+    assert decode(content).max() == 7
+    monkeypatch.setattr(decode_limits, "MOST_SECONDS", 0.0)
+    assert failure(content)[0] is Status.TOO_SLOW
+
+
+def test_a_webp_canvas_is_known_before_it_is_opened() -> None:
+    sizes = {"VP8L": {"lossless": True}, "VP8": {"lossless": False}}
+    for options in sizes.values():
+        stream = io.BytesIO()
+        Image.new("RGB", (300, 200)).save(stream, "WEBP", **options)
+        assert webp_pixels(stream.getvalue()[:64]) == (300, 200)
+    bits = 9999 | 9999 << 14
+    huge = b"RIFF" + struct.pack("<I", 30) + b"WEBPVP8L" + struct.pack("<IBI", 18, 0x2F, bits) + bytes(13)
+    with pytest.raises(ImageError) as caught:
+        decode(huge, max_pixels=99_000_000)
+    assert caught.value.status is Status.TOO_LARGE
+
+
+def test_room_is_never_overdrawn_and_everybody_gets_in() -> None:
+    size = 1 << 28
+    room, lock = Room(size), threading.Lock()
+    inside: list[int] = []
+    most: list[int] = []
+
+    def work(need: int) -> int:
+        with room.of(need):
             with lock:
-                held += size
-                most = max(most, held)
+                inside.append(need)
+                most.append(sum(inside) if len(inside) > 1 else 0)
+            time.sleep(0.002)
             with lock:
-                held -= size
+                inside.remove(need)
+        return need
 
-    with ThreadPoolExecutor(16) as pool:
-        list(pool.map(work, [60, 50, 40, 70, 90, 33] * 50))
-    assert 60 <= most <= 100
-
-
-def test_a_picture_larger_than_all_room_is_decoded_alone() -> None:
-    room = Room(100 << 20)
-    inside = threading.Event()
-    entered: list[str] = []
-
-    def large() -> None:
-        with room.of(500 << 20):
-            entered.append("large")
-
-    with room.of(40 << 20):
-        thread = threading.Thread(target=large)
-        thread.start()
-        inside.wait(0.2)
-        assert entered == []
-    thread.join(60)
-    assert entered == ["large"]
+    # The last ones are more than there is at all.
+    needs = [size // 2, size // 3, size // 5, size, 3 * size] * 8
+    with ThreadPoolExecutor(12) as pool:
+        assert list(pool.map(work, needs, timeout=120)) == needs
+    assert max(most) <= size
 
 
-def test_small_pictures_pass_while_all_room_is_taken() -> None:
-    room = Room(100 << 20)
-    with room.of(100 << 20), room.of(1 << 20):
-        pass
+def test_room_is_given_back_by_failures() -> None:
+    room = Room(1 << 28)
+    for _ in range(3):
+        with pytest.raises(ValueError, match="x"), room.of(1 << 28):
+            raise ValueError("x")
+
+
+@pytest.mark.parametrize("fill", [0x00, 0xFF])
+@pytest.mark.parametrize("part", [0.3, 0.5, 0.9])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_with_a_filled_end_is_truncated(progressive: bool, part: float, fill: int) -> None:
+    whole = photograph(progressive=progressive)
+    assert decode(whole).shape == (SIZE, SIZE, 3)
+    kept = int(len(whole) * part)
+    assert failure(whole[:kept] + bytes([fill]) * (len(whole) - kept))[0] is Status.TRUNCATED
+
+
+def test_a_hole_in_front_of_the_end_is_truncated() -> None:
+    whole = photograph()
+    start = len(whole) // 2
+    content = whole[:start] + bytes(len(whole) - start - 2) + _END
+    assert failure(content)[0] is Status.TRUNCATED
+
+
+def test_sound_jpegs_of_flat_areas_are_decoded() -> None:
+    for colour in ("black", "white", "red"):
+        for options in ({}, {"progressive": True}, {"optimize": True}, {"quality": 100}):
+            for mode in ("L", "RGB"):
+                stream = io.BytesIO()
+                Image.new("RGB", (1000, 700), colour).convert(mode).save(stream, "JPEG", **options)
+                assert decode(stream.getvalue()).shape == (SIZE, SIZE, 3)
+
+
+def test_known_kinds_say_what_to_do(tmp_path: Path) -> None:
+    heic = struct.pack(">I", 24) + b"ftypheic" + bytes(4) + b"mif1heic" + bytes(40)
+    contents = {"p.heic": heic, "renamed.jpg": heic, "raw.cr3": bytes(40), "colour.pfm": b"PF\n9 9\n-1\n"}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+        status, message = failure(tmp_path / name)
+        assert status is Status.UNSUPPORTED
+        assert "convert it to PNG or JPEG" in message
+
+
+def test_a_decoded_kind_under_a_foreign_name_is_decoded(tmp_path: Path) -> None:
+    (tmp_path / "p.heic").write_bytes(photograph())
+    assert decode(tmp_path / "p.heic").shape == (SIZE, SIZE, 3)
+
+
+def test_a_model_among_the_images_gets_a_hint(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"\x08\x0a" * 40)
+    status, message = failure(tmp_path / "model.onnx")
+    assert status is Status.NOT_AN_IMAGE
+    assert "cmfl predict MODEL.onnx" in message

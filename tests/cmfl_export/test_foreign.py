@@ -40,7 +40,7 @@ def test_a_known_kind_is_a_row_with_advice(name: str, content: bytes, words: str
 def test_a_model_among_the_inputs_gets_a_hint(tmp_path: Path) -> None:
     path = tmp_path / "detector.onnx"
     path.write_bytes(b"\x08\x09\x12\x07pytorch" + bytes(50))
-    with pytest.raises(ImageError, match="a model, not an image; give it first, or with --model") as caught:
+    with pytest.raises(ImageError, match="but a model; give it once, in front of the images") as caught:
         decode(path)
     assert caught.value.status is Status.NOT_AN_IMAGE
 

@@ -26,6 +26,8 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "sub/notes.md",
         "a/x.tif",
         ".hidden.png",
+        ".crops/x.png",
+        "a/.009-0.x.png",
     ]
     for name in names:
         path = tmp_path / "faces" / name
@@ -59,6 +61,22 @@ def test_files_and_missing_paths_are_themselves_in_the_order_of_the_inputs(tree:
     inputs = ("gone.jpg", "faces/c.txt", "faces/a", "faces/b.jpg", "faces/b.jpg", "gone", "")
     expected = ["gone.jpg", "faces/c.txt", "faces/a/x.tif", "faces/b.jpg", "faces/b.jpg", "gone", ""]
     assert paths(*inputs) == expected
+
+
+def test_walks_pass_over_dots_and_what_is_named_is_tried(tree: Path) -> None:
+    assert not [path for path in paths("faces") if "/." in path]
+    assert paths("faces/.hidden.png") == ["faces/.hidden.png"]
+    assert paths("faces/.crops") == ["faces/.crops/x.png"]
+
+
+def test_kinds_that_are_not_decoded_are_rows_of_a_walk(tree: Path) -> None:
+    for name in ("p.heic", "p.HEIF", "p.dng", "p.jxl", ".p.heic", "p.onnx"):
+        (tree / "empty" / name).touch()
+    (tree / "empty" / "d.heic").mkdir()
+    (tree / "empty" / "d.heic" / "x.png").touch()
+    assert paths("faces/empty") == [
+        f"faces/empty/{name}" for name in ("d.heic/x.png", "p.HEIF", "p.dng", "p.heic", "p.jxl")
+    ]
 
 
 def test_it_is_lazy(tree: Path) -> None:

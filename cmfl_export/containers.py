@@ -1,11 +1,19 @@
-"""Does an image file reach as far as it says itself? Tells a truncated file from a damaged one."""
+"""Does an image file reach as far as it says itself, and is its data there? Tells truncated from damaged."""
 
 from __future__ import annotations
 
 import os
-from typing import BinaryIO
+import zlib
+from collections.abc import Iterator
+from io import BytesIO
+from typing import BinaryIO, Literal
 
 _TAIL = 1024
+_ZLIB_BLOCK = 1 << 20
+
+
+class IncompleteError(EOFError):
+    """A part of the picture's data is missing, though the file reaches as far as it says."""
 
 
 def lacks_its_end(stream: BinaryIO, length: int) -> bool:
@@ -60,3 +68,72 @@ def _boxes_pass(stream: BinaryIO, length: int) -> bool:
             # The picture; what follows may be anything.
             return start > length
     return True
+
+
+def has_a_hole(stream: BinaryIO, length: int, pixels: int) -> bool:
+    """True when a PNG, WebP, AVIF or JPEG 2000 file has zeros or ones where picture data should be.
+
+    Their decoders do not all notice. A PNG is held against the checksums of its data; the others' data, in
+    which zero stands for the likeliest, has runs of zeros no longer than a flat picture's. Moves the stream's
+    position.
+    """
+    stream.seek(0)
+    head = stream.read(16)
+    if head.startswith(b"\x89PNG"):
+        return any(
+            name == b"IDAT" and not _matches(stream, size) for name, size in _chunks(stream, 8, length, "big")
+        )
+    longest, data = 64 + pixels // 4096, b""
+    if head.startswith(b"RIFF"):
+        name, data = _webp_data(stream, length)
+        # Lossless data has a bit a pixel at times.
+        longest = 64 + pixels // 64 if name == b"VP8L" else longest
+    elif head.startswith(b"\xff\x4f\xff\x51") or head[4:8] == b"jP  ":
+        stream.seek(0)
+        data = stream.read()
+        # From the first tile's data to the end of the code stream.
+        data = data[max(data.find(b"\xff\x93"), 0) : data.rfind(b"\xff\xd9")]
+    elif head[4:8] == b"ftyp":
+        stream.seek(0)
+        data = stream.read()
+        start = max(data.find(b"mdat"), 4)
+        data = data[start : start - 4 + (int.from_bytes(data[start - 4 : start], "big") or len(data))]
+        # Metadata may stand there, too, which has shorter ones.
+        longest += 1024
+    return any(bytes([value]) * longest in data for value in (0x00, 0xFF))
+
+
+def _webp_data(stream: BinaryIO, length: int) -> tuple[bytes, bytes]:
+    """The name and the content of the chunk of a WebP file that holds the first picture's pixels."""
+    for name, size in _chunks(stream, 12, length, "little"):
+        if name == b"ANMF":
+            # A frame holds chunks, after 16 bytes about itself.
+            frame = bytes(12) + stream.read(size)[16:]
+            return _webp_data(BytesIO(frame), len(frame))
+        if name in (b"VP8 ", b"VP8L"):
+            return name, stream.read(size)
+    return b"", b""
+
+
+def _chunks(
+    stream: BinaryIO, start: int, length: int, order: Literal["little", "big"]
+) -> Iterator[tuple[bytes, int]]:
+    """Name and size of the chunks of a PNG ("big") or a RIFF file ("little"), the stream behind these two."""
+    name = b""
+    while start + 8 <= length and name != b"IEND":
+        stream.seek(start)
+        header = stream.read(8)
+        first, second = header[:4], header[4:]
+        name, size = (second, first) if order == "big" else (first, second)
+        yield name, int.from_bytes(size, order)
+        start += 8 + int.from_bytes(size, order)
+        start += 4 if order == "big" else start % 2
+
+
+def _matches(stream: BinaryIO, size: int) -> bool:
+    """Whether a chunk of PNG data has the checksum that follows it."""
+    checksum = zlib.crc32(b"IDAT")
+    while size > 0 and (block := stream.read(min(size, _ZLIB_BLOCK))):
+        checksum = zlib.crc32(block, checksum)
+        size -= len(block)
+    return stream.read(4) == checksum.to_bytes(4, "big")

@@ -58,7 +58,10 @@ def is_foreign(name: str) -> bool:
 
 
 def foreign_kind(name: str, head: bytes) -> str:
-    """What a file is that is not decoded, by its first 16 bytes, else by its name; or ""."""
+    """What a file is that is not decoded, by its first 32 bytes, else by its name; or ""."""
+    if head[4:12] in (b"ftypmif1", b"ftypmsf1") and b"avif" not in head:
+        # A container for several codecs; the brands that follow say which.
+        return _HEIC
     for offset, magic, kind in _BY_CONTENT:
         if head.startswith(magic, offset):
             return kind

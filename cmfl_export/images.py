@@ -21,7 +21,7 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
-from .containers import lacks_its_end
+from .containers import IncompleteError, has_a_hole, lacks_its_end
 from .decode_limits import (
     TooSlowError,
     bytes_to_decode,
@@ -52,7 +52,10 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF
 # A text may begin with these formats' one or two letters, so a bad header after them means "no image at all".
 _WEAK_SIGNATURES = {"BMP", "PPM"}
 # What Pillow says of TIFF files that it has no mode for.
-_UNKNOWN_TIFF = ("unknown pixel mode", "unknown data organization", "unsupported bit depth")
+_UNKNOWN = (
+    *("unknown pixel mode", "unknown data organization", "unsupported bit depth"),
+    *("cannot handle", "Unsupported BMP", "unable to determine J2K image mode"),
+)
 
 # Enough to tell what a file is.
 _HEAD = 64
@@ -218,7 +221,7 @@ def _from_stream(stream: BinaryIO, length: int, max_pixels: int, name: str = "")
     with ExitStack() as held:
         try:
             image = _read(stream, length, head, max_pixels, name, held)
-        except (ImageError, TooSlowError, UnsupportedError):
+        except (ImageError, IncompleteError, TooSlowError, UnsupportedError):
             raise
         except Exception as error:
             if lacks_its_end(stream, length):
@@ -244,18 +247,21 @@ def _read(
             data, found = _surveyed(stream)
             check_scans(found.scans, pixels)
             if not found.whole:
-                raise EOFError
+                raise EOFError if lacks_its_end(stream, length) else IncompleteError
             need = bytes_to_decode("JPEG", image.mode, pixels, progressive=found.progressive)
             held.enter_context(room.of(need + length))
             if found.doubt is not None and not load_in_doubt(image, data, found.doubt):
-                raise EOFError
+                raise IncompleteError
             return _loaded(image)
         if image.format == "JPEG2000" and lacks_its_end(stream, length):
             # OpenJPEG fills up what is missing instead of failing.
             raise EOFError
         if size is None:
             held.enter_context(room.of(bytes_to_decode(image.format, image.mode, pixels)))
-        return _loaded(image, stream)
+        rgb = _loaded(image, stream)
+        if has_a_hole(stream, length, pixels):
+            raise IncompleteError
+        return rgb
 
 
 def _surveyed(stream: BinaryIO) -> tuple[bytes, Survey]:
@@ -294,8 +300,10 @@ def _identify(stream: BinaryIO, head: bytes, name: str) -> ImageFile:
         except TooSlowError:
             raise
         except Exception as error:
-            if format == "TIFF" and any(text in str(error) for text in _UNKNOWN_TIFF):
-                raise UnsupportedError("TIFF of an unsupported pixel format; save it as PNG") from error
+            # A TIFF's unknown compression is a key that Pillow has not.
+            unknown = format == "TIFF" and isinstance(error.__cause__, KeyError)
+            if unknown or any(text in str(error) for text in _UNKNOWN):
+                raise UnsupportedError(f"{format} of an unsupported pixel format; save it as PNG") from error
             if format not in _WEAK_SIGNATURES:
                 broken = error
     if broken is not None:
@@ -369,6 +377,8 @@ def _explain(error: Exception) -> tuple[Status, str]:
             result = Status.TOO_LARGE, "not enough memory to decode it"
         case Image.DecompressionBombError():
             result = Status.TOO_LARGE, "larger than Pillow decodes"
+        case IncompleteError():
+            result = Status.TRUNCATED, "a part of the picture's data is missing"
         case EOFError() | SyntaxError(__cause__=EOFError()):
             result = Status.TRUNCATED, "the file ends too early"
         case OSError() if "truncated" in text.lower():

@@ -5,6 +5,7 @@ libjpeg fills up what is missing and only warns, and Pillow keeps the warning to
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -24,8 +25,10 @@ _STOP = 2000
 # So many equal bytes in a row may be a hole. In flat areas sound files have them, too.
 _HOLE = 16
 _LONG_HOLE = 64
-# The decoder keeps up to eight bytes in hand.
-_IN_HAND = 24
+_MOST_PADDING = 128
+# The decoder wants eight bytes in hand before it goes on.
+_IN_HAND = 8
+_MARGIN = 24
 
 
 @dataclass
@@ -44,6 +47,8 @@ class Survey:
     whole: bool = False
     doubt: tuple[int, int] | None = None
     _interval: int = 0
+    _size: tuple[int, int] = 0, 0
+    _sampling: dict[int, tuple[int, int]] = field(default_factory=dict)
     _missing: dict[int, list[int]] = field(default_factory=dict)  # component -> bits to come, per coefficient
     _run: tuple[int, int] | None = None
 
@@ -101,17 +106,20 @@ def load_in_doubt(image: JpegImageFile, data: bytes, doubt: tuple[int, int]) -> 
 
     stages = [
         # A run behind the picture is padding.
-        (data[: start + _IN_HAND], look),
-        (data[start + _IN_HAND : end - _IN_HAND], look),
+        (data[: start + _MARGIN], look),
+        (data[start + _MARGIN : end - _MARGIN], look),
         # With something behind it the decoder uses the data up.
-        (data[max(end - _IN_HAND, start + _IN_HAND) : end] + bytes(2 * _IN_HAND), look),
+        (data[max(end - _MARGIN, start + _MARGIN) : end] + bytes(_IN_HAND), look),
         (data[end:], lambda: None),
     ]
     image.fp = _Stages(begin, stages)  # type: ignore[assignment]
     image.load()
-    padding, early, complete = (*written, False, False, False)[:3]
-    # Nothing was looked at where the decoder had enough before the run.
-    return not written or padding or (complete and not early)
+    # The decoder asks for no further piece when it is through.
+    if not written or written[0]:
+        return True
+    if len(written) == 1 or written[1]:
+        return False
+    return len(written) == 2 or written[2]
 
 
 class _Stages:
@@ -145,6 +153,8 @@ def _frame(found: Survey, code: int, segment: bytes) -> None:
     parts: Any = [segment[start : start + 3] for start in range(6, len(segment) - 2, 3)]
     # -1 bits have come of a coefficient that no scan had: 1 stands for "something is missing".
     found._missing = {part[0]: [1] * (64 if found.progressive else 1) for part in parts}
+    found._sampling = {part[0]: (part[1] >> 4, part[1] & 15) for part in parts}
+    found._size = int.from_bytes(segment[3:5], "big"), int.from_bytes(segment[1:3], "big")
 
 
 def _scan(found: Survey, segment: bytes, data: bytes, start: int, end: int) -> bool:
@@ -159,23 +169,35 @@ def _scan(found: Survey, segment: bytes, data: bytes, start: int, end: int) -> b
     for component in segment[1 : 1 + 2 * count : 2]:
         if component in found._missing and last < 64:
             found._missing[component][first : last + 1] = [bits] * (last + 1 - first)
-    while end > start and data[end - 1] == 0xFF:
-        # Filling bytes in front of the marker.
-        end -= 1
+    # Filling bytes may stand in front of a marker, and some encoders pad with zeros.
+    body = data[start:end].rstrip(b"\xff")
+    filled = end - start - len(body) >= _HOLE
+    padded = len(body) - len(body.rstrip(b"\0"))
+    beyond = end - start - len(body) + (padded if padded <= _MOST_PADDING else 0)
+    end -= beyond
     holes = [data.find(bytes([value]) * _HOLE, start, end) for value in (0x00, 0xFF)]
-    begin = min((hole for hole in holes if hole >= 0), default=-1)
-    # From the first block on it is a flat picture, which is written so.
-    if begin >= start + _HOLE:
+    begin = min((hole for hole in holes if hole >= 0), default=end if filled else -1)
+    if begin >= 0:
         found._run = begin, end
         if found._interval:
-            numbers = [int(match.group()[1]) & 7 for match in _RESTART.finditer(data, start, end)]
-            # Restarts count to eight. Where they do, each mends what was before it.
-            return numbers == [number & 7 for number in range(len(numbers))]
-        if (
-            found.progressive
-            and first > 0
-            and bytes([data[begin]]) * _LONG_HOLE == data[begin : begin + _LONG_HOLE]
-        ):
+            numbers = [match.group()[1] & 7 for match in _RESTART.finditer(data, start, end)]
+            expected = math.ceil(_units(found, segment[1 : 1 + 2 * count : 2]) / found._interval) - 1
+            # Restarts count to eight. Where all are there, each mends what was before it.
+            return numbers == [number & 7 for number in range(expected)]
+        if found.progressive and first > 0:
+            long_hole = bytes([data[begin]]) * _LONG_HOLE
             # Blocks without details are counted there, not written one by one.
-            return False
+            return beyond <= _MOST_PADDING and not data.startswith(long_hole, begin)
     return True
+
+
+def _units(found: Survey, components: bytes) -> int:
+    """How many units a scan of these components has: blocks where it is one, else what all have in common."""
+    most = [max(values, default=1) or 1 for values in zip(*found._sampling.values(), strict=True)] or [1, 1]
+    alone = len(components) == 1
+    own = found._sampling.get(components[0], most) if alone else most
+    across, down = (
+        math.ceil(math.ceil(size * part / whole) / (8 if alone else 8 * whole))
+        for size, part, whole in zip(found._size, own, most, strict=True)
+    )
+    return across * down

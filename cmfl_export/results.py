@@ -154,7 +154,7 @@ class _CsvWriter(Writer):
 
     def _begin(self) -> None:
         # To a file or a pipe every byte goes as it is; a name must not steer a terminal.
-        self._on_terminal = self._stream is sys.stdout.buffer and sys.stdout.isatty()
+        self._on_terminal = self._stream.isatty()
         self._send(csv_record(self._columns))
 
     def _put(self, rows: Sequence[Prediction]) -> None:

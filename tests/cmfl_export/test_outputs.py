@@ -141,10 +141,10 @@ def test_align_into_its_own_input(own: Path) -> None:
 
 def test_evaluate_does_not_rewrite_the_score_file(own: Path) -> None:
     scores = own / "scores.csv"
-    scores.write_text("id,label,path,score\n0,1,a.png,0.9\n1,0,b.png,0.2\n")
+    scores.write_text("0,1,a.png,0.9\n1,0,b.png,0.2\n")
     with pytest.raises(CmflError, match=r"scores\.csv is a score file, which would be overwritten"):
         evaluate([], own, scores=[scores])
-    assert scores.read_text() == "id,label,path,score\n0,1,a.png,0.9\n1,0,b.png,0.2\n"
+    assert scores.read_text() == "0,1,a.png,0.9\n1,0,b.png,0.2\n"
 
 
 def test_what_is_not_there_costs_no_look_at_the_inputs(tmp_path: Path) -> None:

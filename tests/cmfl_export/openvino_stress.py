@@ -44,7 +44,7 @@ def once(path: Path, longest: float) -> bool:
 
 
 def use(path: Path) -> int:
-    model = openvino_backend.OpenVinoModel(path, "fp32", 8)
+    model = openvino_backend.OpenVinoModel(path, path.read_bytes(), "fp32", 8)
     batch = np.full((1, 224, 224, 3), 51, np.uint8)
     model._networks[False] = openvino_backend._Network(
         [model._compile(*part, False) for part in model._parts]

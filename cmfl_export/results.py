@@ -23,8 +23,9 @@ from . import setups
 from .errors import CmflError, need
 from .files import is_stream, whole_file, writing
 from .locks import exclusive, hold
+from .model_check import SCORE_OUTPUTS
 from .records import csv_fields, csv_record, whole_records, wrong_width
-from .row_values import SCORES, check_row, number_in
+from .row_values import check_row, number_in
 from .setups import Setup
 from .text import visible
 from .text_formats import load_json, read_bytes
@@ -468,7 +469,7 @@ def row_of_csv(columns: Sequence[str], fields: Sequence[str]) -> Prediction:
         raise ValueError(wrong_width(fields, len(columns)))
     texts = dict(zip(columns, fields, strict=True))
     numbers: dict[str, float | None] = {
-        name: number_in(name, texts[name]) for name in (*SCORES, *FACE_COLUMNS) if name in texts
+        name: number_in(name, texts[name]) for name in (*SCORE_OUTPUTS, *FACE_COLUMNS) if name in texts
     }
     for name in FACE_COLUMNS[:2]:
         number = numbers.get(name)

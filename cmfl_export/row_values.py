@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-SCORES = ("p_real", "p_real_rgb", "p_real_spectrum")
+from .model_check import SCORE_OUTPUTS
+
 DECISIONS = ("real", "synthetic")
 _BOX = ("left", "top", "right", "bottom")
 _SHOWN = 60  # characters of a value in a message
@@ -50,7 +51,7 @@ def check_row(values: Mapping[str, Any]) -> None:
     for name in ("path", "status", "error"):
         if not isinstance(values[name], str):
             raise ValueError(f"{name} is {_shown(values[name])}; it must be text")
-    for name in SCORES:
+    for name in SCORE_OUTPUTS:
         if values[name] is not None:
             check_score(name, values[name])
     if values["decision"] not in (None, *DECISIONS):

@@ -129,15 +129,10 @@ class Session:
                     "export the int8 file again"
                 )
             exact = True
-            passed_over = (
-                f"{why}, so they are computed exactly and slower; export the int8 file again for full speed"
-            )
-        if (
-            not exact
-            and name == "cpu"
-            and provider != "onnxruntime"
-            and card.precision in OPENVINO_PRECISIONS
-        ):
+            slower = "so they are computed exactly and slower; export the int8 file again for full speed"
+            passed_over = "; ".join(filter(None, (passed_over, f"{why}, {slower}")))
+        may_be_openvino = name == "cpu" and provider != "onnxruntime" and not exact
+        if may_be_openvino and card.precision in OPENVINO_PRECISIONS:
             name = "openvino" if providers.has_openvino() else name
         engine: Engine
         if name == "openvino":

@@ -16,7 +16,7 @@ from cmfl_export.locks import locked
 from . import places
 from .manifest import MANIFEST, Manifest, ModelFile
 from .registry import OWN, Model
-from .verify import disagreements
+from .verify import check_weights
 
 _CHUNK = 1 << 20
 
@@ -51,7 +51,7 @@ def add(folder: str | os.PathLike[str], *, force: bool = False) -> Model:
                 _copy(source / file.name, staging / file.name, file)
             (staging / MANIFEST).write_text(manifest.to_toml(), encoding="utf-8", newline="\n")
         for file in manifest.weights.values():
-            faults = disagreements(staging / file.name, manifest, file)
+            faults = check_weights(staging / file.name, manifest, file).faults
             if faults:
                 raise CmflError(f"{source / file.name}: {'; '.join(faults)}")
         with locked(parent / f".{manifest.name}.lock"), writing(target):

@@ -46,28 +46,30 @@ class Clock:
         return _Http(self), _Https(self)
 
 
-class _Http(HTTPHandler):
+class _ByClock:
+    """What a handler has besides urllib's: the clock that its connections read by."""
+
     def __init__(self, clock: Clock) -> None:
         super().__init__()
         self._clock = clock
 
+
+class _Http(_ByClock, HTTPHandler):
     def http_open(self, req: Request) -> HTTPResponse:
         # What it calls makes the connection; the annotation knows classes alone.
-        connect: Any = partial(_HttpConnection, self._clock)
+        connect: Any = partial(_ClockedConnection, self._clock)
         return self.do_open(connect, req)
 
 
-class _Https(HTTPSHandler):
-    def __init__(self, clock: Clock) -> None:
-        super().__init__()
-        self._clock = clock
-
+class _Https(_ByClock, HTTPSHandler):
     def https_open(self, req: Request) -> HTTPResponse:
-        connect: Any = partial(_HttpsConnection, self._clock)
+        connect: Any = partial(_ClockedTlsConnection, self._clock)
         return self.do_open(connect, req)
 
 
-class _HttpConnection(HTTPConnection):
+class _ClockedConnection(HTTPConnection):
+    """A connection, plain or with TLS, whose answer is read by the clock."""
+
     def __init__(self, clock: Clock, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._clock = clock
@@ -78,15 +80,8 @@ class _HttpConnection(HTTPConnection):
         self.sock: Any = _Timed(self.sock, self._clock)
 
 
-class _HttpsConnection(HTTPSConnection):
-    def __init__(self, clock: Clock, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._clock = clock
-
-    def connect(self) -> None:
-        self._clock.left()
-        super().connect()
-        self.sock: Any = _Timed(self.sock, self._clock)
+class _ClockedTlsConnection(_ClockedConnection, HTTPSConnection):
+    """The same over TLS."""
 
 
 class _Timed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from cmfl_export.card import ModelCard
 from cmfl_export.errors import CmflError
 from cmfl_export.portability import NOT_PORTABLE
 from cmfl_export.runtime import read_card
@@ -61,9 +62,7 @@ def verify(name: str) -> Report:
     for file in manifest.files:
         path = model.path_of(file)
         if path is not None:
-            faults = tuple(disagreements(path, manifest, file)) if file.variant else ()
-            portable = faults or not file.variant or read_card(path).portable
-            checks.append(Check(file, str(path), faults, bool(portable)))
+            checks.append(check_weights(path, manifest, file) if file.variant else Check(file, str(path), ()))
             continue
         damaged = [path for path in model.candidates(file) if path.exists()]
         if damaged:
@@ -76,17 +75,8 @@ def verify(name: str) -> Report:
     return Report(manifest.name, manifest.version, tuple(checks))
 
 
-def disagreements(path: Path, manifest: Manifest, file: ModelFile) -> list[str]:
-    """What the card inside an ONNX file says otherwise than the manifest.
-
-    Args:
-        path: where these weights are.
-        manifest, file: the manifest, and its entry on them.
-    """
-    try:
-        card = read_card(path)
-    except CmflError as error:
-        return [str(error)]
+def disagreements(card: ModelCard, manifest: Manifest, file: ModelFile) -> list[str]:
+    """What the card inside an ONNX file says otherwise than the manifest, or its entry on the file."""
     pairs = {
         "name": (card.name, manifest.name),
         "precision": (card.precision, file.variant),
@@ -98,6 +88,15 @@ def disagreements(path: Path, manifest: Manifest, file: ModelFile) -> list[str]:
         for key, (inside, outside) in pairs.items()
         if inside != outside
     ]
+
+
+def check_weights(path: Path, manifest: Manifest, file: ModelFile) -> Check:
+    """What an ONNX file and the card in it say, against the manifest's entry on the file."""
+    try:
+        card = read_card(path)
+    except CmflError as error:
+        return Check(file, str(path), (str(error),))
+    return Check(file, str(path), tuple(disagreements(card, manifest, file)), card.portable)
 
 
 def _state(check: Check) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,12 @@ from protocols import Sample, write_split
 from training.config import TrainConfig
 from training.model import CmflNet
 from training.weights import save_weights
+
+# As a terminal starts a command, even where the suite runs in the background or under nohup: a command leaves
+# alone what was ignored when it started.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def lively_network(architecture: str = "two_stream", spectra: str = "multi", seed: int = 0) -> CmflNet:

@@ -64,8 +64,6 @@ elif place == "library":
 cli.main()
 """
 # Two seconds, and what a machine that is five times slower adds.
-# Where the tests run under nohup: what is ignored at the start of a command stays so.
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
 LONGEST = 10.0
 
 

@@ -76,16 +76,20 @@ def interrupted(
     if place in ("decoder", "model"):
         options += ["--report", str(out.with_suffix(".html"))]
     process = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
-    assert process.stderr is not None
-    assert process.stderr.readline() == "stuck\n"
-    # The rows before are written meanwhile.
-    time.sleep(1)
-    started = time.monotonic()
-    process.send_signal(number)
-    if twice:
-        time.sleep(0.5)
+    try:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "stuck\n"
+        # The rows before are written meanwhile.
+        time.sleep(1)
+        started = time.monotonic()
         process.send_signal(number)
-    said = process.communicate(timeout=60)[1]
+        if twice:
+            time.sleep(0.5)
+            process.send_signal(number)
+        said = process.communicate(timeout=60)[1]
+    finally:
+        # What does not end by itself would take the processor from every test after it.
+        process.kill()
     return process.returncode, said.splitlines(), time.monotonic() - started
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .privacy import silence_onnxruntime
+from .base.privacy import silence_onnxruntime
 
 if TYPE_CHECKING:
-    from .card import ModelCard
+    from .base.errors import CmflError
     from .detector import Detector
-    from .errors import CmflError
-    from .results import Prediction, Status
+    from .images import Status
+    from .runtime import ModelCard, Prediction
 
     __version__: str
 

@@ -13,16 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from . import pipeline
-from .aligner import AlignedFace, Aligner
-from .alignment import FACE_SCALE
-from .cpu import usable_cores
-from .errors import CmflError
-from .faces import MINIMUM
-from .images import DEFAULT_MAX_PIXELS, ImageError, ImageLike, Pixels, decode, open_rgb
-from .model_check import SCORE_OUTPUTS
-from .results import Prediction, Status
-from .runtime import Session
+from .base.cpu import usable_cores
+from .base.errors import CmflError
+from .faces import FACE_SCALE, MINIMUM, AlignedFace, Aligner
+from .images import DEFAULT_MAX_PIXELS, ImageError, ImageLike, Pixels, Status, decode, open_rgb
+from .runtime import SCORE_OUTPUTS, Prediction, Session, pipeline
+from .zoo import resolve
 
 # The CPU is as fast with small batches, and rows appear sooner; a GPU needs large ones to be busy.
 _CPU_BATCH, _LANE_BATCH, _GPU_BATCH = 8, 4, 64
@@ -82,7 +78,7 @@ class Detector:
             aligned: whether the pictures are aligned face crops; by default as the model was trained.
             align: find the faces of the pictures and align them first: "largest" scores one face of a
                 picture, "all" each of them. A picture without one gets the status `no_face`.
-            minimum_face, face_scale: see `faces.FaceFinder` and `alignment.template`.
+            minimum_face, face_scale: see `FaceFinder` and `crop.template`.
             max_pixels: pictures of more pixels get the status `too_large`.
 
         Raises:
@@ -96,7 +92,7 @@ class Detector:
             raise CmflError(f"the threshold must be within 0 and 1, not {threshold}")
         if align is not None and aligned is False:
             raise CmflError("align makes aligned crops, so the pictures cannot be taken as not aligned")
-        self._session = Session.open(model, provider, threads)
+        self._session = Session.open(resolve(model), provider, threads)
         self.path = Path(self._session.path)
         self.card = self._session.card
         self.provider = self._session.provider
@@ -179,7 +175,7 @@ class Detector:
             extras: as in `predict`.
             change: applied to each image before it is scored, uint8 [224, 224, 3], with the picture that it
                 came from, on the decoding threads; gives an image of the same shape (see
-                `cmfl_export.degrade`).
+                `cmfl_export.images.Degradation`).
 
         Raises:
             TypeError: a picture is of the wrong type; after the rows of the pictures before it.

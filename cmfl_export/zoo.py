@@ -9,7 +9,8 @@ from pathlib import Path
 from models_zoo import registry
 from models_zoo.names import is_model_name, split_variant
 
-from .errors import CmflError
+from .base.errors import CmflError
+from .runtime import ModelCard, read_card
 
 STARTER = "starter"
 
@@ -41,6 +42,15 @@ def resolve(model: str | os.PathLike[str] | None) -> Path:
     if not path.exists():
         raise CmflError(f"{text}: no such model file")
     return path
+
+
+def card_of(model: str | os.PathLike[str] | None) -> ModelCard:
+    """The model card of what `model` stands for, without preparing the model to run.
+
+    Raises:
+        CmflError: as of `resolve`; or the file is no exported model.
+    """
+    return read_card(resolve(model))
 
 
 def model_and_inputs(arguments: Sequence[str], model: str | None) -> tuple[str | None, list[str]]:

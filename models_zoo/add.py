@@ -9,9 +9,9 @@ import stat
 import tempfile
 from pathlib import Path
 
-from cmfl_export.errors import CmflError
-from cmfl_export.files import writing
-from cmfl_export.locks import locked
+from cmfl_export.base.errors import CmflError
+from cmfl_export.base.files import writing
+from cmfl_export.base.locks import locked
 
 from . import places
 from .manifest import MANIFEST, Manifest, ModelFile

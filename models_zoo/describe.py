@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from cmfl_export.card import ModelCard
-from cmfl_export.errors import CmflError
-from cmfl_export.files import sha256_of, write_whole, writing
-from cmfl_export.runtime import read_card
-from cmfl_export.text_formats import FormatError, decoded, read_bytes
+from cmfl_export.base.errors import CmflError
+from cmfl_export.base.files import sha256_of, write_whole, writing
+from cmfl_export.base.text_formats import FormatError, decoded, read_bytes
+from cmfl_export.runtime import ModelCard, read_card
 
-from . import card as card_file
-from .figures import Measured
+from . import hf_card as card_file
+from .hf_tables import Measured
 from .manifest import CARD, MANIFEST, MOST_DOCUMENT_BYTES, RECIPE, Manifest, ModelFile
 
 

@@ -14,9 +14,9 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit, urlunsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from cmfl_export.errors import CmflError
-from cmfl_export.files import sha256_of, sync, writing
-from cmfl_export.locks import locked
+from cmfl_export.base.errors import CmflError
+from cmfl_export.base.files import sha256_of, sync, writing
+from cmfl_export.base.locks import locked
 
 from .pace import Clock, SlowError
 

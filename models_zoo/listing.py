@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from cmfl_export.errors import CmflError
-from cmfl_export.evaluation import LABELS, figure
-from cmfl_export.intervals import Interval
-from cmfl_export.tables import aligned
+from cmfl_export.base.errors import CmflError
+from cmfl_export.base.tables import aligned
+from cmfl_export.metrics import LABELS, Interval, figure
 
 from . import registry
 from .manifest import CARD

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from cmfl_export.errors import CmflError
-from cmfl_export.text_formats import FormatError, load_toml
-from cmfl_export.toml import toml_value
+from cmfl_export.base.errors import CmflError
+from cmfl_export.base.text_formats import FormatError, load_toml
+from cmfl_export.base.toml import toml_value
 
 from .names import is_file_name, is_model_name, is_variant
 

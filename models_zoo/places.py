@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from importlib import resources
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 from urllib.request import url2pathname
 
-from cmfl_export.errors import CmflError
+from cmfl_export.base.cache import cache_folder
+from cmfl_export.base.errors import CmflError
 
 MIRROR_VARIABLE = "CMFL_ZOO"
-CACHE_VARIABLE = "CMFL_CACHE"
 
 
 def packaged() -> Path:
@@ -23,38 +22,12 @@ def packaged() -> Path:
 
 def own_models() -> Path:
     """The user's own models, one folder each: added, or pulled from a mirror."""
-    return cache() / "models"
+    return cache_folder() / "models"
 
 
 def pulled_weights(sha256: str) -> Path:
     """The folder of pulled weights with this content; two versions of a model cannot get mixed up."""
-    return cache() / "weights" / sha256
-
-
-def cache() -> Path:
-    """The user's folder: CMFL_CACHE, else `cmfl-export` where the system keeps what can be had again."""
-    given = os.environ.get(CACHE_VARIABLE)
-    if given:
-        return Path(given).expanduser().absolute()
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or str(_home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = str(_home() / "Library" / "Caches")
-    else:
-        base = os.environ.get("XDG_CACHE_HOME", "")
-        # The specification: a relative path there is to be ignored.
-        if not Path(base).is_absolute():
-            base = str(_home() / ".cache")
-    return Path(base) / "cmfl-export"
-
-
-def _home() -> Path:
-    try:
-        return Path.home()
-    except RuntimeError:
-        # A container's user without a home: there is nothing below this, and writing there says so. A folder
-        # that others can write to would let them stand in for packaged models.
-        return Path(os.devnull)
+    return cache_folder() / "weights" / sha256
 
 
 def mirror(given: str | None = None) -> Path | str | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cmfl_export.errors import CmflError
-from cmfl_export.files import write_whole
-from cmfl_export.locks import locked
+from cmfl_export.base.errors import CmflError
+from cmfl_export.base.files import write_whole
+from cmfl_export.base.locks import locked
 
 from . import download, places, registry
 from .manifest import MANIFEST, MOST_DOCUMENT_BYTES, MOST_MANIFEST_BYTES, Manifest, ModelFile

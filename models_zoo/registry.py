@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from cmfl_export.errors import CmflError
-from cmfl_export.files import sha256_of
+from cmfl_export.base.errors import CmflError
+from cmfl_export.base.files import sha256_of
 
 from . import places
 from .manifest import MANIFEST, Manifest, ModelFile

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cmfl_export.card import ModelCard
-from cmfl_export.errors import CmflError
-from cmfl_export.portability import NOT_PORTABLE
-from cmfl_export.runtime import read_card
-from cmfl_export.tables import aligned
+from cmfl_export.base.errors import CmflError
+from cmfl_export.base.tables import aligned
+from cmfl_export.runtime import NOT_PORTABLE, ModelCard, read_card
 
 from . import registry
 from .manifest import Manifest, ModelFile

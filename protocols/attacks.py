@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from cmfl_export.errors import CmflError
+from cmfl_export.base.errors import CmflError
 
 
 def attack_option(text: str) -> tuple[str, Path]:

@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from cmfl_export.errors import CmflError
-from cmfl_export.files import refuse_overwriting, sha256_of
-from cmfl_export.locks import one_writer
+from cmfl_export.base.errors import CmflError
+from cmfl_export.base.files import refuse_overwriting, sha256_of
+from cmfl_export.base.locks import one_writer
 
 from .attacks import check_attacks
 from .built import FILES, Built, LeftOut, refuse_existing, refuse_one_class, write

@@ -11,9 +11,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from cmfl_export.errors import CmflError
-from cmfl_export.files import write_whole, writing
-from cmfl_export.toml import toml_value
+from cmfl_export.base.errors import CmflError
+from cmfl_export.base.files import write_whole, writing
+from cmfl_export.base.toml import toml_value
 
 from .reading import write_split
 from .schema import Sample

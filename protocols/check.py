@@ -12,10 +12,10 @@ from random import Random
 
 import numpy as np
 
-from cmfl_export.errors import CmflError
-from cmfl_export.files import check_ending, refuse_overwriting, write_whole
-from cmfl_export.locks import one_writer
-from cmfl_export.progress import bar
+from cmfl_export.base.errors import CmflError
+from cmfl_export.base.files import check_ending, refuse_overwriting, write_whole
+from cmfl_export.base.locks import one_writer
+from cmfl_export.base.progress import bar
 
 from .check_report import CheckReport
 from .duplicates import Pair, find_pairs, groups

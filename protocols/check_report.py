@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from cmfl_export.tables import aligned
-from cmfl_export.text import visible
+from cmfl_export.base.tables import aligned
+from cmfl_export.base.text import visible
 
 from .findings import Duplicate, Overlap, Problem, SplitCounts, Use
 from .shortcuts import SEVERITY, SMALLEST_CLASS, Level, Separation

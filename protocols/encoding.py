@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
-from cmfl_export.alignment import MARKER
+from cmfl_export.faces import MARKER
 from cmfl_export.images import FORMATS
 
 # ITU-T T.81, tables K.1 and K.2, row by row: what an encoder's "quality" scales.

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
 
-from cmfl_export.cpu import usable_cores
-from cmfl_export.errors import CmflError
+from cmfl_export.base.cpu import usable_cores
+from cmfl_export.base.errors import CmflError
 
 from .name_advice import NameAdvice
 from .schema import Sample

@@ -9,9 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
-from cmfl_export.errors import CmflError
-from cmfl_export.foreign import is_foreign
-from cmfl_export.sources import iter_paths
+from cmfl_export.base.errors import CmflError
+from cmfl_export.images import is_foreign, iter_paths
 
 PathLike = str | os.PathLike[str]
 

@@ -7,9 +7,9 @@ import posixpath
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from cmfl_export.errors import CmflError
-from cmfl_export.files import refuse_overwriting
-from cmfl_export.locks import one_writer
+from cmfl_export.base.errors import CmflError
+from cmfl_export.base.files import refuse_overwriting
+from cmfl_export.base.locks import one_writer
 
 from .built import FILES, Built, Missing, refuse_existing, refuse_one_class, write
 from .definitions import Source, load

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from cmfl_export.cpu import usable_cores
+from cmfl_export.base.cpu import usable_cores
 from cmfl_export.images import MAX_FILE_BYTES, ImageError, open_rgb
 
 from .duplicates import thumbnail

@@ -14,9 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from cmfl_export.errors import CmflError
-from cmfl_export.files import write_whole
-from cmfl_export.records import (
+from cmfl_export.base.csv_lines import (
     RecordError,
     header_advice,
     numbered_records,
@@ -24,6 +22,8 @@ from cmfl_export.records import (
     text_of,
     wrong_width,
 )
+from cmfl_export.base.errors import CmflError
+from cmfl_export.base.files import write_whole
 
 from .schema import COLUMNS, Protocol, Sample
 
@@ -199,3 +199,18 @@ def _refuse_overlap(splits: list[_Split]) -> None:
                         f"{what} {value!r} is in two splits: {path}, line {earlier} and "
                         f"{split.path}, line {line}; keep it in one of them"
                     )
+
+
+def split_file(protocol: Path, split: str) -> Path:
+    """The CSV of a split: the file itself, or the one of that name in a protocol folder.
+
+    Raises:
+        CmflError: the folder has no such split.
+    """
+    if not protocol.is_dir():
+        return protocol
+    file = protocol / f"{split}.csv"
+    if not file.is_file():
+        there = ", ".join(sorted(path.stem for path in protocol.glob("*.csv"))) or "none"
+        raise CmflError(f"{protocol} has no split {split!r}; it has: {there}")
+    return file

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cmfl_export.errors import need
+from cmfl_export.base.errors import need
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]

@@ -8,7 +8,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from cmfl_export.errors import CmflError
+from cmfl_export.base.errors import CmflError
 
 from .schema import Sample
 

@@ -7,9 +7,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from cmfl_export.errors import CmflError
-from cmfl_export.records import RecordError, header_advice, numbered_records, text_of, wrong_width
-from cmfl_export.text_formats import read_bytes
+from cmfl_export.base.csv_lines import RecordError, header_advice, numbered_records, text_of, wrong_width
+from cmfl_export.base.errors import CmflError
+from cmfl_export.base.text_formats import read_bytes
 
 _MOST_TABLE_BYTES = 1 << 30
 

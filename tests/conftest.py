@@ -11,7 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from cmfl_export.export import export
+from cmfl_export.base.cache import CACHE_VARIABLE
+from cmfl_export.export.run import export
 from models_zoo import places
 from protocols import Sample, write_split
 from training.config import TrainConfig
@@ -64,7 +65,7 @@ def picture(seed: int, size: int = 224) -> np.ndarray:
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What is compiled or pulled goes neither into the user's cache nor out of it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(places.CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
+        patch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
         yield
 
 
@@ -126,7 +127,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatc
     """A zoo with nothing in it: the folder that stands for the packaged models. The user's own are beside."""
     folder = tmp_path_factory.mktemp("zoo")
     (folder / "packaged").mkdir()
-    monkeypatch.setenv(places.CACHE_VARIABLE, str(folder / "cache"))
+    monkeypatch.setenv(CACHE_VARIABLE, str(folder / "cache"))
     monkeypatch.delenv(places.MIRROR_VARIABLE, raising=False)
     monkeypatch.setattr(places, "packaged", lambda: folder / "packaged")
     return folder / "packaged"

@@ -12,7 +12,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import EMAWeightAveraging
 
-from cmfl_export.files import whole_file, write_whole, writing
+from cmfl_export.base.files import whole_file, write_whole, writing
 
 from .config import TrainConfig
 from .model import CmflNet

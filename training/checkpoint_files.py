@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cmfl_export.errors import CmflError
-from cmfl_export.text_formats import FormatError, load_json
+from cmfl_export.base.errors import CmflError
+from cmfl_export.base.text_formats import FormatError, load_json
 
 _MOST_HEADER_BYTES = 4 * 1024 * 1024  # of safetensors; the largest network's is 60 kB
 _MOST_PICKLE_BYTES = 4 * 1024 * 1024  # of a .pth; with an optimizer's state some 500 kB

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from cmfl_export.card import ARCHITECTURES
-from cmfl_export.errors import CmflError
-from cmfl_export.text_formats import MOST_TOML_BYTES, FormatError, load_toml, read_bytes
-from cmfl_export.toml import toml_value
+from cmfl_export.base.errors import CmflError
+from cmfl_export.base.text_formats import MOST_TOML_BYTES, FormatError, load_toml, read_bytes
+from cmfl_export.base.toml import toml_value
+from cmfl_export.runtime import ARCHITECTURES
 
 Architecture = Literal["two_stream", "one_stream"]
 Spectra = Literal["multi", "rgb", "fft"]

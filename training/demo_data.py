@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cmfl_export.errors import CmflError, need
-from cmfl_export.files import write_whole
+from cmfl_export.base.errors import CmflError, need
+from cmfl_export.base.files import write_whole
 from cmfl_export.images import SIZE, ImageError, open_rgb
 from protocols import Sample, write_split
 

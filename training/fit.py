@@ -19,9 +19,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
 
-from cmfl_export.errors import CmflError
-from cmfl_export.files import refuse_overwriting, write_whole
-from cmfl_export.locks import exclusive_folder
+from cmfl_export.base.errors import CmflError
+from cmfl_export.base.files import refuse_overwriting, write_whole
+from cmfl_export.base.locks import exclusive_folder
 from protocols import Sample, balance, describe_missing, missing_files, read_protocol
 
 from .callbacks import BEST, CONFIG, LAST, METRICS, AverageWeights, RunFiles

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from cmfl_export.aligner import Aligner
+from cmfl_export.faces import Aligner
 from cmfl_export.images import open_rgb
 
 from .config import TrainConfig
@@ -21,7 +21,7 @@ Open = Callable[[Path], Image.Image]
 class LargestFace:
     """Opens a photograph as the aligned 224 x 224 crop of its largest face.
 
-    Raises what `images.open_rgb` and `aligner.Aligner` raise: a photograph without a face cannot be used.
+    Raises what `open_rgb` and `Aligner` raise: a photograph without a face cannot be used.
     """
 
     minimum: int

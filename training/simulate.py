@@ -20,12 +20,11 @@ from pathlib import Path, PurePath
 import numpy as np
 from PIL import Image
 
-from cmfl_export.cpu import usable_cores
-from cmfl_export.errors import CmflError
-from cmfl_export.files import write_whole, writing
-from cmfl_export.images import ImageError, decode
-from cmfl_export.locks import one_writer
-from cmfl_export.sources import iter_paths
+from cmfl_export.base.cpu import usable_cores
+from cmfl_export.base.errors import CmflError
+from cmfl_export.base.files import write_whole, writing
+from cmfl_export.base.locks import one_writer
+from cmfl_export.images import ImageError, decode, iter_paths
 from protocols import Sample, write_split
 
 from .upsampling import Pixels, simulate

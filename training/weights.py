@@ -13,9 +13,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from cmfl_export.errors import CmflError
-from cmfl_export.files import sha256_of, whole_file
-from cmfl_export.text_formats import load_json
+from cmfl_export.base.errors import CmflError
+from cmfl_export.base.files import sha256_of, whole_file
+from cmfl_export.base.text_formats import load_json
 
 from .checkpoint_files import Shapes, check_pth, safetensors_header
 from .config import Spectra, TrainConfig

@@ -1,1 +1,8 @@
-"""What `cmfl bench` measures, and how: `run.bench` and `training_run.bench_training` are the ways in."""
+"""How fast exported models and training are on this machine, against what the machine can do."""
+
+from __future__ import annotations
+
+from .run import bench, bench_training
+from .table import lines
+
+__all__ = ["bench", "bench_training", "lines"]

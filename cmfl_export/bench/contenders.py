@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 from models_zoo import registry
 from models_zoo.names import split_variant
 
-from .. import providers, zoo
-from ..card import ModelCard
-from ..errors import CmflError
-from ..runtime import choose_provider, read_card
+from .. import zoo
+from ..base.errors import CmflError
+from ..runtime import ModelCard, choose_provider, providers, read_card
 
 BACKENDS = {
     "onnxruntime": "ONNX Runtime",

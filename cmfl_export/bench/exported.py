@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..base.errors import CmflError
 from ..detector import Detector
-from ..errors import CmflError
 from ..images import ImageError, decode
 from .contenders import FOLDER
-from .worker import Unit
+from .engine import Unit
 
 
 class ExportedModel:

@@ -7,9 +7,9 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from .. import providers
-from ..cpu import usable_cores
-from ..export import library_versions
+from ..base.cpu import usable_cores
+from ..base.versions import library_versions
+from ..runtime import providers
 
 _PACKAGES = ("cmfl-export", "numpy", "pillow", "onnxruntime", "onnxruntime-gpu", "openvino", "torch")
 

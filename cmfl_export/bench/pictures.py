@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..errors import CmflError
-from ..files import scratch_folder
-from ..images import SIZE
-from ..sources import iter_paths
+from ..base.errors import CmflError
+from ..base.files import scratch_folder
+from ..images import SIZE, iter_paths
 
 DRAWN = 64
 QUALITY = 75

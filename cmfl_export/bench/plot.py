@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..drawing import INK, LEGEND_ROW, QUIET, finish, new_figure, short, styled
-from ..errors import CmflError
-from ..files import whole_file, writing
+from ..base.errors import CmflError
+from ..base.files import whole_file, writing
+from ..report import INK, LEGEND_ROW, QUIET, finish, new_figure, short, styled
 from .contenders import FOLDER
 from .figures import limit_for
 from .measuring import Result

@@ -11,8 +11,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
-from models_zoo import places
-
+from ..base.cache import cache_folder
 from .contenders import Contender
 
 # Loading may compile for minutes; a single measurement that takes so long has hung.
@@ -36,7 +35,7 @@ class Worker:
         self._contender = contender
         environment = os.environ.copy()
         # What torch.compile makes is kept with our other caches, not in the temporary folder.
-        environment.setdefault("TORCHINDUCTOR_CACHE_DIR", str(places.cache() / "torch"))
+        environment.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "torch"))
         if threads is not None:
             environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
         self._process = subprocess.Popen(

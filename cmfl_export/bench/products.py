@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..cpu import usable_cores
-from ..providers import load_openvino
-from ..runtime import create_session
-from .worker import Unit
+from ..base.cpu import usable_cores
+from ..runtime import create_session, load_openvino
+from .engine import Unit
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -39,7 +38,7 @@ class Products:
         if means == "numpy":
             self._run = _numpy(size, self._chained)
         elif means.startswith("torch"):
-            from training.peers import products
+            from .torch_contenders import products
 
             self._run = products(means.removeprefix("torch "), precision, size, self._chained, threads)
         else:

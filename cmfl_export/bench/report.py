@@ -1,4 +1,4 @@
-"""BenchReport: every figure of a run, as JSON and as tables."""
+"""BenchReport: every figure of a run, and its JSON."""
 
 from __future__ import annotations
 
@@ -100,12 +100,6 @@ class BenchReport:
         base = None if self.loop is None else self.loop.rate(FOLDER)
         rate = result.rate(FOLDER)
         return None if base is None or rate is None else rate / base
-
-    def lines(self) -> list[str]:
-        """The run as text: tables in Markdown, no wider than 80 columns, and what there is to say of them."""
-        from .table import inference_lines, training_lines
-
-        return training_lines(self) if self.training else inference_lines(self)
 
     def to_json(self) -> str:
         """Every figure and every round of it. Rates are images a second, of products operations a second."""

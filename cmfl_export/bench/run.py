@@ -7,10 +7,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..errors import CmflError, need
-from ..files import check_ending, refuse_overwriting, write_whole, writing
-from ..locks import one_writer
-from ..outputs import refuse_inputs
+from ..base.errors import CmflError, need
+from ..base.files import check_ending, refuse_overwriting, write_whole, writing
+from ..base.locks import one_writer
+from ..images import refuse_inputs
 from . import contenders, plot
 from .contenders import Contender
 from .machine import describe
@@ -119,7 +119,8 @@ def bench_training(
     """
     try:
         from training.config import make_config
-        from training.throughput import of_training, protocol_of
+
+        from .training_contenders import of_training, protocol_of
     except ImportError as error:
         raise need("train", f"measuring training ({error.name})") from error
     _check(out, picture, seconds, rounds, threads)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from .contenders import FOLDER
 from .measuring import Result
-
-if TYPE_CHECKING:
-    from .report import BenchReport
+from .report import BenchReport
 
 _NONE = "-"
 
 
-def inference_lines(report: BenchReport) -> list[str]:
+def lines(report: BenchReport) -> list[str]:
+    """The run as text: tables in Markdown, no wider than 80 columns, then failures and notes."""
+    return _training_lines(report) if report.training else _inference_lines(report)
+
+
+def _inference_lines(report: BenchReport) -> list[str]:
     """Images a second of every contender, then what else there is to know of it, then failures and notes."""
     sizes = report.settings["batch_sizes"]
     head = ["images/s", *(f"b{size}" for size in sizes), FOLDER, "x loop", "spread", "limit"]
@@ -43,7 +45,7 @@ def inference_lines(report: BenchReport) -> list[str]:
     ]
 
 
-def training_lines(report: BenchReport) -> list[str]:
+def _training_lines(report: BenchReport) -> list[str]:
     """Images a second of training steps and of the loader, alone and together, and what the loader costs."""
     head = ["images/s", "alone", "with loader", "its share", "spread", "limit", "MB"]
     rows = [
@@ -112,17 +114,17 @@ def _head(report: BenchReport) -> list[str]:
     place = [machine["cpu"], f"{settings['threads'] or machine['cores']} threads"]
     if machine["gpu"]:
         place.append(machine["gpu"])
-    lines = [
+    head = [
         "; ".join(place),
         f"{settings['images']}; median of {settings['rounds']} rounds of {settings['seconds']:g} s each",
     ]
     if machine["load_before"] is not None and machine["load_before"] > 0.5:
-        lines.append(f"other programs were running (load {machine['load_before']:.1f}); the figures are low")
-    return [*lines, *_limits(report)]
+        head.append(f"other programs were running (load {machine['load_before']:.1f}); the figures are low")
+    return [*head, *_limits(report)]
 
 
 def _limits(report: BenchReport) -> list[str]:
-    lines = []
+    limits = []
     for gpu, device in ((False, "CPU"), (True, "GPU")):
         found = {
             precision: limit.rate for (on_gpu, precision), limit in report.limits.items() if on_gpu == gpu
@@ -130,11 +132,11 @@ def _limits(report: BenchReport) -> list[str]:
         if not found:
             continue
         rates = ", ".join(f"{precision} {rate / 1e9:.0f}" for precision, rate in found.items())
-        lines.append(f"limit of the {device} in matrix products: {rates} GFLOP/s")
+        limits.append(f"limit of the {device} in matrix products: {rates} GFLOP/s")
         if report.work is not None:
             most = ", ".join(f"{name} {rate_text(rate / report.work)}" for name, rate in found.items())
-            lines.append(f"at {report.work / 1e9:.1f} GFLOP an image these are: {most} images/s")
-    return lines
+            limits.append(f"at {report.work / 1e9:.1f} GFLOP per image these are: {most} images/s")
+    return limits
 
 
 def _comparison(report: BenchReport) -> list[str]:

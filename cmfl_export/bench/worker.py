@@ -10,30 +10,15 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
-Unit = Callable[[], float]
+from .engine import Engine, Unit
 
 # Shares of one core. Thread pools spin for some milliseconds after a run, waiting for the next.
 _QUIET = 0.02
 _LOOK_SECONDS = 0.05
 _LONGEST_SETTLING = 2.0
-
-
-class Engine(Protocol):
-    """What can be timed of a contender."""
-
-    def unit(self, measure: str, seconds: float) -> Unit:
-        """The smallest whole piece of a measure: does it when called, and returns how much that was, in
-        images or, for matrix products, in operations. `seconds` is how long a measurement will take.
-        """
-        ...
-
-    def about(self) -> dict[str, Any]:
-        """What the report says of it, JSON values; `scores` holds P(real) of the images in order."""
-        ...
 
 
 def main() -> None:
@@ -68,10 +53,14 @@ def make(kind: str, options: dict[str, Any]) -> Engine:
 
         return Products(**options)
     if kind in ("torch", "loop"):
-        from training import peers
+        from . import torch_contenders
 
-        return peers.Eager(**options) if kind == "torch" else peers.ReferenceLoop(**options)
-    from training.throughput import Loader, Step
+        return (
+            torch_contenders.Eager(**options)
+            if kind == "torch"
+            else torch_contenders.ReferenceLoop(**options)
+        )
+    from .training_contenders import Loader, Step
 
     return Step(**options) if kind == "training" else Loader(**options)
 

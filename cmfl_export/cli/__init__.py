@@ -9,9 +9,9 @@ from typing import Any
 
 import typer
 
-from .. import interrupts
-from ..errors import CmflError
-from ..text import visible
+from ..base import interrupts
+from ..base.errors import CmflError
+from ..base.text import visible
 from . import streams
 from .align import align
 from .bench import bench

@@ -30,7 +30,7 @@ def align(
     progress: Progress = None,
 ) -> None:
     """Find the faces in photographs and write them as aligned 224x224 crops, with a row for each."""
-    from ..align import align_to
+    from ..faces import align_to
     from ..images import DEFAULT_MAX_PIXELS
 
     summary = align_to(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import CmflError
+from ..base.errors import CmflError
 from .options import DATA_ROOT, Threads
 from .output import say
 
@@ -45,7 +45,8 @@ def bench(
     workers: Annotated[int | None, typer.Option(help="With --train: loader processes.")] = None,
 ) -> None:
     """Measure speed: backends and precisions beside PyTorch and the machine's limit; minutes long."""
-    from ..bench.run import bench as run
+    from ..bench import bench as run
+    from ..bench import bench_training, lines
 
     training = {
         "protocol": str(protocol) if protocol else None,
@@ -58,8 +59,6 @@ def bench(
             raise CmflError(
                 "--train measures the training of a network, not exported models; give one of both"
             )
-        from ..bench.run import bench_training
-
         report = bench_training(
             out,
             picture=plot,
@@ -85,7 +84,7 @@ def bench(
             peers=peers,
             compared=compare,
         )
-    for line in report.lines():
+    for line in lines(report):
         say(line)
     if not report.ok:
         raise typer.Exit(1)

@@ -97,7 +97,7 @@ def calibrate(
     workers: Workers = None,
 ) -> None:
     """Choose temperature and threshold on a dev split; writes a copy of the model with both in its card."""
-    from ..calibrate import calibrate as run
+    from ..evaluate import calibrate as run
 
     calibration = run(
         model,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import CmflError
+from ..base.errors import CmflError
 from .options import (
     DATA_ROOT,
     BatchSize,
@@ -55,9 +55,8 @@ def export(
     ] = 0.3,
 ) -> None:
     """Export weights to one ONNX file, checked against PyTorch before it appears."""
+    from ..export import Limits, summary
     from ..export import export as run
-    from ..export import summary
-    from ..precision import Limits
 
     card = run(
         weights,
@@ -166,7 +165,7 @@ def explain(
     aligned: Annotated[bool | None, typer.Option(help="Instead of the model's own geometry.")] = None,
 ) -> None:
     """Draw what the model saw in one image: spectrum, heatmaps and scores in one figure."""
-    from ..explain import explain as run
+    from ..predict import explain as run
 
     explanation = run(
         model, image, out, provider=provider, threads=threads, threshold=threshold, aligned=aligned
@@ -189,7 +188,7 @@ def verify(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Also write the report as JSON.")] = None,
 ) -> None:
     """Prove that an exported file computes what PyTorch computes; exit code 1 where it does not."""
-    from ..verify import verify as run
+    from ..export import verify as run
 
     report = run(
         model,
@@ -211,16 +210,16 @@ def show(
     model: Model, json: Annotated[bool, typer.Option("--json", help="The card as it is in the file.")] = False
 ) -> None:
     """Print the model card inside an exported file."""
-    from ..runtime import read_card
+    from ..zoo import card_of
 
-    card = read_card(model)
+    card = card_of(model)
     for line in [card.to_json(ascii=True)] if json else card.lines():
         say(line)
 
 
 def doctor() -> None:
     """Say what is installed, which providers really load, and what to do about those that do not."""
-    from ..doctor import diagnose
+    from .doctor_report import diagnose
 
     report = diagnose()
     for line in report.lines():

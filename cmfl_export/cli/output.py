@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ..text import visible
+from ..base.text import visible
 
 
 def say(line: str, *, err: bool = False) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import CmflError
+from ..base.errors import CmflError
 from .options import DATA_ROOT, Progress, Workers
 from .output import say
 

@@ -8,7 +8,7 @@ import os
 import sys
 from typing import Any
 
-from ..errors import CmflError
+from ..base.errors import CmflError
 
 
 def prepare() -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import need
+from ..base.errors import need
 from .options import DATA_ROOT
 from .output import say
 
@@ -159,7 +159,7 @@ def demo(
 ) -> None:
     """Run the whole job on data that comes with the installation: train, export, verify, predict."""
     with _needs("demo", "the demo"):
-        from training.demo import demo as run
+        from .demo_run import demo as run
     for line in run(out):
         say(line)
 

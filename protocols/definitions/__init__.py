@@ -13,8 +13,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from cmfl_export.errors import CmflError
-from cmfl_export.text_formats import MOST_TOML_BYTES, FormatError, load_toml, read_bytes
+from cmfl_export.base.errors import CmflError
+from cmfl_export.base.text_formats import MOST_TOML_BYTES, FormatError, load_toml, read_bytes
 
 from ..attacks import check_attacks
 from ..splitting import SALT, SPLITS

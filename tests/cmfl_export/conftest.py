@@ -9,11 +9,10 @@ import onnx
 import pytest
 from PIL import Image
 
-from cmfl_export import verify
+from cmfl_export.export import parity
+from tests.cmfl_export import tiny_model
+from tests.cmfl_export.browser import Browser, chromium
 from training.weights import Weights, load_weights
-
-from . import tiny_model
-from .browser import Browser, chromium
 
 
 @pytest.fixture(scope="session")
@@ -24,8 +23,8 @@ def loaded(weights_file: Path) -> Weights:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch, loaded: Weights) -> None:
     """One batch size, and weights that are read once: what does not matter to what is being shown."""
-    monkeypatch.setattr(verify, "BATCH_SIZES", (1,))
-    monkeypatch.setattr(verify, "load", lambda *_: loaded)
+    monkeypatch.setattr(parity, "BATCH_SIZES", (1,))
+    monkeypatch.setattr(parity, "load", lambda *_: loaded)
 
 
 @pytest.fixture(scope="session")

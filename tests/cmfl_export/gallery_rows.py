@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from cmfl_export.card import ModelCard
-from cmfl_export.gallery import gallery
-from cmfl_export.results import Prediction, Status
-
-from . import tiny_model
+from cmfl_export.images.status import Status
+from cmfl_export.predict.report_page import gallery
+from cmfl_export.runtime.card import ModelCard
+from cmfl_export.runtime.prediction import Prediction
+from tests.cmfl_export import tiny_model
 
 PICTURES = ("heatmap_rgb", "heatmap_spectrum", "spectrum")
 CARD = tiny_model.card((*tiny_model.SCORES, *PICTURES))

@@ -15,9 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cmfl_export import openvino_backend, providers
-
-from . import tiny_model
+from cmfl_export.runtime import openvino, providers
+from tests.cmfl_export import tiny_model
 
 THREADS = 16
 LONGEST = 60.0
@@ -44,11 +43,9 @@ def once(path: Path, longest: float) -> bool:
 
 
 def use(path: Path) -> int:
-    model = openvino_backend.OpenVinoModel(path, path.read_bytes(), "fp32", 8)
+    model = openvino.OpenVinoModel(path, path.read_bytes(), "fp32", 8)
     batch = np.full((1, 224, 224, 3), 51, np.uint8)
-    model._networks[False] = openvino_backend._Network(
-        [model._compile(*part, False) for part in model._parts]
-    )
+    model._networks[False] = openvino._Network([model._compile(*part, False) for part in model._parts])
     together = threading.Barrier(THREADS)
     wrong = []
 
@@ -69,7 +66,7 @@ def use(path: Path) -> int:
 def main() -> None:
     runs, bare = int(sys.argv[1]), "bare" in sys.argv
     if bare:
-        openvino_backend._ready_for_threads = providers.load_openvino
+        openvino._ready_for_threads = providers.load_openvino
     providers.load_openvino()
     with tempfile.TemporaryDirectory() as folder:
         path = tiny_model.write(Path(folder) / "tiny.onnx")

@@ -10,9 +10,8 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper
 
-from cmfl_export.card import METADATA_KEY
-
-from . import tiny_model
+from cmfl_export.runtime.card import METADATA_KEY
+from tests.cmfl_export import tiny_model
 
 SHAPES: dict[str, list[str | int]] = {
     "heatmap_rgb": ["batch", 14, 14],

@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from cmfl_export.images import SIZE
+from cmfl_export.images.decoding import SIZE
 
 RED, GREEN, BLUE, YELLOW = (220, 30, 40), (20, 200, 60), (30, 50, 210), (230, 220, 20)
 

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import cmfl_export
+from cmfl_export.base.errors import CmflError
 from cmfl_export.detector import Detector
-from cmfl_export.errors import CmflError
-from cmfl_export.results import Prediction, Status
-
-from . import tiny_model
+from cmfl_export.images.status import Status
+from cmfl_export.runtime.prediction import Prediction
+from tests.cmfl_export import tiny_model
 
 NO_HEAVY_IMPORTS = """
 import sys

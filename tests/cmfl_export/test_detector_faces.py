@@ -9,17 +9,18 @@ import pytest
 from PIL import Image
 
 from cmfl_export import Detector
-from cmfl_export.aligner import Aligner
-from cmfl_export.calibrate import calibrate
-from cmfl_export.errors import CmflError
-from cmfl_export.evaluate import evaluate
-from cmfl_export.predict import predict_to
-from cmfl_export.results import Prediction, Status, read_rows
-from cmfl_export.scores import read_scores
+from cmfl_export.base.errors import CmflError
+from cmfl_export.evaluate.calibration import calibrate
+from cmfl_export.evaluate.run import evaluate
+from cmfl_export.evaluate.scored import read_scores
+from cmfl_export.faces.aligner import Aligner
+from cmfl_export.images.status import Status
+from cmfl_export.predict.rows import read_rows
+from cmfl_export.predict.run import predict_to
+from cmfl_export.runtime.prediction import Prediction
 from protocols import Sample, write_split
-
-from . import tiny_model
-from .photographs import astronaut, coffee, group
+from tests.cmfl_export import tiny_model
+from tests.cmfl_export.photographs import astronaut, coffee, group
 
 TWO = ((150, 20, 30), (110, 250, 80))
 

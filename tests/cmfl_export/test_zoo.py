@@ -9,14 +9,12 @@ from pathlib import Path
 import pytest
 
 from cmfl_export import Detector
-from cmfl_export.calibrate import calibrate
-from cmfl_export.errors import CmflError
-from cmfl_export.runtime import read_card
-from cmfl_export.zoo import model_and_inputs, resolve, starter_label
+from cmfl_export.base.errors import CmflError
+from cmfl_export.evaluate.calibration import calibrate
+from cmfl_export.zoo import card_of, model_and_inputs, resolve, starter_label
 from models_zoo import registry
+from tests.cmfl_export.command import cmfl, the_error
 from tests.models_zoo.folders import model_folder, write_weights
-
-from .command import cmfl, the_error
 
 
 @pytest.fixture
@@ -31,20 +29,20 @@ class TestResolve:
     def test_names(self, mine: Path) -> None:
         assert resolve("mine") == resolve("mine:fp32") == mine / "mine.onnx"
         assert resolve("mine:int8") == mine / "mine-int8.onnx"
-        assert read_card("mine:int8").precision == "int8"
+        assert card_of("mine:int8").precision == "int8"
         assert Detector("mine", provider="cpu").path == mine / "mine.onnx"
 
     def test_a_file_comes_first(self, mine: Path) -> None:
         write_weights(Path("mine"), "of the folder")
         assert resolve("mine") == Path("mine")
-        assert read_card("mine").name == "of the folder"
+        assert card_of("mine").name == "of the folder"
 
     def test_a_folder_is_no_model(self, mine: Path) -> None:
         Path("mine").mkdir()
         assert resolve("mine") == mine / "mine.onnx"
         Path("other").mkdir()
         with pytest.raises(CmflError, match="other is a folder, not a model"):
-            read_card("other")
+            card_of("other")
 
     def test_a_path_is_no_name(self, mine: Path) -> None:
         for model in ("./mine", Path("mine"), "sub/mine", "mine.onnx", "../mine"):

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, save
 
-from cmfl_export.card import METADATA_KEY, ModelCard
+from cmfl_export.runtime.card import METADATA_KEY, ModelCard
 
 SCORES = ("p_real", "p_real_rgb", "p_real_spectrum")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from .folders import model_folder
-from .server import Server, serving
+from tests.models_zoo.folders import model_folder
+from tests.models_zoo.server import Server, serving
 
 
 @pytest.fixture

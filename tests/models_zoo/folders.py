@@ -7,7 +7,7 @@ from pathlib import Path
 
 import onnx
 
-from cmfl_export.card import METADATA_KEY
+from cmfl_export.runtime.card import METADATA_KEY
 from models_zoo.describe import describe
 from tests.cmfl_export import tiny_model
 

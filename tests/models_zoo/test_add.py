@@ -8,15 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from cmfl_export.errors import CmflError
+from cmfl_export.base.errors import CmflError
 from models_zoo import places, registry
 from models_zoo.add import add
 from models_zoo.describe import describe
 from models_zoo.listing import table
 from models_zoo.manifest import MANIFEST
 from models_zoo.verify import verify
-
-from .folders import model_folder, write_weights
+from tests.models_zoo.folders import model_folder, write_weights
 
 
 @pytest.fixture

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from cmfl_export.errors import CmflError
-from cmfl_export.files import sha256_of
+from cmfl_export.base.errors import CmflError
+from cmfl_export.base.files import sha256_of
 from models_zoo.describe import describe
 from models_zoo.listing import facts
 from models_zoo.manifest import MANIFEST, Manifest
-
-from .folders import model_folder, write_weights
+from tests.models_zoo.folders import model_folder, write_weights
 
 
 def interval(value: float | None) -> dict[str, float | None]:

@@ -12,11 +12,10 @@ from urllib.request import Request
 
 import pytest
 
-from cmfl_export.errors import CmflError
+from cmfl_export.base.errors import CmflError
 from models_zoo import download as module
 from models_zoo.download import download, read, shown
-
-from .server import Server, serving
+from tests.models_zoo.server import Server, serving
 
 BODY = bytes(range(256)) * 4000
 SHA = hashlib.sha256(BODY).hexdigest()

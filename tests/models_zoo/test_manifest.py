@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cmfl_export.errors import CmflError
+from cmfl_export.base.errors import CmflError
 from models_zoo.manifest import Manifest, Metrics, ModelFile
 
 SHA = "0123456789abcdef" * 4

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cmfl_export.base.cache import CACHE_VARIABLE
 from models_zoo import places, registry
 from models_zoo.verify import verify
 from training.config import TrainConfig
@@ -18,7 +19,7 @@ MOST_FP32 = 30e6
 
 def test_are_as_their_manifests_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The developer's own models are no concern of this.
-    monkeypatch.setenv(places.CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
     monkeypatch.delenv(places.MIRROR_VARIABLE, raising=False)
     for name in registry.names():
         model = registry.get(name)

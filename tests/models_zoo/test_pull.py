@@ -5,21 +5,22 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from cmfl_export.errors import CmflError
+from cmfl_export.base.cache import cache_folder
+from cmfl_export.base.errors import CmflError
 from models_zoo import places, registry
 from models_zoo.listing import table
 from models_zoo.manifest import MANIFEST, Manifest
 from models_zoo.pull import pull
 from tests.cmfl_export.command import CMFL, ENVIRONMENT
-
-from .folders import model_folder
-from .server import Server
+from tests.models_zoo.folders import model_folder
+from tests.models_zoo.server import Server
 
 
 def rewrite(folder: Path, **changes: object) -> None:
@@ -56,7 +57,7 @@ class TestFromAMirror:
         monkeypatch.setenv("CMFL_ZOO", form.format(mirror))
         assert registry.get("mine").place == registry.MIRROR
         pulled = pull("mine")
-        assert pulled.path.is_relative_to(places.cache())
+        assert pulled.path.is_relative_to(cache_folder())
         assert registry.get("mine").place == registry.OWN
         shutil.rmtree(mirror)
         monkeypatch.delenv("CMFL_ZOO")
@@ -207,7 +208,7 @@ class TestPackaged:
 
 def test_processes_at_once(server: Server) -> None:
     server.delay = 0.3
-    environment = ENVIRONMENT | {"CMFL_CACHE": str(places.cache())}
+    environment = ENVIRONMENT | {"CMFL_CACHE": str(cache_folder())}
     command = [CMFL, "zoo", "pull", "mine", "--from", server.url]
     running = [
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(3)
@@ -228,16 +229,16 @@ class TestPlaces:
             ("darwin", "", "Library/Caches"),
             ("win32", "LOCALAPPDATA", "AppData/Local"),
         ):
-            monkeypatch.setattr(places.sys, "platform", system)
+            monkeypatch.setattr(sys, "platform", system)
             if variable:
                 monkeypatch.delenv(variable, raising=False)
-            assert places.cache() == tmp_path / expected / "cmfl-export"
+            assert cache_folder() == tmp_path / expected / "cmfl-export"
             if variable:
                 monkeypatch.setenv(variable, "/elsewhere")
-                assert places.cache() == Path("/elsewhere/cmfl-export")
-        monkeypatch.setattr(places.sys, "platform", "linux")
+                assert cache_folder() == Path("/elsewhere/cmfl-export")
+        monkeypatch.setattr(sys, "platform", "linux")
         monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-        assert places.cache() == tmp_path / ".cache" / "cmfl-export"
+        assert cache_folder() == tmp_path / ".cache" / "cmfl-export"
 
     def test_a_user_without_a_home(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
         def no_home() -> Path:
@@ -253,7 +254,7 @@ class TestPlaces:
 
     def test_on_request(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("CMFL_CACHE", "/given")
-        assert places.cache() == Path("/given")
+        assert cache_folder() == Path("/given")
 
     def test_a_drive_is_no_address(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(CmflError, match="C:zoo is not a folder"):

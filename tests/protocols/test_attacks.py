@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cmfl_export.errors import CmflError
+from cmfl_export.base.errors import CmflError
 from protocols.attacks import attack_option, check_attacks
 
 

@@ -18,8 +18,7 @@ from protocols import Protocol, read_protocol
 from protocols.build import build
 from protocols.built import FILES, Built
 from protocols.splitting import split_of
-
-from .trees import numbered, plant
+from tests.protocols.trees import numbered, plant
 
 SHARES = (0.7, 0.15, 0.15)
 SUBJECT = r"(p\d+)"

@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from cmfl_export.errors import CmflError
+from cmfl_export.base.errors import CmflError
 from protocols import read_split
 from protocols.build import build
 from protocols.built import FILES
-
-from .trees import numbered, plant
+from tests.protocols.trees import numbered, plant
 
 
 @pytest.fixture

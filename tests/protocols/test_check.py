@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cmfl_export.errors import CmflError
+from cmfl_export.base.errors import CmflError
 from protocols import Sample, write_split
 from protocols.check import check
 from protocols.check_report import CheckReport

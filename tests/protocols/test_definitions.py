@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from cmfl_export.errors import CmflError
+from cmfl_export.base.errors import CmflError
 from protocols import read_protocol
 from protocols.definitions import Source, load, names
 from protocols.from_definition import build_definition
 from protocols.subjects import subjects_of
-
-from .trees import numbered, plant
+from tests.protocols.trees import numbered, plant
 
 SMALL = """
 name = "small"

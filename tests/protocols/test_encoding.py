@@ -9,7 +9,7 @@ import pytest
 import skimage.data
 from PIL import Image, ImageCms, JpegImagePlugin
 
-from cmfl_export.align import align_to
+from cmfl_export.faces.align_folder import align_to
 from protocols.encoding import read_encoding
 from tests.conftest import picture
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cmfl_export.errors import CmflError
-from cmfl_export.images import open_rgb
+from cmfl_export.base.errors import CmflError
+from cmfl_export.images.decoding import open_rgb
 from protocols import Sample, describe_missing, missing_files
 
 

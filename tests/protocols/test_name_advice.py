@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from cmfl_export.calibration_images import read
-from cmfl_export.errors import CmflError
+from cmfl_export.base.errors import CmflError
+from cmfl_export.export.calibration_images import read
 from protocols import Sample, describe_missing, missing_files, write_split
 from protocols.check import check
 from protocols.name_advice import NameAdvice

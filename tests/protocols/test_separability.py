@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from cmfl_export.errors import CmflError
+from cmfl_export.base.errors import CmflError
 from protocols.separability import categorical, learnt, ordered, require_sklearn, split_folds
 
 

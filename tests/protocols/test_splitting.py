@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmfl_export.errors import CmflError
+from cmfl_export.base.errors import CmflError
 from protocols import Sample
 from protocols.splitting import by_place, check_shares, cut, place, split_of
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cmfl_export.errors import CmflError
+from cmfl_export.base.errors import CmflError
 from protocols.subjects import subjects_of
 
 NAMES = ["real/p7_1.png", "real/p7_2.png", "fake/a/p7_x.jpg"]

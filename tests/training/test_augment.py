@@ -9,18 +9,9 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from cmfl_export.images import fit
+from cmfl_export.images.decoding import fit
 from tests.conftest import picture
-from training.augment import (
-    JPEG_QUALITIES,
-    augment,
-    blur,
-    degrade,
-    jpeg,
-    noise,
-    random_resized_crop,
-    resize,
-)
+from training.augment import JPEG_QUALITIES, augment, blur, degrade, jpeg, noise, random_resized_crop, resize
 
 IMAGE = Image.fromarray(picture(0))
 

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save
 
-from cmfl_export.errors import CmflError
+from cmfl_export.base.errors import CmflError
 from training import weights
 from training.checkpoint_files import check_pth, safetensors_header
 from training.weights import load_weights

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmfl_export.errors import CmflError
+from cmfl_export.base.errors import CmflError
 from training.config import PRESETS, TrainConfig, make_config
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cmfl_export.errors import CmflError
+from cmfl_export.base.errors import CmflError
 from protocols import missing_files, read_protocol
 from training import demo_data
 from training.demo_data import make_demo_data

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from cmfl_export.errors import CmflError
-from cmfl_export.images import decode
+from cmfl_export.base.errors import CmflError
+from cmfl_export.images.decoding import decode
 from protocols import read_split
 from training.callbacks import METRIC_COLUMNS
 from training.config import TrainConfig

@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from cmfl_export.aligner import Aligner
-from cmfl_export.errors import CmflError
+from cmfl_export.base.errors import CmflError
+from cmfl_export.faces.aligner import Aligner
 from protocols import Sample, read_split, write_split
 from tests.cmfl_export.photographs import coffee, group
 from training.config import TrainConfig

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 import training.simulate
-from cmfl_export.errors import CmflError
-from cmfl_export.images import decode, open_rgb
+from cmfl_export.base.errors import CmflError
+from cmfl_export.images.decoding import decode, open_rgb
 from protocols import missing_files, read_protocol
 from training.simulate import simulate_folder
 from training.upsampling import Pixels

@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from cmfl_export.errors import CmflError
-from cmfl_export.files import sha256_of
+from cmfl_export.base.errors import CmflError
+from cmfl_export.base.files import sha256_of
 from tests.conftest import lively_network
 from training.config import TrainConfig
 from training.model import CmflNet

@@ -14,12 +14,12 @@ from pathlib import Path
 from PIL import Image
 from torch import nn
 
-from cmfl_export import providers
 from cmfl_export.bench.worker import make, timed
-from cmfl_export.export import export
-from cmfl_export.images import decode, open_rgb
-from cmfl_export.predict import predict_to
-from cmfl_export.runtime import Session
+from cmfl_export.export.run import export
+from cmfl_export.images.decoding import decode, open_rgb
+from cmfl_export.predict.run import predict_to
+from cmfl_export.runtime import providers
+from cmfl_export.runtime.session import Session
 from protocols import read_protocol
 from training import dataset, model
 from training.config import TrainConfig

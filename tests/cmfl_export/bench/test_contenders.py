@@ -8,10 +8,10 @@ from pathlib import Path
 import onnx
 import pytest
 
-from cmfl_export import providers
+from cmfl_export.base.errors import CmflError
 from cmfl_export.bench import contenders
-from cmfl_export.card import METADATA_KEY
-from cmfl_export.errors import CmflError
+from cmfl_export.runtime import providers
+from cmfl_export.runtime.card import METADATA_KEY
 from tests.cmfl_export import tiny_model
 from tests.models_zoo.folders import model_folder
 from training import fit

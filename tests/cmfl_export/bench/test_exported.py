@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cmfl_export.base.errors import CmflError
 from cmfl_export.bench.exported import ExportedModel, batch_of
 from cmfl_export.bench.process import ContenderError
 from cmfl_export.bench.start_up import first_row_seconds
-from cmfl_export.errors import CmflError
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cmfl_export.base.errors import CmflError
 from cmfl_export.bench import pictures
-from cmfl_export.errors import CmflError
 
 
 def test_drawn_ones_for_the_time_of_the_block() -> None:

@@ -8,10 +8,9 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from cmfl_export.base.errors import CmflError
 from cmfl_export.bench import plot
-from cmfl_export.errors import CmflError
-
-from .reports import inference, training
+from tests.cmfl_export.bench.reports import inference, training
 
 
 def bars(figure: Figure) -> dict[str, list[float]]:

@@ -8,8 +8,8 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
+from cmfl_export.base.errors import CmflError
 from cmfl_export.bench.products import Products, chain
-from cmfl_export.errors import CmflError
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("fp16", 1e-2), ("int8", 0.1)])

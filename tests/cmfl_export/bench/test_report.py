@@ -6,9 +6,9 @@ import json
 
 import pytest
 
+from cmfl_export.bench import table
 from cmfl_export.bench.report import BenchReport
-
-from .reports import inference, model, products, training
+from tests.cmfl_export.bench.reports import inference, model, products, training
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def row(lines: list[str], name: str, table: int = 0) -> list[str]:
 
 class TestInference:
     def test_rates_ratios_spread_and_share(self, report: BenchReport) -> None:
-        lines = report.lines()
+        lines = table.lines(report)
         # The middle one of three rounds; of batch 1 four runs in 0.5 s.
         assert row(lines, "ONNX Runtime fp32") == ["8.0", "10.0", "10.0", "10.0", "2.00", "±21 %", "80 %"]
         # 50 images/s of 16 GFLOP each are all of 800 GFLOP/s.
@@ -32,7 +32,7 @@ class TestInference:
         assert row(lines, "reference-style loop") == ["-", "-", "-", "5.0", "1.00", "±0 %", "-"]
 
     def test_latency_start_up_memory_and_scores(self, report: BenchReport) -> None:
-        lines = report.lines()
+        lines = table.lines(report)
         # Of twelve runs, ten of 100 ms, one of 200, one of 300.
         assert row(lines, "ONNX Runtime fp32", 1) == ["100.0", "289.0", "2.0", "512", "-", "-"]
         # 0.6 became 0.4, across the threshold; the fourth image has no score of the reference.
@@ -40,12 +40,12 @@ class TestInference:
         assert row(lines, "OpenVINO int8", 1)[-2:] == ["0.0e+00", "0/3"]
 
     def test_the_limit_is_the_fastest_means(self, report: BenchReport) -> None:
-        lines = report.lines()
+        lines = table.lines(report)
         assert "limit of the CPU in matrix products: fp32 200, int8 800 GFLOP/s" in lines
         assert "at 16.0 GFLOP an image these are: fp32 12.5, int8 50.0 images/s" in lines
 
     def test_failures_and_notes_come_last(self, report: BenchReport) -> None:
-        assert report.lines()[-3:] == [
+        assert table.lines(report)[-3:] == [
             "OpenVINO int8: no batch 32: no memory",
             "torch.compile fp32: does not load: no compiler",
             "a note",
@@ -53,17 +53,17 @@ class TestInference:
         assert not report.ok
 
     def test_the_fastest_way_against_the_others(self, report: BenchReport) -> None:
-        text = "\n".join(report.lines())
+        text = "\n".join(table.lines(report))
         assert (
             "fastest from files to scores: OpenVINO int8,\n"
             "  5.00 times ONNX Runtime fp32 and 10.00 times reference-style loop\n"
         ) in text
 
     def test_fits_a_terminal(self, report: BenchReport) -> None:
-        assert max(map(len, [*report.lines(), *training().lines()])) <= 80
+        assert max(map(len, [*table.lines(report), *table.lines(training())])) <= 80
 
     def test_tables_are_markdown(self, report: BenchReport) -> None:
-        lines = [line for line in report.lines() if line.startswith("|")]
+        lines = [line for line in table.lines(report) if line.startswith("|")]
         assert len({line.count("|") for line in lines}) <= 2
         assert sum(set(line) <= set("|-:") for line in lines) == 2
 
@@ -107,18 +107,18 @@ class TestLimits:
         whole = inference()
         report = BenchReport(False, whole.machine, whole.settings, None, whole.results, whole.products)
         assert report.share(whole.results[0]) is None
-        assert not any("an image" in line for line in report.lines())
+        assert not any("per image" in line for line in table.lines(report))
 
     def test_a_busy_machine_is_said(self) -> None:
         whole = inference()
         machine = whole.machine | {"load_before": 2.4}
         report = BenchReport(False, machine, whole.settings, None, whole.results, whole.products)
-        assert "other programs were running (load 2.4); the figures are low" in report.lines()
+        assert "other programs were running (load 2.4); the figures are low" in table.lines(report)
 
 
 class TestTraining:
     def test_the_loader_has_a_share(self) -> None:
-        lines = training().lines()
+        lines = table.lines(training())
         # 2 images/s alone and 1.5 with the loader: a quarter of the time is the loader's. 60 of 120 GFLOP/s.
         assert row(lines, "training fp32") == ["2.0", "1.5", "25 %", "-", "50 %", "2000"]
         # Faster with the loader than without is noise, not a negative share.

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from cmfl_export.bench import contenders, run
-from cmfl_export.errors import CmflError
+from cmfl_export.base.errors import CmflError
+from cmfl_export.bench import contenders, run, table, training_contenders
 from tests.cmfl_export import tiny_model
 from tests.cmfl_export.command import cmfl, imported, the_error
-from training import throughput
 
 
 @pytest.fixture
@@ -55,7 +54,7 @@ class TestRun:
         assert model["share_of_limit"] == pytest.approx(best * record["operations_per_image"] / limit)
         assert record["settings"]["images"] == f"4 images of {faces}"
         assert picture.stat().st_size > 1000
-        assert any(line.startswith("| ONNX Runtime fp32 ") for line in report.lines())
+        assert any(line.startswith("| ONNX Runtime fp32 ") for line in table.lines(report))
 
     def test_a_backend_that_breaks_is_a_line(self, slow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(contenders, "_CPU_SIZE", 64)
@@ -65,7 +64,7 @@ class TestRun:
         assert sound.rate("folder")
         assert not report.ok
         assert broken.failures["load"].startswith("tensorrt does not load: ")
-        assert any(line.startswith("TensorRT fp32: does not load: ") for line in report.lines())
+        assert any(line.startswith("TensorRT fp32: does not load: ") for line in table.lines(report))
 
     def test_without_torch_it_says_so(self, slow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(contenders, "torch_devices", lambda _backends: [])
@@ -81,7 +80,7 @@ class TestTraining:
         self, tiny_data: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(contenders, "_CPU_SIZE", 64)
-        monkeypatch.setattr(throughput, "cpu_has_bf16", lambda: False)
+        monkeypatch.setattr(training_contenders, "cpu_has_bf16", lambda: False)
         protocol, root = tiny_data
         options = {"protocol": str(protocol), "data_root": str(root), "batch_size": 1, "workers": 0}
         out = tmp_path / "bench.json"

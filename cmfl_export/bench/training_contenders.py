@@ -1,0 +1,157 @@
+"""What `cmfl bench --train` measures: optimizer steps with and without the loader, and the loader alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from protocols import Sample, read_split, write_split
+from training.config import TrainConfig
+from training.dataset import Batch, EpochSampler, ProtocolData
+from training.fit import cpu_has_bf16
+from training.module import CmflModule
+
+from ..base.errors import CmflError
+from .contenders import Contender
+from .engine import Unit
+from .pictures import pictures
+from .torch_contenders import autocast, use_threads
+
+
+class Step:
+    """Optimizer steps as `cmfl train` takes them, from random weights.
+
+    Measures: "step", on one batch that is already where the network is; "fed", on batches from the loader.
+
+    Args:
+        config: of the training (see `TrainConfig`), with the protocol and the data root.
+        precision: fp32 or bf16.
+        device: "cpu" or "cuda".
+        threads: on the CPU; None leaves it to PyTorch.
+        images, compared: of no use here.
+    """
+
+    def __init__(
+        self,
+        config: dict[str, Any],
+        precision: str,
+        device: str,
+        threads: int | None,
+        images: object,
+        compared: object,
+    ) -> None:
+        use_threads(threads)
+        self._config = TrainConfig.from_dict(config)
+        self._precision = precision
+        self._device = device
+        module = CmflModule(self._config).to(device).train()
+        self._net, self._loss = module.net, module.loss
+        self._optimizer = torch.optim.Adam(self._net.parameters(), self._config.lr, fused=True)
+
+    def about(self) -> dict[str, Any]:
+        """Also `operations`: those of one image, forward."""
+        image = torch.zeros(1, self._config.crop, self._config.crop, 3, dtype=torch.uint8)
+        counter = FlopCounterMode(display=False)
+        with counter, torch.no_grad():
+            self._net.eval()(image.to(self._device))
+        self._net.train()
+        return {"threads": torch.get_num_threads(), "operations": float(counter.get_total_flops())}
+
+    def unit(self, measure: str, seconds: float) -> Unit:
+        batches = endless(self._config)
+        if measure == "fed":
+            return lambda: self._step(next(batches))
+        batch = next(batches)
+        held = Batch(batch.images.to(self._device), batch.targets.to(self._device), batch.positions)
+        return lambda: self._step(held)
+
+    def _step(self, batch: Batch) -> float:
+        images = batch.images.to(self._device, non_blocking=True)
+        targets = batch.targets.to(self._device, non_blocking=True)
+        with autocast(self._device, self._precision):
+            logits = self._net(images)
+        loss = self._loss(logits, targets)
+        self._optimizer.zero_grad()
+        loss.backward()
+        self._optimizer.step()
+        if self._device == "cuda":
+            torch.cuda.synchronize()
+        return len(images)
+
+
+class Loader:
+    """The loader of `cmfl train` with nothing behind it: decoding and augmentation.
+
+    Args:
+        as for `Step`.
+    """
+
+    def __init__(self, config: dict[str, Any], threads: int | None, images: object, compared: object) -> None:
+        use_threads(threads)
+        self._batches = endless(TrainConfig.from_dict(config))
+
+    def about(self) -> dict[str, Any]:
+        return {}
+
+    def unit(self, measure: str, seconds: float) -> Unit:
+        return lambda: len(next(self._batches).images)
+
+
+@contextmanager
+def protocol_of(config: TrainConfig) -> Iterator[tuple[TrainConfig, str]]:
+    """The configuration with data to measure on, and what that is in words: for the time of the block.
+
+    Without a protocol it is drawn images, half of them called synthetic.
+
+    Raises:
+        CmflError: the protocol cannot be read, or has no data root.
+    """
+    if config.protocol:
+        if not config.data_root:
+            raise CmflError("no data root given; use --data-root")
+        samples = read_split(Path(config.protocol) / "train.csv")
+        yield config, f"{len(samples)} images of {config.protocol}"
+        return
+    with pictures(None) as (paths, words), TemporaryDirectory(prefix="cmfl-bench-") as folder:
+        drawn = [
+            Sample(str(number), Path(path).name, "drawn" if number % 2 else "")
+            for number, path in enumerate(paths)
+        ]
+        write_split(drawn, Path(folder) / "train.csv")
+        yield replace(config, protocol=folder, data_root=str(Path(paths[0]).parent)), words
+
+
+def of_training(config: TrainConfig) -> tuple[list[Contender], str]:
+    """Steps in each precision that pays on this machine, and the loader; and the device that they run on."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    has_bf16 = cpu_has_bf16() if device == "cpu" else torch.cuda.is_bf16_supported(including_emulation=False)
+    steps = [
+        Contender(
+            f"training {precision}",
+            "training",
+            precision,
+            ("step", "fed"),
+            {"config": asdict(config), "precision": precision, "device": device},
+            on_gpu=device == "cuda",
+        )
+        for precision in ("fp32", *(["bf16"] if has_bf16 else []))
+    ]
+    loader = Contender("loader alone", "loader", "uint8", ("loader",), {"config": asdict(config)})
+    return [*steps, loader], device
+
+
+def endless(config: TrainConfig) -> Iterator[Batch]:
+    """The batches of the train split, epoch after epoch."""
+    loader = ProtocolData(config, read_split(Path(config.protocol) / "train.csv"), []).train_dataloader()
+    sampler = loader.sampler
+    assert isinstance(sampler, EpochSampler)
+    while True:
+        yield from loader
+        sampler.set_epoch(sampler.epoch + 1)

@@ -1,0 +1,206 @@
+"""What the metrics say of one set of scores: the figures of an evaluation, with intervals and by group."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import metrics
+from ..base.errors import CmflError
+from ..metrics import Interval, bootstrap, wilson
+from ..runtime import SCORE_OUTPUTS
+from .scored import Scored
+
+# Resamples of the bootstrap, and the share of them that an interval holds.
+SAMPLES = 1000
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Group:
+    """One attack type, or one source of bona fide images.
+
+    Attributes:
+        name: the attack type, or the folder.
+        n: images of it; `scored` of them have a score.
+        error: APCER of an attack type, BPCER of a source, at the threshold; Wilson's interval.
+        d_eer, auc: of the group against all scored images of the other class.
+        median: of its scores.
+    """
+
+    name: str
+    n: int
+    scored: int
+    error: Interval
+    d_eer: float
+    auc: float
+    median: float
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """One set of scores against the truth.
+
+    Attributes:
+        name: of the model or the score file.
+        threshold: an image is real when its score >= threshold.
+        threshold_source: how it was chosen.
+        n_real, n_attack: images of each class, whether or not they have a score.
+        heads: by score (`p_real`, `p_real_rgb`, `p_real_spectrum`), the metrics of `metrics.summary`, each
+            with its bootstrap interval.
+        attacks: attack types, the highest APCER first (ISO/IEC 30107-3 reports the worst, not the mean).
+        sources: folders of bona fide images, the highest BPCER first.
+        failed: what has no score.
+    """
+
+    name: str
+    threshold: float
+    threshold_source: str
+    n_real: int
+    n_attack: int
+    heads: dict[str, dict[str, Interval]]
+    attacks: list[Group]
+    sources: list[Group]
+    failed: list[Scored]
+
+    @property
+    def apnrr(self) -> float:
+        """Attack presentation non-response rate: the share of attacks without a score."""
+        return sum(not scored.sample.is_real for scored in self.failed) / self.n_attack
+
+    @property
+    def bpnrr(self) -> float:
+        """Bona fide presentation non-response rate: the share of bona fide images without a score."""
+        return sum(scored.sample.is_real for scored in self.failed) / self.n_real
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """The scored rows as columns: scores [N] float64 by name, and of each image what it is."""
+
+    scores: dict[str, NDArray[np.float64]]
+    is_real: NDArray[np.bool_]
+    attack_types: NDArray[np.str_]
+    subjects: NDArray[np.str_]
+    sources: NDArray[np.str_]
+
+    @property
+    def p_real(self) -> NDArray[np.float64]:
+        return self.scores["p_real"]
+
+
+def arrays(rows: Sequence[Scored]) -> Arrays:
+    """Columns of the rows that have a score."""
+    kept = [scored for scored in rows if scored.row.ok]
+    scores = {}
+    for name in SCORE_OUTPUTS:
+        values = [getattr(scored.row, name) for scored in kept]
+        if values and None not in values:
+            scores[name] = np.array(values, np.float64)
+    return Arrays(
+        scores,
+        np.array([scored.sample.is_real for scored in kept], np.bool_),
+        np.array([scored.sample.attack_type for scored in kept], np.str_),
+        np.array([scored.sample.subject for scored in kept], np.str_),
+        np.array([posixpath.dirname(scored.sample.filename) or "." for scored in kept], np.str_),
+    )
+
+
+def assess(
+    name: str,
+    rows: Sequence[Scored],
+    threshold: float,
+    threshold_source: str,
+    *,
+    samples: int = SAMPLES,
+    seed: int = 0,
+) -> Assessment:
+    """The figures of one set of scores.
+
+    Args:
+        name: of the model or score file.
+        rows: every image of the split, in its order.
+        threshold, threshold_source: of the decision on `p_real`; the branches' own rates use it as well.
+        samples, seed: of the bootstrap: stratified by attack type, and whole subjects are drawn.
+
+    Raises:
+        CmflError: a class has no image with a score.
+    """
+    data = arrays(rows)
+    n_real = sum(scored.sample.is_real for scored in rows)
+    failed = [scored for scored in rows if not scored.row.ok]
+    for is_real, word in ((True, "real"), (False, "synthetic")):
+        if not (data.is_real == is_real).any():
+            reason = next((f": {s.row.error}" for s in failed if s.sample.is_real == is_real), "")
+            raise CmflError(f"{name}: no {word} image has a score, and rates need both classes{reason}")
+    heads = {
+        head: bootstrap(
+            values,
+            data.is_real,
+            threshold,
+            strata=data.attack_types,
+            subjects=data.subjects,
+            samples=samples,
+            seed=seed,
+            level=LEVEL,
+        )
+        for head, values in data.scores.items()
+    }
+    return Assessment(
+        name,
+        threshold,
+        threshold_source,
+        n_real,
+        len(rows) - n_real,
+        heads,
+        _groups(rows, data, False, data.attack_types, lambda s: s.sample.attack_type, threshold),
+        _groups(
+            rows,
+            data,
+            True,
+            data.sources,
+            lambda s: posixpath.dirname(s.sample.filename) or ".",
+            threshold,
+        ),
+        failed,
+    )
+
+
+def _groups(
+    rows: Sequence[Scored],
+    data: Arrays,
+    real: bool,
+    labels: NDArray[np.str_],
+    label_of: Callable[[Scored], str],
+    threshold: float,
+) -> list[Group]:
+    total: dict[str, int] = {}
+    for scored in rows:
+        if scored.sample.is_real == real:
+            total[label_of(scored)] = total.get(label_of(scored), 0) + 1
+    found = []
+    for name, n in total.items():
+        of_group = (data.is_real == real) & (labels == name)
+        scores = data.p_real[of_group]
+        if not scores.size:
+            found.append(Group(name, n, 0, Interval(np.nan, np.nan, np.nan), np.nan, np.nan, np.nan))
+            continue
+        kept = of_group | (data.is_real != real)
+        pair = data.p_real[kept], data.is_real[kept]
+        called_real = int((scores >= threshold).sum())
+        found.append(
+            Group(
+                name,
+                n,
+                scores.size,
+                wilson(scores.size - called_real if real else called_real, scores.size, LEVEL),
+                metrics.d_eer(*pair).rate,
+                metrics.auc(*pair),
+                float(np.median(scores)),
+            )
+        )
+    return sorted(found, key=lambda group: (-np.nan_to_num(group.error.value, nan=2.0), group.name))

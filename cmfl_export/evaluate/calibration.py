@@ -1,0 +1,310 @@
+"""Calibration: a temperature and a threshold, chosen on a dev split and written into the model's card."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocols import Sample, read_split
+from protocols.reading import split_file
+
+from .. import metrics
+from ..base.errors import CmflError, need
+from ..base.files import check_ending, refuse_overwriting, sha256_of, write_whole
+from ..base.locks import one_writer
+from ..detector import Detector
+from ..faces import FACE_SCALE, MINIMUM
+from ..runtime import LABEL_CONVENTION, METADATA_KEY, SCHEMA_VERSION, ModelCard, temper
+from .assessment import arrays
+from .score_split import score
+
+# Of SHA-256: two different subjects among 100,000 and 100,000 share them with a chance of 0.00004.
+_HASH_BYTES = 6
+# A fit on scores that are all right, or all wrong, would run to nothing or to infinity.
+_COLDEST, _HOTTEST = 0.05, 20.0
+# The largest logit that float32 probabilities tell from certainty.
+_LARGEST_LOGIT = 16.0
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a calibration found.
+
+    `before` and `after` are the metrics of `metrics.summary` on the dev split, each at its own threshold;
+    `nll_before` and `nll_after` the mean negative log-likelihoods (nats) that the temperature lowers.
+    """
+
+    out: Path
+    card: ModelCard
+    images: int
+    failed: int
+    before: dict[str, float]
+    after: dict[str, float]
+    nll_before: float
+    nll_after: float
+
+    def lines(self) -> list[str]:
+        old = self.card.history[-1]
+        a, b = self.before, self.after
+        lines = [
+            f"{self.images} images; temperature {old['temperature']:.4g} -> {self.card.temperature:.4g}, "
+            f"threshold {old['threshold']:.4g} -> {self.card.threshold:.4g} ({self.card.threshold_source})",
+            f"on these images: APCER {100 * a['apcer']:.1f} -> {100 * b['apcer']:.1f} %, "
+            f"BPCER {100 * a['bpcer']:.1f} -> {100 * b['bpcer']:.1f} %, "
+            f"ECE {a['ece']:.3f} -> {b['ece']:.3f}, NLL {self.nll_before:.3f} -> {self.nll_after:.3f}",
+        ]
+        if self.failed:
+            lines.append(f"{self.failed} images have no score and were left out")
+        return [*lines, f"{self.out}: evaluate it on images of other subjects"]
+
+
+@one_writer("out")
+def calibrate(
+    model: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    protocol: str | os.PathLike[str],
+    data_root: str | os.PathLike[str],
+    at: str = "d-eer",
+    split: str = "dev",
+    align: bool = False,
+    minimum_face: int = MINIMUM,
+    face_scale: float = FACE_SCALE,
+    provider: str = "auto",
+    threads: int | None = None,
+    batch_size: int | None = None,
+    workers: int | None = None,
+) -> Calibration:
+    """Fits temperature and threshold on a split; writes a copy of the model with both in its card.
+
+    The temperature T makes sigmoid(logit(p_real) / T) as likely as possible on these images, both classes
+    weighing alike (Guo et al., ICML 2017); it changes no ranking. The threshold is then chosen on the scores
+    after it. The graph stays as it is, to the byte; `Detector` applies both. The card's `calibration` says on
+    what data, with hashes of the subjects, so that an evaluation on the same subjects is refused; its
+    `history` keeps what was there before.
+
+    Args:
+        model: an exported ONNX file, or a name of the zoo.
+        out: the new file; not the same as `model`.
+        protocol: a CSV file, or a folder with `<split>.csv`.
+        data_root: what its file names are relative to.
+        at: the threshold's rule: `d-eer`; `apcer:X`, the threshold of the lowest BPCER with APCER <= X; or
+            `bpcer:X`, that of the lowest APCER with BPCER <= X; X between 0 and 1.
+        split: which file of a protocol folder.
+        align: the images are photographs, of which the largest face is taken; an image without a face has no
+            score, so that it counts in neither class.
+        minimum_face, face_scale, provider, threads, batch_size, workers: see `Detector`.
+
+    Raises:
+        CmflError: an unusable model, protocol or option; a class without a score; subjects that the same
+            protocol has in its eval split; a missing package.
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        raise need("evaluate", "writing the model's card (onnx)") from error
+    rule = _rule(at)
+    out = Path(out)
+    file = split_file(Path(protocol), split)
+    samples = read_split(file)
+    pictures = (("one of the images", Path(data_root, sample.filename)) for sample in samples)
+    refuse_overwriting([out], chain([("the protocol", file)], pictures))
+    check_ending(out, (".onnx",), "a model")
+    _refuse_eval_subjects(file, samples)
+    detector = Detector(
+        model,
+        align="largest" if align else None,
+        minimum_face=minimum_face,
+        face_scale=face_scale,
+        provider=provider,
+        threads=threads,
+        batch_size=batch_size,
+        workers=workers,
+    )
+    source = detector.path
+    refuse_overwriting([out], [("the model itself", source)])
+    card = detector.card
+    rows = list(score(detector, samples, Path(data_root)))
+    data = arrays(rows)
+    if not data.is_real.any() or data.is_real.all():
+        why = next((f" ({s.sample.filename!r}: {s.row.error})" for s in rows if not s.row.ok), "")
+        raise CmflError(
+            f"{file}: a class has no image with a score, so there is nothing to calibrate on{why}"
+        )
+
+    # The scores have the card's temperature already, and temperatures multiply.
+    factor = fit_temperature(data.p_real, data.is_real)
+    calibrated = scaled(data.p_real, factor)
+    threshold = max(rule(calibrated, data.is_real), 0.0)
+    if threshold > 1.0:
+        certain = int((calibrated[~data.is_real] == 1.0).sum())
+        raise CmflError(
+            f"no threshold up to 1 reaches {at}: {certain} synthetic images of {file} score exactly 1; "
+            "choose another rule"
+        )
+    before = metrics.summary(data.p_real, data.is_real, card.threshold)
+    after = metrics.summary(calibrated, data.is_real, threshold)
+    new = replace(
+        card,
+        schema=SCHEMA_VERSION,
+        labels=LABEL_CONVENTION,
+        temperature=card.temperature * factor,
+        threshold=threshold,
+        threshold_source=f"{at} on {file.resolve().parent.name}/{file.stem}",
+        calibration={
+            "at": at,
+            "split": f"{file.resolve().parent.name}/{file.stem}",
+            "split_sha256": sha256_of(file),
+            "images": len(data.is_real),
+            "date": datetime.now(UTC).date().isoformat(),
+            **{key: after[key] for key in ("d_eer", "apcer", "bpcer", "ece")},
+            "subjects": _packed(samples),
+        },
+        history=(*card.history, _remembered(card, sha256_of(source))),
+    )
+    graph = onnx.load(source)
+    others = {item.key: item.value for item in graph.metadata_props}
+    onnx.helper.set_model_props(graph, others | {METADATA_KEY: new.to_json()})
+    write_whole(out, graph.SerializeToString())
+    return Calibration(
+        out,
+        new,
+        len(data.is_real),
+        len(rows) - len(data.is_real),
+        before,
+        after,
+        _nll(_logits(data.p_real), data.is_real, 1.0),
+        _nll(_logits(data.p_real), data.is_real, factor),
+    )
+
+
+def refuse_overlap(card: ModelCard, samples: Sequence[Sample], *, chosen: bool) -> list[str]:
+    """Sees to it that a model is not measured at a threshold chosen on the same people.
+
+    Args:
+        card: the model's.
+        samples: rows of the split that is to be reported.
+        chosen: the card's threshold is the one that decides.
+
+    Returns:
+        Warnings for the report, where another threshold decides.
+
+    Raises:
+        CmflError: the card's threshold decides, and was chosen on subjects that are in the split.
+    """
+    packed = base64.b64decode(card.calibration.get("subjects", ""))
+    known = {packed[start : start + _HASH_BYTES] for start in range(0, len(packed), _HASH_BYTES)}
+    shared = sorted({sample.subject for sample in samples if _hash(sample.subject) in known})
+    if not shared:
+        return []
+    text = (
+        f"{len(shared)} subjects of this split ({shared[0]!r} for one) are among those that {card.name} was "
+        f"calibrated on ({card.calibration.get('split', 'unknown split')})"
+    )
+    if chosen:
+        raise CmflError(
+            f"{text}, so its threshold would be measured on the data that chose it; evaluate on other "
+            "subjects, or give a --threshold of your own"
+        )
+    return [f"{text}: ECE and Brier score are too good by what the temperature learned of them"]
+
+
+def fit_temperature(p_real: NDArray[np.float64], is_real: NDArray[np.bool_]) -> float:
+    """The temperature of the least negative log-likelihood, both classes weighing alike.
+
+    Args:
+        p_real: float64 [N] in [0, 1].
+        is_real: bool [N], both classes present.
+
+    Returns:
+        T within 0.05 and 20; sigmoid(logit(p) / T) is the calibrated probability.
+    """
+    logits = _logits(p_real)
+    # The likelihood has one minimum in 1 / T, in which it is convex: golden section finds it.
+    low, high = 1.0 / _HOTTEST, 1.0 / _COLDEST
+    ratio = (math.sqrt(5.0) - 1.0) / 2.0
+    while high - low > 1e-6 * high:
+        left, right = high - ratio * (high - low), low + ratio * (high - low)
+        if _nll(logits, is_real, 1.0 / left) <= _nll(logits, is_real, 1.0 / right):
+            high = right
+        else:
+            low = left
+    return 2.0 / (low + high)
+
+
+def scaled(p_real: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+    """`card.temper` of many scores, float64 [N]."""
+    return np.array([temper(float(p), temperature) for p in p_real], np.float64)
+
+
+def _nll(logits: NDArray[np.float64], is_real: NDArray[np.bool_], temperature: float) -> float:
+    losses = np.logaddexp(0.0, np.where(is_real, -logits, logits) / temperature)
+    return float(0.5 * losses[is_real].mean() + 0.5 * losses[~is_real].mean())
+
+
+def _logits(p_real: NDArray[np.float64]) -> NDArray[np.float64]:
+    with np.errstate(divide="ignore"):
+        logits = np.log(p_real) - np.log1p(-p_real)
+    return logits.clip(-_LARGEST_LOGIT, _LARGEST_LOGIT)
+
+
+def _rule(at: str) -> Callable[[NDArray[np.float64], NDArray[np.bool_]], float]:
+    name, _, limit = at.partition(":")
+    if at == "d-eer":
+        return lambda p, real: metrics.d_eer(p, real).threshold
+    try:
+        rate = float(limit)
+    except ValueError:
+        rate = math.nan
+    if name not in ("apcer", "bpcer") or not 0 <= rate <= 1:
+        raise CmflError(f"cannot choose a threshold at {at!r}; it is d-eer, apcer:0.05 or bpcer:0.01")
+    choose = metrics.bpcer_at_apcer if name == "apcer" else metrics.apcer_at_bpcer
+    return lambda p, real: choose(p, real, rate).threshold
+
+
+def _refuse_eval_subjects(file: Path, samples: Sequence[Sample]) -> None:
+    """The split that will be reported lies beside: it must not share subjects with this one."""
+    reported = file.with_name("eval.csv")
+    if not reported.is_file():
+        return
+    if reported.samefile(file):
+        raise CmflError(
+            f"{file} is the split that will be reported; a threshold is chosen on dev.csv, never on it"
+        )
+    shared = {s.subject for s in samples} & {s.subject for s in read_split(reported, allow_one_class=True)}
+    if shared:
+        raise CmflError(
+            f"{len(shared)} subjects of {file} ({min(shared)!r} for one) are in {reported} as well; "
+            "calibrate on other people than those of the report"
+        )
+
+
+def _packed(samples: Sequence[Sample]) -> str:
+    hashes = sorted({_hash(sample.subject) for sample in samples})
+    return base64.b64encode(b"".join(hashes)).decode("ascii")
+
+
+def _hash(subject: str) -> bytes:
+    return hashlib.sha256(subject.encode("utf-8", "surrogateescape")).digest()[:_HASH_BYTES]
+
+
+def _remembered(card: ModelCard, sha256: str) -> dict[str, Any]:
+    """What a calibration replaces; the subjects of an earlier one are of no matter any more."""
+    return {
+        "threshold": card.threshold,
+        "threshold_source": card.threshold_source,
+        "temperature": card.temperature,
+        "calibration": {key: value for key, value in card.calibration.items() if key != "subjects"},
+        "sha256": sha256,
+    }

@@ -1,0 +1,248 @@
+"""The outcome of an evaluation: what was scored, the figures, and how they read in a terminal and as JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..base.tables import aligned
+from ..base.text import visible
+from ..images import Degradation
+from ..metrics import HEADS, LABELS, Interval, difference, figure, percent
+from ..runtime import ModelCard
+from .assessment import Assessment, Group
+from .scored import Scored
+
+SCHEMA_VERSION = 1
+
+_NAMED_FAILURES = 5
+
+
+@dataclass(frozen=True)
+class Split:
+    """The images that were scored.
+
+    `path` and `sha256` are those of the protocol file; "" where the score files brought the truth themselves.
+    """
+
+    name: str
+    path: str
+    sha256: str
+    n_real: int
+    n_attack: int
+    subjects: int
+
+
+@dataclass(frozen=True)
+class Condition:
+    """The figures under one degradation, or without any (`degradation` None)."""
+
+    degradation: Degradation | None
+    d_eer: Interval
+    apcer: Interval
+    bpcer: Interval
+    failed: int
+
+    @property
+    def label(self) -> str:
+        return "as they are" if self.degradation is None else self.degradation.label
+
+    @property
+    def hter(self) -> float:
+        """Half total error rate: the mean of APCER and BPCER at the fixed threshold."""
+        return (self.apcer.value + self.bpcer.value) / 2
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model, or a score file, and what was measured of it.
+
+    `file` and `sha256` are those of the model or score file, `card` is the model's; `conditions` starts with
+    the images as they are; `differences` is this candidate minus the first, None for the first.
+    """
+
+    file: str
+    sha256: str
+    card: ModelCard | None
+    provider: str
+    rows: list[Scored] = field(repr=False)
+    assessment: Assessment
+    conditions: list[Condition]
+    differences: dict[str, Interval] | None = None
+
+    @property
+    def name(self) -> str:
+        return self.assessment.name
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything that the report says."""
+
+    split: Split
+    candidates: list[Candidate]
+    settings: dict[str, Any]
+    warnings: list[str]
+    out: Path
+
+    @property
+    def ok(self) -> bool:
+        """Whether every image has a score."""
+        return not any(candidate.assessment.failed for candidate in self.candidates)
+
+    def to_json(self) -> dict[str, Any]:
+        """As in metrics.json; a figure that does not exist is null."""
+        return {
+            "schema": SCHEMA_VERSION,
+            "split": asdict(self.split),
+            "settings": self.settings,
+            "warnings": self.warnings,
+            "models": [_candidate_json(candidate) for candidate in self.candidates],
+        }
+
+    def lines(self) -> list[str]:
+        """For the terminal."""
+        split = self.split
+        lines = [
+            f"{split.name}: {split.n_real + split.n_attack} images, {split.n_real} real and "
+            f"{split.n_attack} synthetic, {split.subjects} subjects"
+        ]
+        for candidate in self.candidates:
+            lines += ["", *_candidate_lines(candidate)]
+        if len(self.candidates) > 1:
+            lines += ["", *_comparison_lines(self.candidates)]
+        lines += [f"warning: {warning}" for warning in self.warnings]
+        return [*lines, "", f"report: {self.out / 'report.html'}"]
+
+
+def _candidate_lines(candidate: Candidate) -> list[str]:
+    a = candidate.assessment
+    where = f" on {candidate.provider}" if candidate.provider else ""
+    lines = [f"{a.name}{where}, threshold {a.threshold:.4g} ({a.threshold_source})"]
+    table = [["", *(HEADS[head] for head in a.heads)]]
+    for key, label in LABELS.items():
+        table.append([label, *(figure(key, values[key]) for values in a.heads.values())])
+    lines += aligned(table)
+    for title, groups, rate in (
+        ("attack type", a.attacks, "APCER [95 %]"),
+        ("bona fide source", a.sources, "BPCER [95 %]"),
+    ):
+        lines += ["", *aligned(group_table(title, groups, rate))]
+    if len(candidate.conditions) > 1:
+        lines += ["", *aligned(condition_table(candidate))]
+    if a.failed:
+        lines += ["", *_failure_lines(a)]
+    return lines
+
+
+def group_table(title: str, groups: Sequence[Group], rate: str) -> list[list[str]]:
+    """Rows of text on groups, the worst first, with a header."""
+    rows = [[title, "images", "scored", rate, "D-EER", "AUC", "median score"]]
+    for group in groups:
+        rest = (percent(group.d_eer), _number(group.auc), _number(group.median))
+        rows.append([group.name, str(group.n), str(group.scored), figure("apcer", group.error), *rest])
+    return rows
+
+
+def condition_table(candidate: Candidate) -> list[list[str]]:
+    """Rows of text on the degradations, with a header."""
+    rows = [["images", "D-EER [95 %]", "APCER at the threshold", "BPCER at the threshold", "HTER"]]
+    for condition in candidate.conditions:
+        values = (condition.d_eer, condition.apcer, condition.bpcer)
+        rows.append([condition.label, *(figure("d_eer", value) for value in values), percent(condition.hter)])
+    return rows
+
+
+def comparison_table(candidates: Sequence[Candidate]) -> list[list[str]]:
+    """Rows of text on the joint head of each candidate, and its difference from the first."""
+    keys = ("d_eer", "apcer", "bpcer", "auc")
+    rows = [["", *(LABELS[key] for key in keys)]]
+    for candidate in candidates:
+        values = candidate.assessment.heads["p_real"]
+        rows.append([candidate.name, *(figure(key, values[key]) for key in keys)])
+        if candidate.differences is not None:
+            differences = (difference(key, candidate.differences[key]) for key in keys)
+            rows.append(["  minus the first", *differences])
+    return rows
+
+
+def _comparison_lines(candidates: Sequence[Candidate]) -> list[str]:
+    note = "* the 95 % interval of the difference (paired bootstrap) leaves out zero"
+    return [*aligned(comparison_table(candidates)), note]
+
+
+def _failure_lines(assessment: Assessment) -> list[str]:
+    failed = assessment.failed
+    rates = f"APNRR {percent(assessment.apnrr)}, BPNRR {percent(assessment.bpnrr)}"
+    lines = [f"{len(failed)} images have no score: {rates}"]
+    lines += [
+        f"  {visible(scored.sample.filename)}: {scored.row.status.value}, {scored.row.error}"
+        for scored in failed[:_NAMED_FAILURES]
+    ]
+    rest = len(failed) - _NAMED_FAILURES
+    return [*lines, f"  and {rest} more"] if rest > 0 else lines
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3f}"
+
+
+def _candidate_json(candidate: Candidate) -> dict[str, Any]:
+    a = candidate.assessment
+    return {
+        "name": a.name,
+        "file": candidate.file,
+        "sha256": candidate.sha256,
+        "provider": candidate.provider,
+        "threshold": a.threshold,
+        "threshold_source": a.threshold_source,
+        "temperature": 1.0 if candidate.card is None else candidate.card.temperature,
+        "heads": {
+            head: {key: _interval_json(value) for key, value in values.items()}
+            for head, values in a.heads.items()
+        },
+        "attacks": [_group_json(group, "apcer") for group in a.attacks],
+        "sources": [_group_json(group, "bpcer") for group in a.sources],
+        "apnrr": a.apnrr,
+        "bpnrr": a.bpnrr,
+        "failed": [
+            {"filename": s.sample.filename, "status": s.row.status.value, "error": s.row.error}
+            for s in a.failed
+        ],
+        "degradations": [
+            {
+                "label": condition.label,
+                "family": None if condition.degradation is None else condition.degradation.family,
+                "strength": None if condition.degradation is None else condition.degradation.strength,
+                "failed": condition.failed,
+                **{key: _interval_json(getattr(condition, key)) for key in ("d_eer", "apcer", "bpcer")},
+            }
+            for condition in candidate.conditions
+        ],
+        "difference_from_first": None
+        if candidate.differences is None
+        else {key: _interval_json(value) for key, value in candidate.differences.items()},
+    }
+
+
+def _group_json(group: Group, rate: str) -> dict[str, Any]:
+    return {
+        "name": group.name,
+        "images": group.n,
+        "scored": group.scored,
+        rate: _interval_json(group.error),
+        "d_eer": _finite(group.d_eer),
+        "auc": _finite(group.auc),
+        "median": _finite(group.median),
+    }
+
+
+def _interval_json(interval: Interval) -> dict[str, float | None]:
+    return {key: _finite(value) for key, value in interval._asdict().items()}
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,344 @@
+"""Evaluation of models and score files on a protocol: scores, figures, files. All of `cmfl evaluate`."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from protocols import Sample, read_split
+from protocols.reading import split_file
+
+from ..base.errors import CmflError, need
+from ..base.files import refuse_overwriting, sha256_of, write_whole
+from ..base.locks import one_writer
+from ..base.progress import bar
+from ..detector import Detector
+from ..faces import FACE_SCALE, MINIMUM
+from ..images import Degradation, parse_degradations
+from ..metrics import Interval, bootstrap, paired_differences
+from ..runtime import ModelCard
+from .assessment import LEVEL, SAMPLES, arrays, assess
+from .calibration import refuse_overlap
+from .outcome import Candidate, Condition, Evaluation, Split
+from .score_split import score
+from .scored import Scored, read_scores, write_scores
+
+# Each costs a sorting of all scores; more would take days, and change no digit that is shown.
+_MOST_SAMPLES = 1_000_000
+
+# A degradation, None for the images as they are, and the scores under it.
+Run = tuple[Degradation | None, list[Scored]]
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """A model or a score file, and all that it says."""
+
+    name: str
+    file: str
+    threshold: float
+    threshold_source: str
+    runs: list[Run]
+    card: ModelCard | None = None
+    provider: str = ""
+
+
+@one_writer("out", folder=True)
+def evaluate(
+    models: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    *,
+    protocol: str | os.PathLike[str] | None = None,
+    data_root: str | os.PathLike[str] | None = None,
+    split: str = "eval",
+    scores: Sequence[str | os.PathLike[str]] = (),
+    degradations: Sequence[str] = (),
+    threshold: float | None = None,
+    samples: int = SAMPLES,
+    seed: int = 0,
+    align: bool = False,
+    minimum_face: int = MINIMUM,
+    face_scale: float = FACE_SCALE,
+    provider: str = "auto",
+    threads: int | None = None,
+    batch_size: int | None = None,
+    workers: int | None = None,
+    progress: bool | None = None,
+) -> Evaluation:
+    """Measures models and score files on one split, and writes what was found into a folder.
+
+    The folder gets `scores.csv` (or one file a model and degradation, where there are several),
+    `metrics.json`, `report.html` (one file, nothing loaded from elsewhere) and the plots as PNG and SVG.
+
+    Args:
+        models: exported ONNX files, or names of the zoo.
+        out: the folder; files of an earlier evaluation in it are replaced.
+        protocol: a CSV file, or a folder with `<split>.csv`; needed for models.
+        data_root: what its file names are relative to; needed for models.
+        split: which file of a protocol folder.
+        scores: score files to evaluate beside or instead of models, see `read_scores`.
+        degradations: as `parse_degradations` takes them; every model scores the split once for each.
+        threshold: for all candidates; by default a model's own, and 0.5 for score files.
+        samples: of the bootstrap.
+        seed: of the bootstrap and of the noise degradation.
+        align: the images are photographs, of which the largest face is taken; an image without a face has no
+            score, so that it counts in APNRR or BPNRR.
+        minimum_face, face_scale, provider, threads, batch_size, workers: see `Detector`.
+        progress: a bar on standard error; None shows it on a terminal.
+
+    Raises:
+        CmflError: nothing to evaluate; an unusable model, protocol, score file or option; a class without a
+            score; a threshold that was chosen on subjects of this very split; a missing package.
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        raise need("evaluate", "drawing the plots of an evaluation (matplotlib)")
+    _check(models, scores, protocol, data_root, degradations, samples, threshold)
+    if seed < 0:
+        raise CmflError(f"the seed must be at least 0, not {seed}")
+    damages = parse_degradations(degradations, seed)
+    file = None if protocol is None else split_file(Path(protocol), split)
+    listed = None if file is None else read_split(file)
+    # Before the models, so that a row that cannot be right is not found after hours.
+    read = [read_scores(path, listed, data_root) for path in scores]
+
+    detectors = [
+        Detector(
+            model,
+            provider=provider,
+            threads=threads,
+            batch_size=batch_size,
+            workers=workers,
+            align="largest" if align else None,
+            minimum_face=minimum_face,
+            face_scale=face_scale,
+            threshold=threshold,
+        )
+        for model in models
+    ]
+    warnings = [
+        warning
+        for detector in detectors
+        for warning in refuse_overlap(detector.card, listed or [], chosen=threshold is None)
+    ]
+    names = _names([detector.card.name for detector in detectors] + [Path(path).stem for path in scores])
+    out = Path(out)
+    root = Path(data_root or ".")
+    refuse_overwriting(
+        _written(out, names, damages),
+        [
+            *(("a model", detector.path) for detector in detectors),
+            *(("a score file", path) for path in map(Path, scores)),
+            *(("the protocol", path) for path in ([] if file is None else [file])),
+            *(("an image", root / sample.filename) for sample in (listed or ())),
+        ],
+    )
+    given = "given for this evaluation"
+    found: list[_Scores] = []
+    total = len(listed or ()) * len(detectors) * (1 + len(damages))
+    with bar(lambda: total, shown=progress if total else False) as advance:
+        for name, detector in zip(names, detectors, strict=False):
+            runs: list[Run] = []
+            for damage in (None, *damages):
+                rows = list(score(detector, listed or [], Path(data_root or "."), damage, advance))
+                # What was scored for hours is in the folder before figures are made of it.
+                write_scores(rows, out / _scores_name(name, damage, alone=len(names) == 1))
+                runs.append((damage, rows))
+            source = given if threshold is not None else detector.card.threshold_source
+            found.append(
+                _Scores(
+                    name,
+                    str(detector.path),
+                    detector.threshold,
+                    source,
+                    runs,
+                    detector.card,
+                    detector.provider,
+                )
+            )
+    for name, path, rows in zip(names[len(detectors) :], scores, read, strict=True):
+        write_scores(rows, out / _scores_name(name, None, alone=len(names) == 1))
+        at, source = (0.5, "default 0.5") if threshold is None else (threshold, given)
+        found.append(_Scores(name, str(path), at, source, [(None, rows)]))
+    _refuse_other_images(found)
+
+    settings = {
+        "samples": samples,
+        "level": LEVEL,
+        "seed": seed,
+        "degradations": list(degradations),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(["cmfl", *sys.argv[1:]]),
+    }
+    candidates = [_measured(scores, samples, seed) for scores in found]
+    evaluation = Evaluation(
+        _described(file, found[0].runs[0][1]),
+        [candidates[0], *(_compared(candidates[0], other, samples, seed) for other in candidates[1:])],
+        settings,
+        warnings,
+        out,
+    )
+    _write(evaluation, None if data_root is None else Path(data_root))
+    return evaluation
+
+
+def _check(
+    models: Sequence[str | os.PathLike[str]],
+    scores: Sequence[str | os.PathLike[str]],
+    protocol: str | os.PathLike[str] | None,
+    data_root: str | os.PathLike[str] | None,
+    degradations: Sequence[str],
+    samples: int,
+    threshold: float | None,
+) -> None:
+    if not models and not scores:
+        raise CmflError("nothing to evaluate; give a model, or a score file with --scores")
+    if models and (protocol is None or data_root is None):
+        raise CmflError("a model needs images: give --protocol and --data-root")
+    if degradations and not models:
+        raise CmflError("score files hold no images to degrade; give a model")
+    if samples < 1:
+        raise CmflError(f"the bootstrap needs at least 1 resample, not {samples}")
+    if samples > _MOST_SAMPLES:
+        raise CmflError(f"the bootstrap takes {_MOST_SAMPLES:,} resamples at most, not {samples}")
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise CmflError(f"the threshold must be within 0 and 1, not {threshold}")
+
+
+def _refuse_other_images(found: Sequence[_Scores]) -> None:
+    """A comparison is of the same images, or it is none."""
+    first = [scored.sample.filename for scored in found[0].runs[0][1]]
+    for other in found[1:]:
+        if [scored.sample.filename for scored in other.runs[0][1]] != first:
+            raise CmflError(
+                f"{other.file} and {found[0].file} are not scores of the same images; give their --protocol"
+            )
+
+
+def _measured(scores: _Scores, samples: int, seed: int) -> Candidate:
+    rows = scores.runs[0][1]
+    assessment = assess(
+        scores.name, rows, scores.threshold, scores.threshold_source, samples=samples, seed=seed
+    )
+    return Candidate(
+        scores.file,
+        sha256_of(Path(scores.file)),
+        scores.card,
+        scores.provider,
+        rows,
+        assessment,
+        [
+            _condition(None, assessment.heads["p_real"], rows),
+            *(_degraded(run, scores, samples, seed) for run in scores.runs[1:]),
+        ],
+    )
+
+
+def _degraded(run: Run, scores: _Scores, samples: int, seed: int) -> Condition:
+    damage, rows = run
+    data = arrays(rows)
+    if not data.is_real.any() or data.is_real.all():
+        raise CmflError(f"{scores.name}, {damage and damage.label}: a class has no image with a score")
+    figures = bootstrap(
+        data.p_real,
+        data.is_real,
+        scores.threshold,
+        strata=data.attack_types,
+        subjects=data.subjects,
+        samples=samples,
+        seed=seed,
+        level=LEVEL,
+    )
+    return _condition(damage, figures, rows)
+
+
+def _condition(
+    damage: Degradation | None, figures: Mapping[str, Interval], rows: Sequence[Scored]
+) -> Condition:
+    failed = sum(not scored.row.ok for scored in rows)
+    return Condition(damage, figures["d_eer"], figures["apcer"], figures["bpcer"], failed)
+
+
+def _compared(first: Candidate, other: Candidate, samples: int, seed: int) -> Candidate:
+    """The candidate with its differences from the first, over the images that both could score."""
+    pairs = [(a, b) for a, b in zip(first.rows, other.rows, strict=True) if a.row.ok and b.row.ok]
+    if {a.sample.is_real for a, _ in pairs} != {True, False}:
+        raise CmflError(
+            f"{first.name} and {other.name} cannot be compared: a class has no image with a score of both; "
+            "evaluate each alone"
+        )
+    a, b = (arrays(rows) for rows in (list(side) for side in zip(*pairs, strict=True)))
+    differences = paired_differences(
+        a.p_real,
+        b.p_real,
+        a.is_real,
+        (first.assessment.threshold, other.assessment.threshold),
+        strata=a.attack_types,
+        subjects=a.subjects,
+        samples=samples,
+        seed=seed,
+        level=LEVEL,
+    )
+    return replace(other, differences=differences)
+
+
+def _described(file: Path | None, rows: Sequence[Scored]) -> Split:
+    samples: list[Sample] = [scored.sample for scored in rows]
+    n_real = sum(sample.is_real for sample in samples)
+    return Split(
+        "the score file's images" if file is None else f"{file.resolve().parent.name}/{file.stem}",
+        "" if file is None else str(file),
+        "" if file is None else sha256_of(file),
+        n_real,
+        len(samples) - n_real,
+        len({sample.subject for sample in samples}),
+    )
+
+
+def _write(evaluation: Evaluation, data_root: Path | None) -> None:
+    from . import plots
+    from .report_page import draw, page
+
+    out = evaluation.out
+    text = json.dumps(evaluation.to_json(), indent=1, ensure_ascii=True, allow_nan=False)
+    write_whole(out / "metrics.json", f"{text}\n".encode())
+    figures = draw(evaluation)
+    for name, figure in figures.items():
+        plots.save(figure, out / name)
+    write_whole(out / "report.html", page(evaluation, figures, data_root).encode("utf-8", "backslashreplace"))
+
+
+def _written(out: Path, names: Sequence[str], damages: Sequence[Degradation]) -> Iterator[Path]:
+    """The files that an evaluation may write into its folder."""
+    alone = len(names) == 1
+    yield from (out / "metrics.json", out / "report.html")
+    plotted = ["det", "roc", "reliability", "degradations", "scores"]
+    plotted += [f"scores-{number}" for number in range(1, len(names) + 1)]
+    yield from (out / f"{name}.{ending}" for name in plotted for ending in ("png", "svg"))
+    yield from (
+        out / _scores_name(name, damage, alone=alone) for name in names for damage in (None, *damages)
+    )
+
+
+def _names(wanted: Sequence[str]) -> list[str]:
+    """The names, told apart by a number where two are the same."""
+    seen: dict[str, int] = {}
+    names = []
+    for name in wanted:
+        seen[name] = seen.get(name, 0) + 1
+        names.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return names
+
+
+def _scores_name(name: str, damage: Degradation | None, *, alone: bool) -> str:
+    parts = [] if alone else [name]
+    if damage is not None:
+        parts.append(damage.label)
+    return "-".join(["scores", *(re.sub(r"[^\w.]+", "-", part) for part in parts)]) + ".csv"

@@ -1,0 +1,53 @@
+"""A model over the images of a protocol's split: for evaluation and for calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from protocols import Sample
+from protocols.name_advice import NameAdvice
+
+from ..base.errors import CmflError
+from ..detector import Detector
+from ..images import Degradation, ImageLike, Pixels, Status
+from .scored import Scored
+
+
+def score(
+    detector: Detector,
+    samples: Sequence[Sample],
+    data_root: Path,
+    damage: Degradation | None = None,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Iterator[Scored]:
+    """Scores the images of a split, in order; each gives one row whatever is wrong with it.
+
+    Args:
+        detector: the model.
+        samples: rows of a split.
+        data_root: what their file names are relative to.
+        damage: applied to each decoded image; None leaves them as they are.
+        advance: called with 0 after each row (see `progress.bar`).
+
+    Raises:
+        CmflError: the data root is not a folder, or the model failed to run.
+    """
+    if not data_root.is_dir():
+        raise CmflError(
+            f"the data root {data_root} is not a folder; give what the protocol's file names are relative to"
+        )
+
+    def change(image: Pixels, source: ImageLike) -> Pixels:
+        assert damage is not None
+        # The name within the data root: noise shall not depend on where the data lie.
+        return damage.apply(image, Path(str(source)).relative_to(data_root).as_posix())
+
+    paths = (str(data_root / sample.filename) for sample in samples)
+    rows = detector.stream(paths, change=None if damage is None else change)
+    advice = NameAdvice(data_root)
+    for sample, row in zip(samples, rows, strict=True):
+        advance(0)
+        error = row.error + ("" if row.status is not Status.NOT_FOUND else advice.of(sample.filename))
+        yield Scored(sample, replace(row, path=sample.filename, error=error))

@@ -1,0 +1,351 @@
+"""Parity: does the exported file compute what PyTorch computes, and that what the definition says?
+
+Stage by stage, from the bytes of image files: the spectrum against float64 NumPy, then each head's
+probability against PyTorch, at the optimisation level that runs in production and for several batch sizes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..base.errors import CmflError
+from ..base.files import check_ending, refuse_overwriting, scratch_folder, write_whole
+from ..base.locks import one_writer
+from ..images import SIZE, ImageError, decode, iter_paths, refuse_inputs
+from ..runtime import NOT_PORTABLE, ModelCard, Session
+from ..zoo import resolve
+from .weights import load
+
+if TYPE_CHECKING:
+    from training.model import CmflNet
+
+BATCH_SIZES = (1, 2, 7)
+# On probabilities. Only float32 is held to equality; int8 and fp16 have passed a gate on their decisions (see
+# `precision`), and this is against a file that is damaged or another model's.
+TOLERANCES = {"fp32": 1e-4, "fp16": 1e-2, "int8": 5e-2}
+TOLERANCE = TOLERANCES["fp32"]
+# On the spectrum, whose values span [-1, 1]: bounds on the median and on the largest difference. Photographs
+# stay below 1e-6 and 1e-4, and a percentile that is one order statistic off moves the median by 1e-5 and
+# more. The largest has room because a smooth or periodic drawing has bins that are only float32 rounding.
+SPECTRUM_MEDIAN_TOLERANCE = 1e-5
+SPECTRUM_MAX_TOLERANCE = 0.1
+CHUNK = 14  # images in memory at a time; whole batches of each size
+# Quantiles come from a histogram, so that memory does not grow with the images: 100 bins a power of ten.
+_EDGES = np.concatenate([[0.0], np.logspace(-10, 1, 1101)])
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison over all images: absolute differences, and whether they are small enough."""
+
+    stage: str  # "spectrum" or the name of a head's output
+    against: str  # what the file was held against
+    batch: int
+    max: float
+    mean: float
+    median: float  # this and the next to 2 %
+    p999: float  # 99.9th percentile
+    flips: int | None  # images whose decision by the card differs; None where nothing is decided
+    ok: bool
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `verify` found."""
+
+    model: str
+    weights: str
+    weights_match_card: bool
+    provider: str
+    tolerance: float
+    images: int
+    failed: dict[str, str]  # path -> why it could not be used
+    checks: tuple[Check, ...]
+    portable: bool  # whether every CPU computes the same from the file's 8-bit weights
+
+    @property
+    def ok(self) -> bool:
+        return all(check.ok for check in self.checks)
+
+    @property
+    def max_difference(self) -> float:
+        """The largest difference of any probability."""
+        # NumPy's max, unlike Python's, is NaN when one of them is.
+        return float(np.max([check.max for check in self.checks if check.flips is not None]))
+
+    def lines(self) -> list[str]:
+        """The report as text, one line an item."""
+        columns = ("max |Δ|", "mean |Δ|", "median |Δ|", "99.9 %")
+        head = f"{'stage':<16} {'against':<14} {'batch':>5} " + " ".join(f"{name:>10}" for name in columns)
+        rows = [
+            f"{check.stage:<16} {check.against:<14} {check.batch:>5} {check.max:>10.2e} {check.mean:>10.2e} "
+            f"{check.median:>10.2e} {check.p999:>10.2e}  {'ok' if check.ok else 'FAIL'}"
+            + ("" if check.flips is None else f"  {check.flips} decision flips")
+            for check in self.checks
+        ]
+        notes = [f"could not be used: {path}: {why}" for path, why in self.failed.items()]
+        if not self.weights_match_card:
+            notes.append("note: the model's card names other weights (sha256) than these")
+        if not self.portable:
+            notes.append(f"note: the file is {NOT_PORTABLE}")
+        verdict = (
+            f"{'parity holds' if self.ok else 'PARITY DOES NOT HOLD'}: {self.images} images on "
+            f"{self.provider}, max |Δp| {self.max_difference:.2e}, tolerance {self.tolerance:g}"
+        )
+        return [head, *rows, *notes, verdict]
+
+    def to_json(self) -> str:
+        """The report as JSON, which knows no NaN: a figure that is none is null."""
+        checks = [{key: _or_none(value) for key, value in asdict(check).items()} for check in self.checks]
+        figures = {"ok": self.ok, "max_difference": _or_none(self.max_difference)} | asdict(self)
+        return json.dumps(figures | {"checks": checks}, indent=2, allow_nan=False) + "\n"
+
+
+def _or_none(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@dataclass
+class _Differences:
+    """The absolute differences of one check, over any number of images."""
+
+    count: int = 0
+    total: float = 0.0
+    largest: float = 0.0
+    histogram: np.ndarray = field(default_factory=lambda: np.zeros(len(_EDGES) - 1, np.int64))
+    flips: int | None = None
+
+    def add(self, got: np.ndarray, expected: np.ndarray) -> None:
+        values = np.abs(got.astype(np.float64) - expected).ravel()
+        self.count += values.size
+        self.total += float(values.sum())
+        self.largest = float(np.maximum(self.largest, values.max()))
+        self.histogram += np.histogram(values, _EDGES)[0]
+
+    def add_decisions(self, got: np.ndarray, expected: np.ndarray) -> None:
+        self.flips = (self.flips or 0) + int((got != expected).sum())
+
+    def quantile(self, q: float) -> float:
+        """The upper edge of the bin that it lies in; never above the largest."""
+        place = int(np.searchsorted(np.cumsum(self.histogram), q * self.count))
+        # What is not counted is larger than every edge, or NaN.
+        return min(float(_EDGES[place + 1]), self.largest) if place < len(self.histogram) else self.largest
+
+    def check(self, stage: str, against: str, batch: int, largest: float, median: float) -> Check:
+        """The figures, and whether the largest and the median stay within these bounds."""
+        # Written so that a NaN fails.
+        ok = self.largest <= largest and self.quantile(0.5) <= median
+        figures = (self.largest, self.total / self.count, self.quantile(0.5), self.quantile(0.999))
+        return Check(stage, against, batch, *figures, self.flips, ok)
+
+
+@one_writer("out")
+def verify(
+    model: str | Path,
+    weights: str | Path,
+    inputs: Sequence[str],
+    *,
+    tolerance: float | None = None,
+    provider: str = "auto",
+    threads: int | None = None,
+    spectra: str | None = None,
+    out: str | Path | None = None,
+) -> Report:
+    """Compares an exported model with the weights that it was exported from, on image files.
+
+    Args:
+        model: the ONNX file, or a name of the zoo.
+        weights: as for `export`.
+        inputs: image files, folders, globs, as for predict.
+        tolerance: largest allowed difference of a probability, in any head and batch size; by default that of
+            the precision in the card.
+        provider: where the ONNX file runs.
+        threads: ONNX Runtime's, on the CPU.
+        spectra: for an official one_stream checkpoint.
+        out: also write the report here, as JSON.
+
+    Raises:
+        CmflError: unusable model, weights or provider; an output that is an input; no image that can be
+            decoded; or the model and the weights are of different architectures.
+    """
+    if tolerance is not None and not tolerance >= 0:
+        raise CmflError(f"the tolerance is {tolerance}; it must be a number from 0 up")
+    out = None if out is None else Path(out)
+    refuse_inputs([out], inputs)
+    check_ending(out, (".json",), "the report")
+    session = Session.open(resolve(model), provider, threads)
+    loaded = load(weights, spectra)
+    refuse_overwriting([out], [("the model", session.path), ("the weights", loaded.path)])
+    card = session.card
+    if tolerance is None:
+        tolerance = TOLERANCES.get(card.precision, TOLERANCE)
+    if (card.architecture, card.spectra) != (loaded.net.architecture, loaded.net.spectra):
+        raise CmflError(
+            f"{session.path} is {card.architecture} {card.spectra}, but {loaded.path} is "
+            f"{loaded.net.architecture} {loaded.net.spectra}; give the weights that the model "
+            "was exported from"
+        )
+    failed: dict[str, str] = {}
+    chunks = decode_chunks(iter_paths(inputs), card.aligned, failed)
+    probe = open_spectrum(Path(session.path), provider, threads) if loaded.net.uses_spectrum else None
+    checks, count = compare(session, probe, loaded.net, chunks, tolerance)
+    if count == 0:
+        why = "; ".join(f"{path}: {reason}" for path, reason in list(failed.items())[:3])
+        raise CmflError(f"no image to verify on ({why or 'the inputs hold none'})")
+    report = Report(
+        session.path,
+        str(loaded.path),
+        card.weights_sha256 == loaded.sha256,
+        session.provider,
+        tolerance,
+        count,
+        failed,
+        checks,
+        card.portable,
+    )
+    if out is not None:
+        write_whole(out, report.to_json().encode())
+    return report
+
+
+def check_export(path: Path, net: CmflNet) -> dict[str, Any]:
+    """The parity figures of a fresh export on built-in images, on the CPU; for the card.
+
+    Raises:
+        CmflError: they are outside the tolerance.
+    """
+    session = Session.open(path, "cpu")
+    probe = open_spectrum(path, "cpu", None) if net.uses_spectrum else None
+    checks, count = compare(session, probe, net, [builtin_images()], TOLERANCE)
+    broken = [f"{check.stage} (batch {check.batch}): {check.max:.2e}" for check in checks if not check.ok]
+    if broken:
+        raise CmflError(
+            f"the exported graph disagrees with PyTorch, nothing was written: {', '.join(broken)}"
+        )
+    probabilities = [check for check in checks if check.flips is not None]
+    figures: dict[str, Any] = {
+        "images": f"{count} built-in drawings",
+        "provider": "cpu",
+        "batches": list(BATCH_SIZES),
+        "tolerance": TOLERANCE,
+        "max_abs_p": max(check.max for check in probabilities),
+        "flips": sum(check.flips or 0 for check in probabilities),
+    }
+    spectrum = [check.max for check in checks if check.flips is None]
+    return figures | ({"max_abs_spectrum": max(spectrum)} if spectrum else {})
+
+
+def builtin_images() -> np.ndarray:
+    """Drawings that exercise the graph (noise, waves, edges, one colour, ...): uint8 [7, 224, 224, 3]."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[0:SIZE, 0:SIZE].astype(np.float64) / SIZE
+    noise = rng.integers(0, 256, (SIZE, SIZE, 3))
+    # Noise as a sensor's keeps their small bins above float32's rounding, which a trained network amplifies.
+    grain = rng.normal(0, 6, (SIZE, SIZE, 3))
+    waves = [127.5 + 60 * np.sin(40 * x * (c + 1)) + 60 * np.cos(25 * y + c) for c in range(3)]
+    ramp = np.stack([255 * x, 255 * y, 255 * (1 - x)], axis=-1)
+    disc = np.where(np.hypot(x - 0.4, y - 0.6)[..., None] < 0.3, [220, 160, 130], [40, 60, 90])
+    smooth = np.clip(ramp + rng.normal(0, 12, ramp.shape), 0, 255)
+    half = np.where((y < 0.5)[..., None], 0, noise)
+    constant = np.full((SIZE, SIZE, 3), 128)
+    images = [noise, np.stack(waves, axis=-1) + grain, ramp, disc, smooth, half, constant]
+    return np.stack([np.clip(image, 0, 255).astype(np.uint8) for image in images])
+
+
+def decode_chunks(paths: Iterable[str], aligned: bool, failed: dict[str, str]) -> Iterator[np.ndarray]:
+    """Decoded images, uint8 [n, 224, 224, 3], a chunk at a time; the paths of the others go into `failed`."""
+    chunk: list[np.ndarray] = []
+    for path in paths:
+        try:
+            chunk.append(decode(path, aligned=aligned))
+        except ImageError as error:
+            failed[path] = error.message
+        if len(chunk) == CHUNK:
+            yield np.stack(chunk)
+            chunk = []
+    if chunk:
+        yield np.stack(chunk)
+
+
+def compare(
+    session: Session, probe: Session | None, net: CmflNet, chunks: Iterable[np.ndarray], tolerance: float
+) -> tuple[tuple[Check, ...], int]:
+    """All checks over all chunks, and the number of images; `probe` is what gives the graph's spectrum."""
+    import torch
+
+    from training.deploy import DeployNet
+    from training.spectrum import reference_spectrum
+
+    reference = DeployNet(net)
+    heads = [name for name in reference.names if name.startswith("p_real")]
+    card = session.card
+    found = {(head, size): _Differences() for head in heads for size in BATCH_SIZES}
+    spectra = {"onnx": _Differences(), "torch": _Differences()}
+    count = 0
+    for images in chunks:
+        count += len(images)
+        with torch.no_grad():
+            values = reference.named(torch.from_numpy(images))
+        expected = {name: values[name].numpy().astype(np.float64) for name in heads}
+        for size in BATCH_SIZES:
+            got = run_in_batches(session, images, size, heads)
+            for head in heads:
+                differences = found[head, size]
+                differences.add(got[head], expected[head])
+                differences.add_decisions(_calls(card, got[head]), _calls(card, expected[head]))
+        if probe is not None:
+            exact = np.stack([reference_spectrum(image) for image in images])
+            spectra["onnx"].add(probe.run(images, ["spectrum"])["spectrum"], exact)
+            spectra["torch"].add(values["spectrum"].numpy(), exact)
+    if count == 0:
+        return (), 0
+    checks = []
+    if probe is not None:
+        bounds = (SPECTRUM_MAX_TOLERANCE, SPECTRUM_MEDIAN_TOLERANCE)
+        checks.append(spectra["onnx"].check("spectrum", "NumPy float64", CHUNK, *bounds))
+        checks.append(spectra["torch"].check("spectrum (torch)", "NumPy float64", CHUNK, *bounds))
+    checks += [
+        differences.check(head, "PyTorch", size, tolerance, tolerance)
+        for (head, size), differences in found.items()
+    ]
+    return tuple(checks), count
+
+
+def _calls(card: ModelCard, scores: np.ndarray) -> np.ndarray:
+    """The card's decision on each of a head's scores, as if that head decided: bool [n]."""
+    return np.array([card.calls_real(float(score)) for score in scores], np.bool_)
+
+
+def run_in_batches(
+    session: Session, images: np.ndarray, size: int, outputs: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """The outputs for all images, run `size` at a time; the last batch is filled up with its own images."""
+    parts = []
+    for start in range(0, len(images), size):
+        batch = images[start : start + size]
+        parts.append(session.run(np.resize(batch, (size, *batch.shape[1:])), outputs))
+    return {name: np.concatenate([part[name] for part in parts])[: len(images)] for name in outputs}
+
+
+def open_spectrum(model: Path, provider: str, threads: int | None) -> Session:
+    """The same model with its inner tensor `spectrum` as an output."""
+    import onnx
+
+    proto = onnx.load(model)
+    if all(output.name != "spectrum" for output in proto.graph.output):
+        if not any("spectrum" in node.output for node in proto.graph.node):
+            raise CmflError(f"{model} has no tensor named spectrum; export it again with this version")
+        shape: list[str | int | None] = ["batch", 3, SIZE, SIZE]
+        output = onnx.helper.make_tensor_value_info("spectrum", onnx.TensorProto.FLOAT, shape)
+        proto.graph.output.append(output)
+    with scratch_folder() as folder:
+        path = folder / "with_spectrum.onnx"
+        path.write_bytes(proto.SerializeToString())
+        return Session.open(path, provider, threads)

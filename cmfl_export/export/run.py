@@ -1,0 +1,231 @@
+"""Weights -> one ONNX file, with the spectrum inside the graph and the model card inside the file."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..base.errors import CmflError
+from ..base.files import check_ending, refuse_overwriting, scratch_folder, whole_file
+from ..base.locks import one_writer
+from ..base.versions import library_versions
+from ..images import refuse_inputs
+from ..runtime import PRECISIONS, ModelCard, write_model
+from . import parity
+from .reduce import Agreement, Limits, reduce
+from .weights import load
+
+if TYPE_CHECKING:
+    import onnx
+
+    from training.weights import Weights
+
+OPSET = 20
+OPTIONAL_OUTPUTS = ("embedding", "heatmap", "spectrum")
+
+
+@one_writer("out")
+def export(
+    weights: str | Path,
+    out: str | Path,
+    *,
+    outputs: Sequence[str] = (),
+    name: str | None = None,
+    spectra: str | None = None,
+    threshold: float = 0.5,
+    data: str = "",
+    licence: str = "not stated",
+    precision: str = "fp32",
+    calibration: str | Path | None = None,
+    data_root: str | Path | None = None,
+    limits: Limits | None = None,
+) -> ModelCard:
+    """Exports WEIGHTS to an ONNX file that has passed a parity check against PyTorch.
+
+    The graph takes `image`, uint8 [batch, 224, 224, 3], and gives float32 [batch] `p_real` and, with two
+    streams, `p_real_rgb` and `p_real_spectrum`. The file appears whole and checked, or not at all.
+
+    Args:
+        weights: `best.safetensors`, a run folder, or an official `.pth`. For fp16 and int8 also an exported
+            fp32 `.onnx`, whose card is kept, with its calibration.
+        out: the file to write.
+        outputs: optional graph outputs: `embedding`, `heatmap`, `spectrum`.
+        name: of the model; the file's stem by default.
+        spectra: for an official one_stream checkpoint, `rgb` or `fft`: its file does not say.
+        threshold: P(real) from which an image is called real.
+        data, licence: what the card says of the training data and the terms.
+        precision: `fp32`, `fp16` or `int8`.
+        calibration, data_root, limits: for fp16 and int8, see `reduce`.
+
+    Raises:
+        CmflError: unusable weights or options; an output that is an input, or that another process is
+            writing; an exported graph that disagrees with PyTorch, or a reduced
+            one that is too far from float32.
+    """
+    weights, out = Path(weights), Path(out)
+    what = "the weights file itself"
+    refuse_overwriting([out], [(what, weights), (what, weights / "best.safetensors")])
+    check_ending(out, (".onnx",), "a model")
+    if calibration is not None:
+        refuse_inputs([out], [str(calibration)])
+    images, root = (None if path is None else Path(path) for path in (calibration, data_root))
+    if precision not in PRECISIONS:
+        raise CmflError(f"unknown precision {precision!r}; there are: {', '.join(PRECISIONS)}")
+    for option, limit in (
+        () if limits is None else (("max flips", limits.flips), ("max D-EER change", limits.d_eer))
+    ):
+        if not 0 <= limit <= 1:
+            raise CmflError(f"{option} is {100 * limit:g}; it must be from 0 to 100")
+    if weights.suffix.lower() == ".onnx":
+        if precision == "fp32":
+            raise CmflError(f"{weights} is exported already; --precision fp16 or int8 makes a variant of it")
+        if outputs or name or spectra or data or threshold != 0.5 or licence != "not stated":
+            raise CmflError(f"a variant keeps the outputs and the card of {weights}; leave these options out")
+        return reduce(weights, out, precision, images, root, limits=limits)
+    optional = check_outputs(outputs)
+    if not 0 <= threshold <= 1:
+        raise CmflError(f"the threshold is {threshold}; it must lie between 0 and 1")
+    loaded = load(weights, spectra)
+    if "spectrum" in optional and not loaded.net.uses_spectrum:
+        raise CmflError(f"{loaded.path} is a one_stream rgb network: it has no spectrum to put out")
+    card = ModelCard(
+        name=name or out.stem,
+        architecture=loaded.net.architecture,
+        spectra=loaded.net.spectra,
+        aligned=loaded.aligned,
+        outputs=(),
+        threshold=threshold,
+        threshold_source="default 0.5, not calibrated" if threshold == 0.5 else "given at export",
+        training=describe_training(loaded),
+        data=data or describe_data(loaded.config),
+        metrics=loaded.metrics,
+        versions=library_versions(),
+        weights_sha256=loaded.sha256,
+        licence=licence,
+    )
+    if precision == "fp32":
+        return _export_fp32(loaded, card, optional, out)
+    with scratch_folder() as folder:
+        whole = folder / out.name
+        _export_fp32(loaded, card, optional, whole)
+        return reduce(whole, out, precision, images, root, limits=limits)
+
+
+def _export_fp32(weights: Weights, card: ModelCard, optional: tuple[str, ...], out: Path) -> ModelCard:
+    """Writes the graph with the card in it, to which its outputs and its agreement with PyTorch are added."""
+    with whole_file(out) as part:
+        model, names = build_graph(weights, optional)
+        card = replace(card, outputs=names)
+        write_model(model, card, part)
+        card = replace(card, parity=parity.check_export(part, weights.net))
+        write_model(model, card, part)
+    return card
+
+
+def summary(card: ModelCard, out: str | Path) -> list[str]:
+    """What `cmfl export` says at the end."""
+    lines = [
+        f"{out}: {card.architecture} {card.spectra}, {card.precision}, outputs {', '.join(card.outputs)}"
+    ]
+    # A file that another tool made has a card without these figures.
+    if "max_abs_p" in card.parity:
+        lines[0] += (
+            f"; max |Δp| {card.parity['max_abs_p']:.1e} against PyTorch on {card.parity.get('images', '?')}"
+        )
+    reduced = card.parity.get("reduced")
+    if reduced:
+        lines[0] += ", in fp32" if "max_abs_p" in card.parity else ""
+        lines += [f"against fp32 {Agreement(**figures).line()}" for figures in reduced["runtimes"]]
+    return lines
+
+
+def check_outputs(outputs: Sequence[str]) -> tuple[str, ...]:
+    """The optional outputs in their fixed order, each once."""
+    unknown = [output for output in outputs if output not in OPTIONAL_OUTPUTS]
+    if unknown:
+        raise CmflError(f"no output {', '.join(unknown)}; there are: {', '.join(OPTIONAL_OUTPUTS)}")
+    return tuple(output for output in OPTIONAL_OUTPUTS if output in outputs)
+
+
+def build_graph(weights: Weights, optional: tuple[str, ...]) -> tuple[onnx.ModelProto, tuple[str, ...]]:
+    """Traces the network; the model and the names of its outputs.
+
+    The tensor of the spectrum is called `spectrum` whether or not it is an output, so that `cmfl verify` can
+    look at it in any exported file.
+    """
+    import torch
+
+    from training.deploy import DeployNet
+
+    traced = tuple(dict.fromkeys((*optional, "spectrum"))) if weights.net.uses_spectrum else optional
+    net = DeployNet(weights.net.to(memory_format=torch.contiguous_format), traced)
+    wanted = DeployNet(weights.net, optional).names
+    # Two images, since an example batch of one would be taken for a constant.
+    example = torch.zeros(2, 224, 224, 3, dtype=torch.uint8)
+    with _silence(), torch.no_grad():
+        program = torch.onnx.export(
+            net,
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["image"],
+            output_names=list(net.names),
+            dynamic_shapes={"image": {0: torch.export.Dim("batch")}},
+            external_data=False,
+            verbose=False,
+        )
+    if program is None:
+        raise CmflError("torch.onnx.export gave no program; this version of torch is not supported")
+    model = program.model_proto
+    kept = [output for output in model.graph.output if output.name in wanted]
+    del model.graph.output[:]
+    model.graph.output.extend(kept)
+    # The exporter's notes name source files of the machine that it ran on, and every parameter thrice.
+    graph = model.graph
+    for item in (
+        model,
+        graph,
+        *graph.node,
+        *graph.value_info,
+        *graph.input,
+        *graph.output,
+        *graph.initializer,
+    ):
+        del item.metadata_props[:]
+        item.doc_string = ""
+    return model, wanted
+
+
+def describe_training(weights: Weights) -> dict[str, Any]:
+    """The training configuration without what concerns only the machine that it ran on."""
+    if not weights.config:
+        return {"source": f"checkpoint of the official implementation, {weights.path.name}"}
+    of_the_machine = ("data_root", "workers", "devices", "nodes")
+    kept = {key: value for key, value in weights.config.items() if key not in of_the_machine}
+    names = [Path(path.strip()).name for path in kept.get("init", "").split(",")]
+    return kept | {"protocol": Path(kept["protocol"]).name, "init": ", ".join(names)}
+
+
+def describe_data(config: dict[str, Any]) -> str:
+    return f"protocol {Path(config['protocol']).name}" if config.get("protocol") else "not stated"
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """The exporter's progress and its warnings about its own libraries are of no use to a user."""
+    loggers = [logging.getLogger(name) for name in ("onnxscript", "onnx_ir", "torch.onnx")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,268 @@
+"""Faces of photographs into a folder of aligned crops: the whole of `cmfl align`."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import TypeVar
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from ..base.cpu import usable_cores
+from ..base.errors import CmflError
+from ..base.files import remove_parts, whole_file, writing
+from ..base.locks import exclusive_folder
+from ..base.progress import bar
+from ..images import DEFAULT_MAX_PIXELS, ImageError, Status, count_paths, iter_paths, open_rgb, root_of
+from .aligner import AlignedFace, Aligner
+from .crop import FACE_SCALE, MARKER
+from .faces_csv import FaceRow, open_faces
+from .find import MINIMUM
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+FACES = "faces.csv"
+FORMATS = ("png", "jpg")
+# In bytes; file systems take 255, and a number and an ending come after it.
+_LONGEST_NAME = 240
+# Less would leave traces of its own in the spectrum.
+LOWEST_QUALITY = 95
+# Seconds that threads which write a crop are given after an interrupt or an error.
+_FAREWELL = 0.7
+
+
+@dataclass
+class AlignSummary:
+    """What a run did.
+
+    Attributes:
+        out: the folder.
+        provider: where the networks really ran.
+        n: inputs.
+        faces: crops written.
+        failed: inputs without a crop, by status.
+        skipped: inputs that had their rows already (resume).
+        seconds: without loading the networks.
+    """
+
+    out: Path
+    provider: str
+    n: int = 0
+    faces: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+    skipped: int = 0
+    seconds: float = 0.0
+
+    def count(self, rows: Sequence[FaceRow]) -> None:
+        """Counts the rows of one more input."""
+        self.n += 1
+        for row in rows:
+            if row.status is Status.OK:
+                self.faces += 1
+            else:
+                self.failed[row.status.value] += 1
+
+    def lines(self) -> list[str]:
+        """The summary as text."""
+        reasons = ", ".join(f"{count} {status}" for status, count in sorted(self.failed.items()))
+        failed = f"{self.failed.total()} without a face" + (f" ({reasons})" if reasons else "")
+        lines = [f"{self.n} images: {self.faces} faces, {failed}"]
+        if self.skipped:
+            lines.append(f"{self.skipped} skipped: they have their rows already")
+        rate = self.n / self.seconds if self.seconds else 0.0
+        lines.append(f"{self.seconds:.1f} s, {rate:.1f} images/s on {self.provider}")
+        lines.append(f"crops and {FACES} in {self.out}")
+        return lines
+
+
+def align_to(
+    inputs: Sequence[str],
+    out: str | Path,
+    *,
+    largest: bool = False,
+    format: str = "png",
+    quality: int = LOWEST_QUALITY,
+    face_scale: float = FACE_SCALE,
+    minimum: int = MINIMUM,
+    recursive: bool = True,
+    null_separated: bool = False,
+    provider: str = "auto",
+    workers: int | None = None,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    resume: bool = False,
+    progress: bool | None = None,
+) -> AlignSummary:
+    """Writes the aligned faces of every input into a folder, and what is known of them into its faces.csv.
+
+    The crop of `photos/a/b.jpg`, found in the input `photos`, is `a/b-0.png`; its second face's `a/b-1.png`.
+    Where two inputs would have the same crop the later one gets `a/b~2-0.png`. faces.csv has a row for each
+    face, and one for each input without, in order; the rows of an input are written after its crops, so that
+    an interrupt or a kill leaves nothing in it that is not there. What lies in `out` is no input.
+
+    Args:
+        inputs, recursive, null_separated: see `iter_paths`.
+        out: the folder; made where missing.
+        largest, face_scale, minimum, provider: see `Aligner`.
+        format: "png", or "jpg" of the given quality without chroma subsampling.
+        quality: of JPEG, 95 to 100.
+        workers: threads that decode, search and write; by default one a core.
+        max_pixels: larger pictures get the status `too_large`.
+        resume: go on with a faces.csv; inputs that have rows are skipped.
+        progress: a progress bar on standard error; None shows it on a terminal.
+
+    Raises:
+        CmflError: no input; an option out of its range; a faces.csv that is there and not to be resumed,
+            or is no such file, or comes from other options; a crop or a row that cannot be written; a folder
+            that another process is writing to; no networks, or they failed to run.
+    """
+    out = Path(out)
+    if format not in FORMATS:
+        raise CmflError(f"unknown format {format!r}; it is one of {', '.join(FORMATS)}")
+    if not LOWEST_QUALITY <= quality <= 100:
+        raise CmflError(f"the quality must be within {LOWEST_QUALITY} and 100, not {quality}")
+    if workers is not None and workers < 1:
+        raise CmflError(f"workers must be at least 1, not {workers}")
+    aligner = Aligner(largest=largest, face_scale=face_scale, minimum=minimum, provider=provider)
+    inside: list[str] = []
+    paths = _outside(out, _rooted(inputs, recursive, null_separated), inside)
+    first = next(paths, None)
+    if first is None and inside:
+        raise CmflError(
+            f"all images of {', '.join(inputs)} lie in {out}, the folder for the crops, whose files are no "
+            "inputs; name a new folder outside of it with -o"
+        )
+    if first is None:
+        raise CmflError(f"no images found in {', '.join(inputs) or 'an empty list of inputs'}")
+
+    def rows_of(path: str, stem: str) -> list[FaceRow]:
+        try:
+            faces = aligner(open_rgb(path, max_pixels=max_pixels))
+        except ImageError as error:
+            return [FaceRow(path, status=error.status, error=error.message)]
+        except CmflError:
+            raise
+        except Exception as error:  # whatever else one picture provoked must not end a run over a million
+            text = " ".join(f"{type(error).__name__}: {error}".split())
+            return [FaceRow(path, status=Status.UNREADABLE, error=text)]
+        return [_written(path, face, f"{stem}-{face.number}.{format}") for face in faces]
+
+    def _written(path: str, face: AlignedFace, name: str) -> FaceRow:
+        _save(face.crop.image, out / name, quality, f"scale {face_scale:g}")
+        landmarks = tuple(round(value, 1) for value in face.face.landmarks.ravel().tolist())
+        confidence, padding = round(face.face.confidence, 4), round(face.crop.padding, 4)
+        return FaceRow(path, face.number, face.of, face.box, landmarks, confidence, padding, name)
+
+    setup = {
+        "faces": "largest" if largest else "all",
+        "format": format,
+        "quality": quality if format == "jpg" else None,
+        "face scale": face_scale,
+        "smallest face": minimum,
+        "max pixels": max_pixels,
+    }
+    summary = AlignSummary(out, aligner.provider)
+    start = time.perf_counter()
+    with (
+        exclusive_folder(out),
+        open_faces(out / FACES, resume=resume, setup=setup) as table,
+        bar(lambda: count_paths(inputs, recursive=recursive), shown=progress) as advance,
+    ):
+        if resume:
+            remove_parts(out, [f".{ending}" for ending in FORMATS])
+        names = _Names((row.path, row.crop) for row in table.done if row.crop)
+        done = Counter(row.path for row in table.done if row.is_last)
+
+        def remaining() -> Iterator[tuple[str, str]]:
+            for path, relative in (first, *paths):
+                if done[path]:
+                    done[path] -= 1
+                    summary.skipped += 1
+                else:
+                    yield path, names.stem(path, relative)
+
+        for rows in _in_order(lambda item: rows_of(*item), remaining(), workers or usable_cores()):
+            table.write(rows)
+            summary.count(rows)
+            advance(summary.skipped)
+    summary.seconds = time.perf_counter() - start
+    return summary
+
+
+class _Names:
+    """Gives each input a place in the folder that no other input has."""
+
+    def __init__(self, crops: Iterable[tuple[str, str]]) -> None:
+        """`crops`: path and crop of rows that are there."""
+        self._owner = {crop.rpartition("-")[0].casefold(): path for path, crop in crops}
+
+    def stem(self, path: str, relative: PurePath) -> str:
+        name = relative.stem
+        while len(os.fsencode(name)) > _LONGEST_NAME:
+            name = name[:-1]
+        plain = stem = relative.with_name(name).as_posix()
+        number = 1
+        # Without regard to case, which some file systems do not have.
+        while self._owner.setdefault(stem.casefold(), path) != path:
+            number += 1
+            stem = f"{plain}~{number}"
+        return stem
+
+
+def _rooted(inputs: Sequence[str], recursive: bool, null_separated: bool) -> Iterator[tuple[str, PurePath]]:
+    """Every path with its place below the folder that its input names."""
+    for text in inputs:
+        root = PurePath(root_of(text))
+        for path in iter_paths([text], recursive=recursive, null_separated=null_separated):
+            pure = PurePath(path)
+            below = pure.relative_to(root) if pure.is_relative_to(root) else pure
+            parts = [part for part in below.parts if part not in (below.anchor, "..")]
+            yield path, PurePath(*parts) if parts else PurePath("unnamed")
+
+
+def _outside(
+    out: Path, paths: Iterable[tuple[str, PurePath]], inside: list[str]
+) -> Iterator[tuple[str, PurePath]]:
+    """The paths without those in the folder that is written to: it may be in a folder that is searched.
+
+    The first of those is put into `inside`.
+    """
+    folder = os.path.realpath(out) + os.sep
+    for path, relative in paths:
+        if "\0" in path or not os.path.realpath(path).startswith(folder):
+            yield path, relative
+        elif not inside:
+            inside.append(path)
+
+
+def _save(crop: Image.Image, path: Path, quality: int, how: str) -> None:
+    with whole_file(path) as part, writing(path):
+        if path.suffix == ".png":
+            text = PngInfo()
+            text.add_text(MARKER, how)
+            crop.save(part, "PNG", pnginfo=text)
+        else:
+            crop.save(part, "JPEG", quality=quality, subsampling=0, comment=f"{MARKER} {how}".encode())
+
+
+def _in_order(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
+    """`function` of each item, in order, on threads, and no more than two items a thread ahead."""
+    waiting: deque[Future[R]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="cmfl-align")
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        # What is being written comes to its end, but a decoder that does not is not waited for.
+        wait(waiting, _FAREWELL)

@@ -1,0 +1,77 @@
+"""Photographs in, aligned faces out: finding and cutting in one, for every command that has --align."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from PIL import Image
+
+from ..base.errors import CmflError
+from ..images import ImageError, Status
+from .crop import FACE_SCALE, Aligned, align
+from .find import MINIMUM, Face, FaceFinder
+
+# Framings beyond these show a nose, or a crowd.
+_SMALLEST_SCALE, _LARGEST_SCALE = 0.2, 2.0
+
+
+class AlignedFace(NamedTuple):
+    """One face of a picture: its number, 0 for the largest, of how many, where it is, and its crop."""
+
+    number: int
+    of: int
+    face: Face
+    crop: Aligned
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """Of the face, to a tenth of a pixel, as in rows."""
+        left, top, right, bottom = (round(value, 1) for value in self.face.box)
+        return left, top, right, bottom
+
+
+class Aligner:
+    """Finds the faces of a picture and cuts them out. Safe to share between threads."""
+
+    def __init__(
+        self,
+        *,
+        largest: bool = False,
+        face_scale: float = FACE_SCALE,
+        minimum: int = MINIMUM,
+        provider: str = "auto",
+    ) -> None:
+        """Loads the networks.
+
+        Args:
+            largest: of each picture only the largest face.
+            face_scale: size of the face in the crop, 0.2 to 2; see `crop.template`.
+            minimum, provider: see `FaceFinder`.
+
+        Raises:
+            CmflError: no networks, or a number is out of its range.
+        """
+        if not _SMALLEST_SCALE <= face_scale <= _LARGEST_SCALE:
+            raise CmflError(
+                f"the face's scale must be within {_SMALLEST_SCALE} and {_LARGEST_SCALE}, not {face_scale}"
+            )
+        self._finder = FaceFinder(provider=provider, minimum=minimum)
+        self._largest = largest
+        self.face_scale = face_scale
+        self.provider = self._finder.provider
+
+    def __call__(self, picture: Image.Image) -> list[AlignedFace]:
+        """The faces of an RGB picture, at least one, the largest first.
+
+        Raises:
+            ImageError: `no_face`.
+            CmflError: a network failed to run.
+        """
+        faces = self._finder.find(picture)
+        if not faces:
+            raise ImageError(Status.NO_FACE, "no face found")
+        kept = faces[:1] if self._largest else faces
+        return [
+            AlignedFace(number, len(kept), face, align(picture, face.landmarks, face_scale=self.face_scale))
+            for number, face in enumerate(kept)
+        ]

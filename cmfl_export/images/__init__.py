@@ -1,0 +1,48 @@
+"""From a file to pixels: inputs, decoding, and why a file has none."""
+
+from __future__ import annotations
+
+from .decoding import (
+    DEFAULT_MAX_PIXELS,
+    EXTREME_RATIO,
+    FORMATS,
+    MAX_FILE_BYTES,
+    SIZE,
+    UNALIGNED_SIZE,
+    ImageError,
+    ImageLike,
+    Pixels,
+    decode,
+    fit,
+    open_rgb,
+    resize_shorter,
+)
+from .degradations import Degradation, parse_degradations
+from .foreign import is_foreign
+from .inputs import count_paths, iter_paths, root_of
+from .outputs import refuse_inputs
+from .status import Status
+
+__all__ = [
+    "DEFAULT_MAX_PIXELS",
+    "EXTREME_RATIO",
+    "FORMATS",
+    "MAX_FILE_BYTES",
+    "SIZE",
+    "UNALIGNED_SIZE",
+    "Degradation",
+    "ImageError",
+    "ImageLike",
+    "Pixels",
+    "Status",
+    "count_paths",
+    "decode",
+    "fit",
+    "is_foreign",
+    "iter_paths",
+    "open_rgb",
+    "parse_degradations",
+    "refuse_inputs",
+    "resize_shorter",
+    "root_of",
+]

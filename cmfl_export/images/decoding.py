@@ -1,0 +1,378 @@
+"""The one decoder: a file, bytes, a Pillow image or an array becomes uint8 RGB [224, 224, 3].
+
+Training, verification and prediction all come through here, so that a picture means the same numbers in each.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+
+from .decode_limits import TooSlowError, bytes_to_decode, check_header, check_scans, room, timed, webp_pixels
+from .foreign import advice, foreign_kind, hint
+from .jpeg import Survey, load_in_doubt, survey
+from .pixel_layouts import Layout, Picture, UnsupportedError, layout_of, low_bytes, to_rgb
+from .status import Status
+from .truncation import IncompleteError, has_a_hole, lacks_its_end
+
+SIZE = 224
+DEFAULT_MAX_PIXELS = 100_000_000
+MAX_FILE_BYTES = 1 << 29
+
+# What the shorter side of a picture that is not aligned is brought to, before the crop.
+UNALIGNED_SIZE = 256
+
+# Beyond this ratio of the sides only the part that the crop keeps is resized: a strip of 1 x 10,000 would
+# otherwise become 224 x 2,240,000.
+EXTREME_RATIO = 8
+
+# What photographs come in (JPEG covers MPO). The rest of what Pillow reads is attack surface.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
+# A text may begin with these formats' one or two letters, so a bad header after them means "no image at all".
+_WEAK_SIGNATURES = {"BMP", "PPM"}
+# What Pillow says of TIFF files that it has no mode for.
+_UNKNOWN = (
+    *("unknown pixel mode", "unknown data organization", "unsupported bit depth"),
+    *("cannot handle", "Unsupported BMP", "unable to determine J2K image mode"),
+)
+
+# Enough to tell what a file is.
+_HEAD = 64
+
+# EXIF orientation -> what turns the stored picture upright.
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+# What Pillow warns of (corrupt metadata, its own idea of a large picture) is in the status or of no matter.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+Pixels = npt.NDArray[np.uint8]
+ImageLike = str | os.PathLike[str] | bytes | Image.Image | Pixels
+
+
+class ImageError(Exception):
+    """A picture that cannot be scored: `status` is why, `message` one short line without the path."""
+
+    def __init__(self, status: Status, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+def decode(source: ImageLike, *, aligned: bool = True, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pixels:
+    """The picture as the model takes it: uint8 [224, 224, 3], RGB, 0..255, contiguous and writable.
+
+    `source` and the errors are those of `open_rgb`; the geometry is that of `fit`. Thread-safe.
+    """
+    with _opened(source, max_pixels) as image:
+        return np.array(fit(image, aligned=aligned))
+
+
+def open_rgb(source: ImageLike, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image:
+    """The picture at its full size, mode RGB, upright by its EXIF orientation, first frame of an animation.
+
+    Args:
+        source: a path, the bytes of a file, a Pillow image (left as it is), or a uint8 array [H, W, 3] RGB or
+            [H, W] grey.
+        max_pixels: larger pictures are refused from their header, before anything is decoded. (Pillow itself
+            refuses TIFF and WebP above twice `PIL.Image.MAX_IMAGE_PIXELS`, 179 million by default.)
+
+    Transparent pictures are laid over white, the background that viewers and web pages show them on. 16-bit
+    grey (and Pillow's mode I) is divided by 257 and rounded; 16-bit colour keeps its high byte; floating
+    point is 0..1, and what overshoots is clipped. What Pillow would decode wrongly is refused, see
+    `pixel_layouts`, and so is a file above 512 MiB and one that takes too long, see `decode_limits`. All
+    threads share one budget of memory: a large picture waits until others are done.
+
+    Raises:
+        ImageError: the picture cannot be scored; nothing else leaves this function for a bad picture.
+        TypeError: `source` is of another type, or an array of another dtype or shape.
+    """
+    with _opened(source, max_pixels) as image:
+        return image
+
+
+@contextmanager
+def _opened(source: ImageLike, max_pixels: int) -> Iterator[Image.Image]:
+    """What `open_rgb` gives, while its part of the shared memory is held."""
+    if isinstance(source, np.ndarray):
+        yield _from_array(source, max_pixels)
+        return
+    if not isinstance(source, Image.Image | bytes | str | os.PathLike):
+        kind = type(source).__name__
+        raise TypeError(f"a picture is a path, bytes, a Pillow image or a uint8 array, not {kind}")
+    with _as_image_error():
+        if isinstance(source, Image.Image):
+            _check_size(*source.size, max_pixels)
+            with room.of(bytes_to_decode(source.format, source.mode, source.width * source.height)):
+                yield _loaded(source)
+        elif isinstance(source, bytes):
+            with _from_stream(io.BytesIO(source), len(source), max_pixels) as image:
+                yield image
+        else:
+            with _from_path(os.fspath(source), max_pixels) as image:
+                yield image
+
+
+def fit(image: Image.Image, *, aligned: bool) -> Image.Image:
+    """The geometry: shorter side to 224 (aligned) or 256 (not aligned), then the central 224 x 224.
+
+    Pillow's antialiased bilinear filter and torchvision's rounding: the result is that of torchvision's
+    Resize + CenterCrop on a Pillow image, and an aligned picture of 224 x 224 passes untouched. Beyond an
+    aspect ratio of 8 only the part that the crop keeps is resized, so that memory stays bounded; a value may
+    then differ by 1.
+    """
+    shorter = SIZE if aligned else UNALIGNED_SIZE
+    width, height = image.size
+    new_width, new_height = _scaled(width, height, shorter)
+    left = round((new_width - SIZE) / 2.0)
+    top = round((new_height - SIZE) / 2.0)
+    if max(new_width, new_height) > EXTREME_RATIO * shorter:
+        across, down = width / new_width, height / new_height
+        box = (left * across, top * down, (left + SIZE) * across, (top + SIZE) * down)
+        return image.resize((SIZE, SIZE), Image.Resampling.BILINEAR, box=box)
+    image = resize_shorter(image, shorter)
+    if image.size != (SIZE, SIZE):
+        image = image.crop((left, top, left + SIZE, top + SIZE))
+    return image
+
+
+def resize_shorter(image: Image.Image, shorter: int) -> Image.Image:
+    """The whole picture with its shorter side of this length, as torchvision's Resize on a Pillow image."""
+    size = _scaled(*image.size, shorter)
+    return image if image.size == size else image.resize(size, Image.Resampling.BILINEAR)
+
+
+def _scaled(width: int, height: int, shorter: int) -> tuple[int, int]:
+    if width <= height:
+        return shorter, int(shorter * height / width)
+    return int(shorter * width / height), shorter
+
+
+def _from_array(array: Pixels, max_pixels: int) -> Image.Image:
+    if array.dtype != np.uint8 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)):
+        raise TypeError(
+            f"a picture array is uint8 [H, W, 3] or [H, W], not {array.dtype} {list(array.shape)}"
+        )
+    _check_size(array.shape[1], array.shape[0], max_pixels)
+    image = Image.fromarray(np.ascontiguousarray(array))
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+@contextmanager
+def _from_path(path: str, max_pixels: int) -> Iterator[Image.Image]:
+    if not path:
+        raise ImageError(Status.NOT_FOUND, "the path is empty")
+    file = Path(path)
+    try:
+        mode = file.stat().st_mode
+    except ValueError as error:
+        # A NUL, or characters that the file system has no bytes for.
+        raise ImageError(Status.NOT_FOUND, "no file can have this name") from error
+    if stat.S_ISDIR(mode):
+        if not os.access(path, os.R_OK | os.X_OK):
+            raise ImageError(Status.PERMISSION_DENIED, "the folder may not be read")
+        raise ImageError(Status.NOT_A_FILE, "a folder, not an image file")
+    if not stat.S_ISREG(mode):
+        # Opening a named pipe or a device could block for ever.
+        raise ImageError(Status.NOT_A_FILE, "not a regular file")
+    with (
+        file.open("rb") as stream,
+        _from_stream(stream, os.fstat(stream.fileno()).st_size, max_pixels, name=file.name) as image,
+    ):
+        yield image
+
+
+@contextmanager
+def _from_stream(stream: BinaryIO, length: int, max_pixels: int, name: str = "") -> Iterator[Image.Image]:
+    if length == 0:
+        raise ImageError(Status.EMPTY, "the file is empty")
+    if length > MAX_FILE_BYTES:
+        raise ImageError(Status.TOO_LARGE, f"{length} bytes, more than the limit of {MAX_FILE_BYTES}")
+    head = stream.read(_HEAD)
+    with ExitStack() as held:
+        try:
+            image = _read(stream, length, head, max_pixels, name, held)
+        except (ImageError, IncompleteError, TooSlowError, UnsupportedError):
+            raise
+        except Exception as error:
+            if lacks_its_end(stream, length):
+                raise EOFError from error
+            raise
+        yield image
+
+
+def _read(
+    stream: BinaryIO, length: int, head: bytes, max_pixels: int, name: str, held: ExitStack
+) -> Image.Image:
+    """The picture of a file, in the part of the shared memory that `held` gets."""
+    # Opening a WebP takes the memory of its canvas already.
+    size = webp_pixels(head)
+    if size is not None:
+        _check_size(*size, max_pixels)
+        held.enter_context(room.of(bytes_to_decode("WEBP", "RGB", size[0] * size[1])))
+    with _identify(timed(stream, length, head), head, name) as image:
+        pixels = image.width * image.height
+        _check_size(*image.size, max_pixels)
+        check_header(image, stream)
+        if isinstance(image, JpegImageFile):
+            data, found = _surveyed(stream)
+            check_scans(found.scans, pixels)
+            if not found.whole:
+                raise EOFError if lacks_its_end(stream, length) else IncompleteError
+            need = bytes_to_decode("JPEG", image.mode, pixels, progressive=found.progressive)
+            held.enter_context(room.of(need + length))
+            if found.doubt is not None and not load_in_doubt(image, data, found.doubt):
+                raise IncompleteError
+            return _loaded(image)
+        if image.format == "JPEG2000" and lacks_its_end(stream, length):
+            # OpenJPEG fills up what is missing instead of failing.
+            raise EOFError
+        if size is None:
+            held.enter_context(room.of(bytes_to_decode(image.format, image.mode, pixels)))
+        rgb = _loaded(image, stream)
+        if has_a_hole(stream, length, pixels):
+            raise IncompleteError
+        return rgb
+
+
+def _surveyed(stream: BinaryIO) -> tuple[bytes, Survey]:
+    """A JPEG file's bytes and markers; leaves the stream's position."""
+    position = stream.tell()
+    stream.seek(0)
+    data = stream.read()
+    stream.seek(position)
+    return data, survey(data)
+
+
+def _identify(stream: BinaryIO, head: bytes, name: str) -> ImageFile:
+    """Reads the header. `Image.open` would apply Pillow's process-wide pixel limit here; ours is per call."""
+    kind = foreign_kind("", head)
+    if kind:
+        raise UnsupportedError(advice(kind))
+    Image.init()
+    prefix = head[:16]
+    broken: Exception | None = None
+    for format in FORMATS:
+        if format not in Image.OPEN:
+            continue
+        factory, accept = Image.OPEN[format]
+        try:
+            accepted = accept is None or accept(prefix)
+        except (IndexError, struct.error):
+            # Fewer bytes than the signature has.
+            accepted = False
+        if isinstance(accepted, str):
+            raise ImageError(Status.UNREADABLE, accepted)
+        if not accepted:
+            continue
+        stream.seek(0)
+        try:
+            return factory(stream, "")
+        except TooSlowError:
+            raise
+        except Exception as error:
+            # A TIFF's unknown compression is a key that Pillow has not.
+            unknown = format == "TIFF" and isinstance(error.__cause__, KeyError)
+            if unknown or any(text in str(error) for text in _UNKNOWN):
+                raise UnsupportedError(f"{format} of an unsupported pixel format; save it as PNG") from error
+            if format not in _WEAK_SIGNATURES:
+                broken = error
+    if broken is not None:
+        raise broken
+    kind = foreign_kind(name, head)
+    if kind:
+        raise UnsupportedError(advice(kind))
+    raise ImageError(Status.NOT_AN_IMAGE, "not an image of a known format" + hint(name))
+
+
+def _loaded(image: Image.Image, stream: BinaryIO | None = None) -> Image.Image:
+    """Loads it, from `stream` where it is a file's: upright and RGB."""
+    layout = layout_of(image)
+    image.load()
+    method = _UPRIGHT.get(_orientation(image))
+    rgb = to_rgb(Picture(image, layout, _low_bytes(layout, stream)))
+    return rgb if method is None else rgb.transpose(method)
+
+
+def _low_bytes(layout: Layout, stream: BinaryIO | None) -> Image.Image | None:
+    if layout.low_key is None or stream is None:
+        return None
+    stream.seek(0)
+    return low_bytes(Image.OPEN["PNG"][0](stream, ""))
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width == 0 or height == 0:
+        raise ImageError(Status.EMPTY, f"the picture has no pixels ({width} x {height})")
+    if width * height > max_pixels:
+        raise ImageError(Status.TOO_LARGE, f"{width} x {height} pixels, more than the limit of {max_pixels}")
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:
+        # Broken metadata is no reason to refuse sound pixels; viewers show them as stored, too.
+        return 1
+
+
+@contextmanager
+def _as_image_error() -> Iterator[None]:
+    """Pillow's plugins raise whatever their parsing stumbles over; a caller gets one class and a status."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except Exception as error:
+        status, message = _explain(error)
+        raise ImageError(status, message) from error
+
+
+def _explain(error: Exception) -> tuple[Status, str]:
+    text = " ".join(str(error).split()) or type(error).__name__
+    result = Status.UNREADABLE, f"damaged image data ({text[:100]})"
+    match error:
+        case TooSlowError():
+            result = Status.TOO_SLOW, text
+        case UnsupportedError():
+            result = Status.UNSUPPORTED, text
+        case FileNotFoundError(filename=str() as name) if Path(name).is_symlink():
+            result = Status.NOT_FOUND, "broken symbolic link"
+        case FileNotFoundError() | NotADirectoryError():
+            result = Status.NOT_FOUND, "no such file"
+        case PermissionError():
+            result = Status.PERMISSION_DENIED, "permission denied"
+        case OSError(errno=int() as number):
+            result = Status.UNREADABLE, os.strerror(number).lower()
+        case MemoryError():
+            result = Status.TOO_LARGE, "not enough memory to decode it"
+        case Image.DecompressionBombError():
+            result = Status.TOO_LARGE, "larger than Pillow decodes"
+        case IncompleteError():
+            result = Status.TRUNCATED, "a part of the picture's data is missing"
+        case EOFError() | SyntaxError(__cause__=EOFError()):
+            result = Status.TRUNCATED, "the file ends too early"
+        case OSError() if "truncated" in text.lower():
+            result = Status.TRUNCATED, "the file ends too early"
+    return result

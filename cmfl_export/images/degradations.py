@@ -1,0 +1,131 @@
+"""Degradations: what happens to pictures on their way, applied to a decoded image in measured doses."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from ..base.errors import CmflError
+from .decoding import Pixels
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """One kind of damage in one dose.
+
+    Attributes:
+        family: one of FAMILIES.
+        strength: the family's own measure, see FAMILIES.
+        seed: of what is random in it (noise alone).
+    """
+
+    family: str
+    strength: float
+    seed: int = 0
+
+    @property
+    def label(self) -> str:
+        return f"{self.family} {self.strength:g}"
+
+    def apply(self, image: Pixels, name: str) -> Pixels:
+        """The damaged image.
+
+        Args:
+            image: uint8 [H, W, 3], RGB.
+            name: of the image; noise is drawn from it and the seed, so that it depends on neither the order
+                of the images nor the threads.
+
+        Returns:
+            uint8 [H, W, 3], a new array.
+        """
+        return _KINDS[self.family].apply(image, self.strength, f"{self.seed}:{name}")
+
+
+def parse_degradations(specs: Sequence[str], seed: int = 0) -> list[Degradation]:
+    """Degradations as written on the command line: `jpeg:95,75`, `blur:1,2`, `resize:0.5`, ...
+
+    Raises:
+        CmflError: an unknown family, a strength that is no number or out of range, or one given twice.
+    """
+    found: list[Degradation] = []
+    for spec in specs:
+        family, _, doses = spec.partition(":")
+        kind = _KINDS.get(family)
+        if kind is None:
+            raise CmflError(f"unknown degradation {family!r} in {spec!r}; there are: {', '.join(_KINDS)}")
+        for text in doses.split(","):
+            try:
+                strength = float(text)
+            except ValueError as error:
+                example = f"{family}:{kind.example}"
+                raise CmflError(
+                    f"{text!r} in {spec!r} is not a number; write for instance {example}"
+                ) from error
+            if not kind.fits(strength):
+                raise CmflError(f"{family} takes {kind.measure}, not {text}")
+            degradation = Degradation(family, strength, seed)
+            if degradation in found:
+                raise CmflError(f"{degradation.label} is given twice")
+            found.append(degradation)
+    return found
+
+
+@dataclass(frozen=True)
+class _Kind:
+    apply: Callable[[Pixels, float, str], Pixels]
+    fits: Callable[[float], bool]
+    measure: str
+    example: str
+
+
+def _jpeg(image: Pixels, quality: float, _: str) -> Pixels:
+    return _encoded(image, "JPEG", int(quality))
+
+
+def _webp(image: Pixels, quality: float, _: str) -> Pixels:
+    return _encoded(image, "WEBP", int(quality))
+
+
+def _encoded(image: Pixels, format: str, quality: int) -> Pixels:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format, quality=quality)
+    with Image.open(buffer) as damaged:
+        return np.array(damaged.convert("RGB"))
+
+
+def _blur(image: Pixels, sigma: float, _: str) -> Pixels:
+    return np.array(Image.fromarray(image).filter(ImageFilter.GaussianBlur(sigma)))
+
+
+def _resize(image: Pixels, factor: float, _: str) -> Pixels:
+    whole = Image.fromarray(image)
+    width, height = whole.size
+    small = (max(1, round(width * factor)), max(1, round(height * factor)))
+    reduced = whole.resize(small, Image.Resampling.BICUBIC)
+    return np.array(reduced.resize((width, height), Image.Resampling.BICUBIC))
+
+
+def _noise(image: Pixels, sigma: float, key: str) -> Pixels:
+    digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+    rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+    noisy = image + rng.normal(0.0, sigma, image.shape)
+    return np.rint(noisy).clip(0, 255).astype(np.uint8)
+
+
+def _is_quality(value: float) -> bool:
+    return 1 <= value <= 100 and value.is_integer()
+
+
+_KINDS = {
+    "jpeg": _Kind(_jpeg, _is_quality, "whole qualities from 1 to 100", "75"),
+    "webp": _Kind(_webp, _is_quality, "whole qualities from 1 to 100", "80"),
+    "blur": _Kind(_blur, lambda x: 0 < x <= 50, "a Gaussian's sigma in pixels, above 0 up to 50", "1.5"),
+    "resize": _Kind(_resize, lambda x: 0 < x < 1, "a factor between 0 and 1 (there and back)", "0.5"),
+    "noise": _Kind(_noise, lambda x: 0 < x <= 255, "a sigma in grey levels of 255, above 0", "5"),
+}
+FAMILIES = {name: kind.measure for name, kind in _KINDS.items()}

@@ -1,0 +1,85 @@
+"""Outputs of commands that take pictures from folders and lists: none of them may be one of the pictures."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from ..base.errors import CmflError
+from ..base.files import is_stream, refuse_overwriting
+from .decoding import FORMATS
+from .inputs import EXTENSIONS, is_pattern, iter_paths
+
+# What the outputs of this package begin with: rows as csv, jsonl, json and parquet, pages, reports.
+_OURS = (b"path,", b'{"path": ', b"[\n", b"PAR1", b"<!doctype html>", b"{\n")
+
+
+def refuse_inputs(outputs: Iterable[Path | None], inputs: Sequence[str]) -> None:
+    """Sees to it, before the inputs are walked and anything is written, that no output is among them.
+
+    Folders and lists may hold millions of files, which are not asked for: a picture is known by its name or
+    its content.
+
+    Args:
+        outputs: files that will be written; None is none.
+        inputs: as in `iter_paths`.
+
+    Raises:
+        CmflError: naming the output, and what it is.
+    """
+    named = [path for path in outputs if path is not None]
+    refuse_overwriting(named, _files(inputs))
+    for output in named:
+        if is_stream(output):
+            continue
+        target = Path(os.path.realpath(output))
+        if {output.suffix.lower(), target.suffix.lower()} & set(EXTENSIONS):
+            raise CmflError(f"{output} has the name of a picture; give the output another one")
+        if not target.is_file() or target.stat().st_size == 0:
+            continue
+        if _is_picture(target):
+            raise CmflError(
+                f"{output} is a picture, which would be overwritten; give the output another name"
+            )
+        if target.stat().st_nlink > 1:
+            walked = iter_paths(text for text in inputs if text != "-")
+            refuse_overwriting([output], (("one of the inputs", path) for path in walked))
+        if "-" in inputs and not _is_ours(target):
+            raise CmflError(
+                f"{output} is there and no output of cmfl, so the list on standard input may name it; remove "
+                "it, or give the output another name"
+            )
+
+
+def _files(inputs: Sequence[str]) -> Iterator[tuple[str, str | int]]:
+    """What is named itself, is matched by a pattern, or is the file that the list comes from."""
+    for text in inputs:
+        if text != "-":
+            yield "one of the inputs", text
+            if is_pattern(text) and not os.path.lexists(text):
+                yield from (("one of the inputs", path) for path in iter_paths([text]))
+        else:
+            try:
+                yield "the list on standard input", sys.stdin.fileno()
+            except (OSError, ValueError, AttributeError):  # no file of the system's
+                continue
+
+
+def _is_picture(path: Path) -> bool:
+    try:
+        with Image.open(path, formats=FORMATS):
+            return True
+    except Exception:  # whatever a decoder makes of another file
+        return False
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(32).startswith(_OURS)
+    except OSError:
+        return False

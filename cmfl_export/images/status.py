@@ -1,0 +1,22 @@
+"""Why an input has, or has not, a score."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """Why an input has, or has not, a score."""
+
+    OK = "ok"
+    NOT_FOUND = "not_found"
+    NOT_A_FILE = "not_a_file"
+    PERMISSION_DENIED = "permission_denied"
+    EMPTY = "empty"
+    NOT_AN_IMAGE = "not_an_image"
+    TRUNCATED = "truncated"
+    TOO_LARGE = "too_large"
+    TOO_SLOW = "too_slow"
+    UNSUPPORTED = "unsupported"
+    UNREADABLE = "unreadable"
+    NO_FACE = "no_face"

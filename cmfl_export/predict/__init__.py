@@ -1,0 +1,29 @@
+"""A detector over images: rows, a report, heatmaps.
+
+>>> from cmfl_export.predict import predict_to
+>>> summary = predict_to("starter", ["images/"], "rows.csv")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from .explanations import Explanation, explain
+from .row_values import check_score, number_in
+from .rows import COLUMNS, FACE_COLUMNS, FORMATS, Writer, open_writer, read_rows, row_of, row_of_csv
+from .run import Summary, predict_to
+
+__all__ = [
+    "COLUMNS",
+    "FACE_COLUMNS",
+    "FORMATS",
+    "Explanation",
+    "Summary",
+    "Writer",
+    "check_score",
+    "explain",
+    "number_in",
+    "open_writer",
+    "predict_to",
+    "read_rows",
+    "row_of",
+    "row_of_csv",
+]

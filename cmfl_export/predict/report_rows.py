@@ -1,0 +1,164 @@
+"""What a report keeps of the rows that pass by: counts, rows, and the pictures of the most suspicious."""
+
+from __future__ import annotations
+
+import base64
+import heapq
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..images import Status
+from ..report import heatmaps
+from ..runtime import Prediction
+
+BRANCHES = ("rgb", "spectrum")
+BINS = 40  # of the score histogram
+# Beyond these a page of text alone would be too heavy for a browser.
+_MOST_SCORED, _MOST_FAILED = 50_000, 10_000
+# 224 pixels are what the model saw. Mean of 2x2 bins: a spectrum is mostly noise, which costs bytes.
+_IMAGE_QUALITY, _SPECTRUM_QUALITY, _SPECTRUM_SHRINK = 75, 60, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One image for the page, some 13 kB.
+
+    Attributes:
+        image, spectrum: JPEG files; empty where there is none.
+        heatmaps: by branch, the 196 bytes of `heatmaps.levels`.
+        peaks: by branch, the value that level 255 stands for.
+    """
+
+    image: bytes
+    spectrum: bytes
+    heatmaps: Mapping[str, bytes]
+    peaks: Mapping[str, float]
+
+    @classmethod
+    def of(cls, extras: Mapping[str, np.ndarray]) -> Picture:
+        """Takes `image` and what there is of `spectrum`, `heatmap_rgb` and `heatmap_spectrum`."""
+        spectrum = b""
+        if "spectrum" in extras:
+            small = Image.fromarray(heatmaps.grey_spectrum(extras["spectrum"])).reduce(_SPECTRUM_SHRINK)
+            spectrum = heatmaps.jpeg(np.asarray(small), _SPECTRUM_QUALITY)
+        maps = {branch: extras[f"heatmap_{branch}"] for branch in BRANCHES if f"heatmap_{branch}" in extras}
+        return cls(
+            heatmaps.jpeg(extras["image"], _IMAGE_QUALITY),
+            spectrum,
+            {branch: heatmaps.levels(values).tobytes() for branch, values in maps.items()},
+            {branch: float(np.nan_to_num(values).max()) for branch, values in maps.items()},
+        )
+
+    def data(self) -> dict[str, Any]:
+        """For JSON: the bytes as base64."""
+
+        def text(data: bytes) -> str:
+            return base64.b64encode(data).decode()
+
+        return {
+            "image": text(self.image),
+            "spectrum": text(self.spectrum),
+            "heatmaps": {branch: text(levels) for branch, levels in self.heatmaps.items()},
+            "peaks": self.peaks,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A row of the page. `number` is its place, from 1; `earlier`: scored by a run before this one."""
+
+    number: int
+    row: Prediction
+    earlier: bool
+
+
+class Album:
+    """Collects rows in bounded memory.
+
+    Attributes:
+        inputs: of which one may have several rows, one for each face.
+        total, real, synthetic, disagree: counts of all rows; `disagree`: one branch is at or above the
+            threshold and the other below it.
+        failed: counts by status.
+        earlier: rows of a run before this one.
+        with_image: rows that came with their image.
+        histogram: int [2, BINS], synthetic and real by p_real.
+        peaks: the largest value of any heatmap, by branch.
+    """
+
+    def __init__(self, threshold: float, pictures: int) -> None:
+        """`pictures`: how many of the most suspicious images are kept as pictures."""
+        self.threshold = threshold
+        self.inputs = 0
+        self.total = self.real = self.synthetic = self.disagree = self.earlier = self.with_image = 0
+        self.failed = Counter[Status]()
+        self.histogram = np.zeros((2, BINS), np.int64)
+        self.peaks: dict[str, float] = {}
+        # Heaps of (-p_real, -number, item): the least suspicious, and of equals the latest, leaves first.
+        self._scored: list[tuple[float, int, Entry]] = []
+        self._pictures: list[tuple[float, int, Picture]] = []
+        self._failures: list[Entry] = []
+        self._most_scored = max(_MOST_SCORED, pictures)
+        self._most_pictures = pictures
+
+    def add(self, row: Prediction, *, earlier: bool = False) -> None:
+        """Takes one more row; of its `extras` no more than the picture is kept."""
+        self.inputs += row.is_last
+        self.total += 1
+        self.earlier += earlier
+        entry = Entry(self.total, replace(row, extras={}), earlier)
+        if row.p_real is None:
+            self.failed[row.status] += 1
+            if len(self._failures) < _MOST_FAILED:
+                self._failures.append(entry)
+            return
+        is_real = row.decision == "real"
+        self.real += is_real
+        self.synthetic += not is_real
+        self.disagree += disagree(row, self.threshold)
+        self.histogram[int(is_real), min(int(row.p_real * BINS), BINS - 1)] += 1
+        suspicion = (-row.p_real, -entry.number)
+        _push(self._scored, (*suspicion, entry), self._most_scored)
+        if "image" in row.extras:
+            self.with_image += 1
+            self._keep_picture(suspicion, row.extras)
+
+    def _keep_picture(self, suspicion: tuple[float, int], extras: Mapping[str, np.ndarray]) -> None:
+        full = len(self._pictures) >= self._most_pictures
+        if full and (not self._pictures or suspicion < self._pictures[0][:2]):
+            return
+        picture = Picture.of(extras)
+        _push(self._pictures, (*suspicion, picture), self._most_pictures)
+        for branch, peak in picture.peaks.items():
+            self.peaks[branch] = max(peak, self.peaks.get(branch, 0.0))
+
+    def scored(self) -> list[Entry]:
+        """The rows with a score, most suspicious first."""
+        return [entry for _, _, entry in sorted(self._scored, reverse=True)]
+
+    def failures(self) -> list[Entry]:
+        """The rows without a score, in order."""
+        return self._failures
+
+    def pictures(self) -> dict[int, Picture]:
+        """By the number of their row, most suspicious first."""
+        return {-number: picture for _, number, picture in sorted(self._pictures, reverse=True)}
+
+
+def disagree(row: Prediction, threshold: float) -> bool:
+    """Whether one branch is at or above the threshold and the other below it."""
+    if row.p_real_rgb is None or row.p_real_spectrum is None:
+        return False
+    return (row.p_real_rgb >= threshold) != (row.p_real_spectrum >= threshold)
+
+
+def _push(heap: list[Any], item: tuple[float, int, Any], most: int) -> None:
+    if len(heap) < most:
+        heapq.heappush(heap, item)
+    else:
+        heapq.heappushpop(heap, item)

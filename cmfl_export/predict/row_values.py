@@ -1,0 +1,76 @@
+"""What the values of a result row may be, whoever wrote the file that they are read from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ..runtime import SCORE_OUTPUTS
+
+DECISIONS = ("real", "synthetic")
+_BOX = ("left", "top", "right", "bottom")
+_SHOWN = 60  # characters of a value in a message
+
+
+def number_in(name: str, text: str) -> float | None:
+    """The number that a field of csv holds; None where it is empty.
+
+    Raises:
+        ValueError: it holds something else.
+    """
+    if not text:
+        return None
+    if not text.strip():
+        raise ValueError(f"{name} is blank; leave it empty, or give a number from 0 to 1")
+    try:
+        # Python alone takes 1_0 for ten.
+        return float("_" if "_" in text else text)
+    except ValueError as error:
+        why = "; write a point and not a comma" if text.count(",") == 1 else ""
+        raise ValueError(f"could not convert {name} {text[:_SHOWN]!r} to a number{why}") from error
+
+
+def check_score(name: str, value: object) -> None:
+    """Raises:
+    ValueError: the value is no number from 0 to 1.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{name} is {_shown(value)}; it must be a number from 0 to 1")
+    # Written so that a NaN fails.
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} is {_shown(value)}; it must be from 0 to 1")
+
+
+def check_row(values: Mapping[str, Any]) -> None:
+    """Checks the values of a row by their columns: types and ranges.
+
+    Raises:
+        ValueError: what is wrong with them, in words.
+    """
+    for name in ("path", "status", "error"):
+        if not isinstance(values[name], str):
+            raise ValueError(f"{name} is {_shown(values[name])}; it must be text")
+    for name in SCORE_OUTPUTS:
+        if values[name] is not None:
+            check_score(name, values[name])
+    if values["decision"] not in (None, *DECISIONS):
+        raise ValueError(f"the decision is {_shown(values['decision'])}; it must be real or synthetic")
+    if values.get("face") is not None:
+        _check_face(values)
+
+
+def _check_face(values: Mapping[str, Any]) -> None:
+    face, faces, box = values["face"], values["faces"], [values[name] for name in _BOX]
+    if not (type(face) is type(faces) is int and 0 <= face < faces):
+        raise ValueError(f"face is {_shown(face)} of {_shown(faces)}; both are counts, the first from 0")
+    if not all(type(side) in (int, float) and math.isfinite(side) for side in box):
+        raise ValueError("the box of the face must be four numbers")
+
+
+def _shown(value: object) -> str:
+    # Python refuses to print the longest of its whole numbers.
+    if isinstance(value, int) and abs(value) > 10**_SHOWN:
+        return "a number of more than 60 digits"
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

@@ -1,0 +1,222 @@
+"""Scoring inputs into a file or to standard output: the whole of `cmfl predict`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+
+from ..base.errors import CmflError
+from ..base.files import check_ending, refuse_overwriting, sha256_of
+from ..base.progress import bar
+from ..detector import Align, Detector
+from ..faces import FACE_SCALE, MINIMUM
+from ..images import DEFAULT_MAX_PIXELS, count_paths, iter_paths, refuse_inputs
+from ..runtime import Prediction
+from ..zoo import starter_label
+from .report_page import gallery
+from .rows import format_of, open_writer, read_rows
+
+
+@dataclass
+class Summary:
+    """What a run did.
+
+    Attributes:
+        provider: where the model really ran.
+        passed_over: why `auto` did not take the GPU of a machine that has an NVIDIA driver, else "".
+        starter: the model that was taken because none was given, else "".
+        n: rows written; each is real, synthetic or failed.
+        images: inputs that have their row, or their rows: one for each face.
+        faces: rows of faces, where faces were looked for.
+        failed: rows without a score, by status.
+        skipped: inputs that had their row already (resume).
+        seconds: without loading the model.
+        report: the page that was written, or "".
+    """
+
+    provider: str
+    passed_over: str = ""
+    starter: str = ""
+    n: int = 0
+    images: int = 0
+    faces: int = 0
+    real: int = 0
+    synthetic: int = 0
+    failed: dict[str, int] = field(default_factory=dict)
+    skipped: int = 0
+    seconds: float = 0.0
+    report: str = ""
+
+    @property
+    def images_per_second(self) -> float:
+        return self.images / self.seconds if self.seconds else 0.0
+
+    def count(self, row: Prediction) -> None:
+        """Counts one more row."""
+        self.n += 1
+        self.images += row.is_last
+        self.faces += row.face is not None
+        if row.decision == "real":
+            self.real += 1
+        elif row.decision == "synthetic":
+            self.synthetic += 1
+        else:
+            self.failed[row.status.value] = self.failed.get(row.status.value, 0) + 1
+
+    def lines(self) -> list[str]:
+        """The summary as text, for standard error."""
+        reasons = ", ".join(f"{count} {status}" for status, count in sorted(self.failed.items()))
+        failed = f"{sum(self.failed.values())} failed" + (f" ({reasons})" if reasons else "")
+        faces = f", {self.faces} faces" if self.faces else ""
+        lines = [f"{self.images} images{faces}: {self.real} real, {self.synthetic} synthetic, {failed}"]
+        if self.skipped:
+            lines.append(f"{self.skipped} skipped: they have their row already")
+        lines.append(f"{self.seconds:.1f} s, {self.images_per_second:.1f} images/s on {self.provider}")
+        if self.starter:
+            lines.append(f"scored with {self.starter}, as no model was given")
+        if self.report:
+            lines.append(f"report in {self.report}")
+        if self.passed_over:
+            lines.append(self.passed_over)
+        return lines
+
+
+def predict_to(
+    model: str | Path | None,
+    inputs: Sequence[str],
+    output: str | Path | None = None,
+    format: str | None = None,
+    *,
+    recursive: bool = True,
+    null_separated: bool = False,
+    provider: str = "auto",
+    batch_size: int | None = None,
+    threads: int | None = None,
+    workers: int | None = None,
+    threshold: float | None = None,
+    aligned: bool | None = None,
+    align: Align | None = None,
+    minimum_face: int = MINIMUM,
+    face_scale: float = FACE_SCALE,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    resume: bool = False,
+    progress: bool | None = None,
+    report: str | Path | None = None,
+    report_images: int = 5000,
+) -> Summary:
+    """Scores every input and writes one row for each, in order; with `align` one for each face of it.
+
+    A row is in the output as soon as its batch has run, so that an interrupt or a kill leaves the rows so far
+    (csv and jsonl). The model is loaded and the first input found before the output is touched. When the
+    reader of standard output goes away (`| head`) the run ends there, quietly. The report is written at the
+    end, and also, of the rows so far, after an interrupt or an error.
+
+    Args:
+        inputs, recursive, null_separated: see `cmfl_export.images.iter_paths`.
+        output, format, resume: see `cmfl_export.predict.open_writer`; None is standard output. With `resume`,
+            inputs that have a row are skipped, each as often as it has one.
+        model, provider, batch_size, threads, workers, threshold, aligned, align, minimum_face, face_scale,
+            max_pixels: see `cmfl_export.detector.Detector`.
+        progress: a progress bar on standard error; None shows it when that is a terminal on which no rows
+            appear.
+        report: an HTML page of the rows, see `report_page`. With `resume` also of those before.
+        report_images: how many images, the most suspicious, the report holds as pictures.
+
+    Raises:
+        CmflError: an unusable model, provider, output or option, or no input at all; an output that is an
+            input, the model, a picture or the other output; an output that another process is writing; a
+            resumed one whose rows come from another model or other options.
+    """
+    if report_images < 0:
+        raise CmflError(f"report images must be at least 0, not {report_images}")
+    output, report = (None if path is None else Path(path) for path in (output, report))
+    check_ending(report, (".html",), "the report")
+    refuse_inputs([output, report], inputs)
+    if output is not None:
+        format_of(output, format)
+    detector = Detector(
+        model,
+        provider=provider,
+        threads=threads,
+        batch_size=batch_size,
+        workers=workers,
+        threshold=threshold,
+        aligned=aligned,
+        align=align,
+        minimum_face=minimum_face,
+        face_scale=face_scale,
+        max_pixels=max_pixels,
+    )
+    refuse_overwriting([output, report], [("the model", detector.path)])
+    paths = iter_paths(inputs, recursive=recursive, null_separated=null_separated)
+    first = next(paths, None)
+    if first is None:
+        raise CmflError(f"no images found in {_named(inputs)}")
+    setup: dict[str, str | int | float | bool | None] = {
+        "model": f"{detector.card.name}, SHA-256 {sha256_of(detector.path)}",
+        "threshold": detector.threshold,
+        "aligned": detector.aligned,
+        "align": align,
+        "max pixels": max_pixels,
+    }
+    if align is not None:
+        setup |= {"smallest face": minimum_face, "face scale": face_scale}
+    starter = starter_label() if model is None else ""
+    summary = Summary(detector.provider, detector.passed_over, starter)
+    start = time.perf_counter()
+    try:
+        with (
+            nullcontext()
+            if report is None
+            else gallery(report, detector, detector.path, pictures=report_images) as album,
+            open_writer(output, format, faces=align is not None, resume=resume, setup=setup) as writer,
+            _bar(inputs, recursive, output, progress) as advance,
+        ):
+            if album is not None and resume and output is not None:
+                for row in read_rows(output, format):
+                    album.add(row, earlier=True)
+            remaining = _without_done(chain([first], paths), writer.done, summary)
+            for row in detector.stream(remaining, extras=album is not None):
+                writer.write([row])
+                summary.count(row)
+                if row.is_last:
+                    advance(summary.skipped)
+                if album is not None:
+                    album.add(row)
+    except BrokenPipeError:
+        # Whoever read the rows has gone and wants no more.
+        pass
+    summary.seconds = time.perf_counter() - start
+    summary.report = "" if report is None else str(report)
+    return summary
+
+
+def _without_done(paths: Iterable[str], done: Counter[str], summary: Summary) -> Iterator[str]:
+    for path in paths:
+        if done[path]:
+            done[path] -= 1
+            summary.skipped += 1
+        else:
+            yield path
+
+
+def _bar(
+    inputs: Sequence[str], recursive: bool, output: str | Path | None, progress: bool | None
+) -> AbstractContextManager[Callable[[int], None]]:
+    rows_on_terminal = output is None and sys.stdout.isatty()
+    return bar(
+        lambda: count_paths(inputs, recursive=recursive),
+        shown=False if progress is None and rows_on_terminal else progress,
+    )
+
+
+def _named(inputs: Sequence[str]) -> str:
+    names = ["standard input" if name == "-" else name for name in inputs]
+    rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return (", ".join(names[:3]) or "an empty list of inputs") + rest

@@ -1,0 +1,45 @@
+"""Runs an ONNX file: its card, its checks, sessions on CPU and GPU, and the pipeline."""
+
+from __future__ import annotations
+
+from .card import (
+    ARCHITECTURES,
+    INTENDED_USE,
+    LABEL_CONVENTION,
+    METADATA_KEY,
+    PRECISIONS,
+    SCHEMA_VERSION,
+    ModelCard,
+    temper,
+)
+from .model_check import INPUT_NAME, SCORE_OUTPUTS
+from .onnx_writer import write_model
+from .portability import MOST_OF_A_PAIR, NOT_PORTABLE, layouts
+from .prediction import Prediction
+from .providers import load_onnxruntime, load_openvino, silent_options
+from .session import Session, choose_provider, create_session, read_card
+
+__all__ = [
+    "ARCHITECTURES",
+    "INPUT_NAME",
+    "INTENDED_USE",
+    "LABEL_CONVENTION",
+    "METADATA_KEY",
+    "MOST_OF_A_PAIR",
+    "NOT_PORTABLE",
+    "PRECISIONS",
+    "SCHEMA_VERSION",
+    "SCORE_OUTPUTS",
+    "ModelCard",
+    "Prediction",
+    "Session",
+    "choose_provider",
+    "create_session",
+    "layouts",
+    "load_onnxruntime",
+    "load_openvino",
+    "read_card",
+    "silent_options",
+    "temper",
+    "write_model",
+]

@@ -1,0 +1,330 @@
+"""Sessions: an exported model, ready to run, that says honestly where it runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..base import forks
+from ..base.cpu import multiplies_int8_exactly, usable_cores
+from ..base.errors import CmflError
+from . import providers
+from .card import METADATA_KEY, ModelCard
+from .gpu import DeviceModel
+from .model_check import INPUT_NAME, INPUT_SHAPE, SCORE_OUTPUTS, CheckedModel, read_model
+from .openvino import OpenVinoModel
+from .portability import is_portable
+
+# What OpenVINO runs faster on a CPU than ONNX Runtime does; float32 is the same in both.
+OPENVINO_PRECISIONS = ("int8", "fp16")
+
+
+class Engine(Protocol):
+    """What runs a model. Safe to share between threads.
+
+    Attributes:
+        lanes: how many batches are best run at once.
+    """
+
+    @property
+    def lanes(self) -> int: ...
+
+    def run(
+        self, names: Sequence[str], batch: NDArray[np.uint8], *, alone: bool = True
+    ) -> Sequence[NDArray[np.float32]]:
+        """The outputs of these names for uint8 [n, 224, 224, 3].
+
+        Args:
+            alone: whether this batch shall be done as soon as possible, or is one of `lanes` at once.
+        """
+
+
+class Session:
+    """A model, ready to run. Safe to share between threads.
+
+    Attributes:
+        path: the file that was opened.
+        provider: where it really runs: "cpu" (ONNX Runtime), "openvino", "cuda", "cuda-graph" or "tensorrt".
+        passed_over: why a faster way to run was passed over: the GPU of a machine that has an NVIDIA driver,
+            or the CPU's own 8-bit products; else "".
+        card: the model card in the file.
+        outputs: the names of the graph's outputs, in its order.
+        threads: the threads that the model uses on the CPU.
+        lanes: how many batches are best run at once, see `run`.
+        pads: whether the last batch should be padded to the full batch size. True for accelerators, where
+            cuDNN searches again (and TensorRT builds again) for each new batch shape; False on the CPU,
+            where padding would only cost time.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        model: CheckedModel,
+        card: ModelCard,
+        provider: str,
+        passed_over: str,
+        threads: int,
+    ) -> None:
+        """
+        Args:
+            model, card: the engine's file, and the card in it.
+        """
+        self._engine = engine
+        self._native = forks.Native(model.path, engine)
+        self.lanes = engine.lanes
+        self.path = model.path
+        self.provider = provider
+        self.passed_over = passed_over
+        self.card = card
+        self.outputs: tuple[str, ...] = tuple(output.name for output in model.file.outputs)
+        self.threads = threads
+        self.pads = provider in providers.ON_GPU
+
+    @classmethod
+    def open(
+        cls,
+        model: str | os.PathLike[str],
+        provider: str = "auto",
+        threads: int | None = None,
+        *,
+        exact: bool = False,
+    ) -> Session:
+        """Opens an exported model.
+
+        Where this CPU's 8-bit products could saturate with the weights in the file, ONNX Runtime computes
+        them exactly, at about half the speed (see `portability`).
+
+        Args:
+            model: the ONNX file; names of the zoo are resolved above (`cmfl_export.zoo.resolve`).
+            provider: "cuda", "cuda-graph", "tensorrt", "cpu", or "auto": cuda where it really loads, else
+                cpu. "cuda-graph" records the work of each batch size and plays it back, which saves the
+                time between kernels and costs memory for each size. TensorRT builds an engine for minutes,
+                so it is used only when asked for. "cpu" is the fastest CPU runtime installed for the file's
+                precision; "onnxruntime" and "openvino" are one by name.
+            threads: on the CPU; by default all that this process may use.
+            exact: compute 8-bit products exactly whatever the CPU, with provider "onnxruntime".
+
+        Raises:
+            CmflError: the file is not an exported model, or one with something in it that no export writes
+                (see `model_check`); the provider is unknown, or does not load here (with the cause and what
+                to do).
+        """
+        if provider not in providers.CHOICES:
+            raise CmflError(f"unknown provider {provider!r}; choose one of: {', '.join(providers.CHOICES)}")
+        if threads is not None and threads < 1:
+            raise CmflError(f"threads must be at least 1, not {threads}")
+        checked = read_model(_existing_file(model))
+        card = _card_of(checked)
+        name, passed_over = choose_provider(provider)
+        count = threads or usable_cores()
+        if name in ("cpu", "openvino") and not card.portable and not multiplies_int8_exactly():
+            why = "its 8-bit weights could saturate on this CPU, which has no VNNI"
+            if name == "openvino":
+                raise CmflError(
+                    f"{checked.path}: {why}; use --provider onnxruntime, which computes them exactly, or "
+                    "export the int8 file again"
+                )
+            exact = True
+            slower = "so they are computed exactly and slower; export the int8 file again for full speed"
+            passed_over = "; ".join(filter(None, (passed_over, f"{why}, {slower}")))
+        may_be_openvino = name == "cpu" and provider != "onnxruntime" and not exact
+        if may_be_openvino and card.precision in OPENVINO_PRECISIONS:
+            name = "openvino" if providers.has_openvino() else name
+        engine: Engine
+        if name == "openvino":
+            engine = OpenVinoModel(checked.path, checked.data, card.precision, count)
+        else:
+            ort_session = create_session(
+                checked.path, name, count, optimise=True, data=checked.data, exact=exact
+            )
+            if name in providers.ON_GPU:
+                engine = DeviceModel(ort_session, "cuda", recorded=name == "cuda-graph")
+            else:
+                engine = CpuModel(ort_session)
+        return cls(engine, checked, card, name, passed_over, count)
+
+    @property
+    def score_outputs(self) -> tuple[str, ...]:
+        """The outputs that are scores: P(real) of the joint head and, if two-stream, of the branches."""
+        return tuple(name for name in self.outputs if name in SCORE_OUTPUTS)
+
+    def run(
+        self, batch: NDArray[np.uint8], outputs: Sequence[str] | None = None, *, alone: bool = True
+    ) -> dict[str, NDArray[np.float32]]:
+        """Runs one batch.
+
+        Args:
+            batch: uint8 [n, 224, 224, 3], RGB, n >= 1.
+            outputs: the outputs to fetch; all by default. ONNX Runtime computes the whole graph in any
+                case, so fewer outputs save their copying, not their computation.
+            alone: whether this batch shall be done as soon as possible; else it is one of up to `lanes` that
+                are run at once, by as many threads of the caller, which takes less time an image.
+
+        Returns:
+            The outputs by name, float32, the batch first.
+
+        Raises:
+            ValueError: the batch has another dtype or shape, or an output is not in the model.
+            CmflError: the run failed, for instance for lack of GPU memory (there is no silent second try on
+                the CPU); an output is not float32, or has not one row, or score, for each image; or this
+                process was forked from the one that opened the session.
+        """
+        self._native.check()
+        if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[1:] != INPUT_SHAPE or not len(batch):
+            raise ValueError(
+                f"a batch is uint8 [n, 224, 224, 3] with n >= 1, not {batch.dtype} {list(batch.shape)}"
+            )
+        names = list(self.outputs if outputs is None else outputs)
+        unknown = [name for name in names if name not in self.outputs]
+        if unknown:
+            raise ValueError(
+                f"{self.path} has no output {', '.join(unknown)}; it has: {', '.join(self.outputs)}"
+            )
+        try:
+            values = self._engine.run(names, batch, alone=alone)
+        except CmflError:
+            raise
+        except Exception as error:  # the runtimes' exceptions share no base class but Exception
+            raise CmflError(
+                f"{self.path}: the run failed on {self.provider} with {len(batch)} images: "
+                f"{providers.one_line(error)}; a smaller batch needs less memory"
+            ) from error
+        found = dict(zip(names, values, strict=True))
+        for name, value in found.items():
+            fits = value.shape == (len(batch),) if name in SCORE_OUTPUTS else value.shape[:1] == (len(batch),)
+            if value.dtype != np.float32 or not fits:
+                raise CmflError(
+                    f"{self.path}: the output {name} is {value.dtype} {list(value.shape)} for {len(batch)} "
+                    "images, so it is not of an exported model; export the model again"
+                )
+        return found
+
+
+class CpuModel:
+    """An ONNX Runtime session on the CPU."""
+
+    lanes = 1
+
+    def __init__(self, ort_session: Any) -> None:
+        self._session = ort_session
+
+    def run(
+        self, names: Sequence[str], batch: NDArray[np.uint8], *, alone: bool = True
+    ) -> Sequence[NDArray[np.float32]]:
+        values: Sequence[NDArray[np.float32]] = self._session.run(list(names), {INPUT_NAME: batch})
+        return values
+
+
+def read_card(model: str | os.PathLike[str]) -> ModelCard:
+    """Reads the model card of an exported file without preparing the model to run.
+
+    Args:
+        model: as for `Session.open`.
+
+    Raises:
+        CmflError: not an exported model.
+    """
+    return _card_of(read_model(_existing_file(model)))
+
+
+def choose_provider(provider: str) -> tuple[str, str]:
+    """The provider to run on, and why a GPU that is there was passed over.
+
+    Raises:
+        CmflError: a provider that was asked for by name does not load.
+    """
+    if provider in ("cpu", "onnxruntime"):
+        return "cpu", ""
+    if provider == "openvino":
+        providers.load_openvino()
+        return "openvino", ""
+    wanted = "cuda" if provider == "auto" else provider
+    trouble = providers.trouble(wanted)
+    if trouble is None:
+        return wanted, ""
+    if provider != "auto":
+        raise CmflError(f"{wanted} does not load: {trouble.cause}; to fix it: {trouble.remedy}")
+    return (
+        "cpu",
+        f"cuda does not load: {trouble.cause}; to fix it: {trouble.remedy}"
+        if providers.nvidia_driver()
+        else "",
+    )
+
+
+def _existing_file(model: str | os.PathLike[str]) -> str:
+    text, file = os.fspath(model), Path(model)
+    if not file.exists():
+        raise CmflError(f"{text}: no such model file")
+    if file.is_dir():
+        raise CmflError(f"{text} is a folder, not a model; give the .onnx file")
+    if not os.access(file, os.R_OK):
+        raise CmflError(f"{text}: no permission to read the model file")
+    return text
+
+
+def create_session(
+    path: str,
+    provider: str,
+    threads: int,
+    *,
+    optimise: bool,
+    data: bytes | None = None,
+    exact: bool = False,
+) -> Any:
+    """An `onnxruntime.InferenceSession` on a provider that loads (see `choose_provider`).
+
+    Args:
+        data: the content of the file, where that has been read already, and checked.
+        exact: add 8-bit products in 32 bits on every CPU.
+
+    Raises:
+        CmflError: the file is no ONNX model, or the provider does not take it, or does not load.
+    """
+    ort = providers.load_onnxruntime()
+    providers.prepare(provider)
+    options = providers.silent_options()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1  # the graph is run one node at a time
+    if exact:
+        options.add_session_config_entry("session.x64quantprecision", "1")
+    level = ort.GraphOptimizationLevel
+    options.graph_optimization_level = level.ORT_ENABLE_ALL if optimise else level.ORT_DISABLE_ALL
+    try:
+        with providers.quiet():
+            # Fallback is what would turn a lost GPU into a silent CPU run, at creation and at run time.
+            session = ort.InferenceSession(
+                path if data is None else data,
+                options,
+                providers=providers.requested(provider),
+                enable_fallback=0,
+            )
+    except Exception as error:  # ONNX Runtime's exceptions share no base class but Exception
+        reason = providers.one_line(error)
+        if "protobuf" in reason.lower():
+            raise CmflError(f"{path} is not an ONNX file, or is damaged; export the model again") from error
+        raise CmflError(f"{path}: ONNX Runtime cannot load the model on {provider}: {reason}") from error
+    running = session.get_providers()[0]
+    if running != providers.ORT_NAMES[provider]:
+        raise CmflError(
+            f"{path}: {provider} was asked for but the model loaded on {running}; run: cmfl doctor"
+        )
+    return session
+
+
+def _card_of(model: CheckedModel) -> ModelCard:
+    text = model.file.metadata.get(METADATA_KEY)
+    if text is None:
+        raise CmflError(f"{model.path} has no CMFL model card in it; export it with cmfl export")
+    try:
+        card = ModelCard.from_json(text)
+    except CmflError as error:
+        raise CmflError(f"{model.path}: {error}") from error
+    # Of the weights themselves, whatever the card says.
+    return replace(card, portable=is_portable(model.file))

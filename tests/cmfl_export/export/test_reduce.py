@@ -1,0 +1,112 @@
+"""Variants in less precision: made from an export, judged, and refused when they decide otherwise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from cmfl_export.base.errors import CmflError
+from cmfl_export.cli import app
+from cmfl_export.detector import Detector
+from cmfl_export.export import calibration_images, int8
+from cmfl_export.export.reduce import Agreement, Limits, reduce
+from cmfl_export.export.run import export
+from cmfl_export.runtime.session import Session, read_card
+from tests.conftest import picture
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    for number in range(32):
+        Image.fromarray(picture(number)).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def loose(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few images. (The lively network's heads magnify every error: its decisions differ with int8.)"""
+    monkeypatch.setattr(calibration_images, "LEAST", 8)
+    monkeypatch.setattr(calibration_images, "MOST_CALIBRATION", 8)
+    monkeypatch.setattr(calibration_images, "MOST_HELD_OUT", 8)
+
+
+@pytest.mark.usefixtures("loose")
+@pytest.mark.parametrize(("precision", "closest", "size"), [("int8", 0.6, 0.4), ("fp16", 0.2, 0.6)])
+def test_a_variant_of_an_export(
+    precision: str, closest: float, size: float, model_file: Path, pictures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "variant.onnx"
+    options = ["--precision", precision, "--calibration", str(pictures), "-o", str(out), "--max-flips", "80"]
+    result = CliRunner().invoke(app, ["export", str(model_file), *options])
+    assert result.exit_code == 0, result.output
+    before, card = read_card(model_file), read_card(out)
+    assert (card.precision, card.weights_sha256, card.name) == (precision, before.weights_sha256, before.name)
+    reduced = card.parity.pop("reduced")
+    assert card.parity == before.parity
+    assert [figures["provider"] for figures in reduced["runtimes"]] == ["cpu (exact)", "cpu", "openvino"]
+    for figures in reduced["runtimes"]:
+        assert figures["images"] == 8
+        assert 0 < figures["mean_abs_p"] <= figures["max_abs_p"] < closest
+        assert f"against fp32 on {figures['provider']}: max |Δp|" in result.stdout
+    assert out.stat().st_size < size * model_file.stat().st_size
+
+    detector = Detector(out, provider="cpu")
+    assert detector.provider == "openvino"
+    row = detector.predict(pictures / "0.png")
+    assert row.p_real == pytest.approx(Detector(model_file).predict(pictures / "0.png").p_real, abs=closest)
+
+
+@pytest.mark.usefixtures("loose")
+def test_what_decides_otherwise_is_refused(
+    model_file: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(int8, "LEVELS", 3)
+    out = tmp_path / "variant.onnx"
+    with pytest.raises(CmflError, match="too far from float32, nothing was written"):
+        reduce(model_file, out, "int8", pictures)
+    assert not list(tmp_path.iterdir())
+
+
+def test_limits() -> None:
+    limits = Limits(flips=0.01, d_eer=0.003)
+    assert Agreement("cpu", 100, 0.1, 0.01, 1, 0.003, 0.001).within(limits)
+    assert Agreement("cpu", 100, 0.1, 0.01, 1, None, None).within(limits)
+    assert Agreement("cpu", 100, 0.1, 0.01, 1, 0.02, 0.02).within(limits)
+    assert not Agreement("cpu", 100, 0.1, 0.01, 1, -0.04, 0.02).within(limits)
+    assert not Agreement("cpu", 100, 0.1, 0.01, 2, 0.0, 0.001).within(limits)
+    assert not Agreement("cpu", 100, 0.1, 0.01, 0, -0.004, 0.001).within(limits)
+    assert not Agreement("cpu", 100, float("nan"), float("nan"), 0, 0.0, 0.001).within(limits)
+
+
+def test_wrong_usage(model_file: Path, weights_file: Path, pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.onnx"
+    for message, source, options in [
+        ("unknown precision", weights_file, {"precision": "int4"}),
+        ("needs --calibration", model_file, {"precision": "int8"}),
+        ("is exported already", model_file, {}),
+        ("keeps the outputs and the card", model_file, {"precision": "int8", "name": "other"}),
+        ("not a folder of images", model_file, {"precision": "fp16", "calibration": model_file}),
+        ("no such", tmp_path / "absent.onnx", {"precision": "fp16", "calibration": pictures}),
+    ]:
+        with pytest.raises(CmflError, match=message):
+            export(source, out, **options)
+    assert not out.exists()
+
+
+@pytest.mark.usefixtures("loose")
+def test_a_variant_of_a_variant_is_refused(model_file: Path, pictures: Path, tmp_path: Path) -> None:
+    half = tmp_path / "half.onnx"
+    reduce(model_file, half, "fp16", pictures, limits=Limits(flips=0.8))
+    with pytest.raises(CmflError, match="is fp16; reduce the fp32 model"):
+        reduce(half, tmp_path / "again.onnx", "int8", pictures)
+    # The spectrum of a half-precision file is computed in float32 on both runtimes.
+    images = np.stack([picture(number) for number in range(3)])
+    whole = Session.open(model_file, "onnxruntime").run(images, ["spectrum"])["spectrum"]
+    for provider in ("onnxruntime", "openvino"):
+        spectrum = Session.open(half, provider).run(images, ["spectrum"])["spectrum"]
+        assert np.abs(spectrum - whole).max() < 2e-4

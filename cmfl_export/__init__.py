@@ -12,24 +12,49 @@ from typing import TYPE_CHECKING, Any
 from .base.privacy import silence_onnxruntime
 
 if TYPE_CHECKING:
-    from .base.errors import CmflError
+    from .base.errors import (
+        CmflError,
+        DownloadError,
+        InputError,
+        ModelError,
+        PackageError,
+        ProtocolError,
+        ProviderError,
+        UsageError,
+    )
+    from .base.options import DetectorOptions
     from .detector import Detector
     from .images import Status
     from .runtime import ModelCard, Prediction
 
     __version__: str
 
-__all__ = ["CmflError", "Detector", "ModelCard", "Prediction", "Status", "__version__"]
+__all__ = [
+    "CmflError",
+    "Detector",
+    "DetectorOptions",
+    "DownloadError",
+    "InputError",
+    "ModelCard",
+    "ModelError",
+    "PackageError",
+    "Prediction",
+    "ProtocolError",
+    "ProviderError",
+    "Status",
+    "UsageError",
+    "__version__",
+]
 
 # Before anything can import ONNX Runtime.
 silence_onnxruntime()
 
 _HOME = {
-    "CmflError": "errors",
     "Detector": "detector",
-    "ModelCard": "card",
-    "Prediction": "results",
-    "Status": "results",
+    "DetectorOptions": "base.options",
+    "ModelCard": "runtime",
+    "Prediction": "runtime",
+    "Status": "images",
 }
 
 
@@ -38,4 +63,6 @@ def __getattr__(name: str) -> Any:
         return import_module("importlib.metadata").version("cmfl-export")
     if name in _HOME:
         return getattr(import_module(f".{_HOME[name]}", __name__), name)
+    if name in __all__:
+        return getattr(import_module(".base.errors", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

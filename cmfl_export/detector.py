@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Unpack, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,16 +15,15 @@ from PIL import Image
 
 from .base.cpu import usable_cores
 from .base.errors import CmflError
-from .faces import FACE_SCALE, MINIMUM, AlignedFace, Aligner
-from .images import DEFAULT_MAX_PIXELS, ImageError, ImageLike, Pixels, Status, decode, open_rgb
+from .base.options import DetectorOptions, DetectorSettings
+from .faces import AlignedFace, Aligner
+from .images import ImageError, ImageLike, Pixels, Status, decode, open_rgb
 from .runtime import SCORE_OUTPUTS, Prediction, Session, pipeline
 from .zoo import resolve
 
 # The CPU is as fast with small batches, and rows appear sooner; a GPU needs large ones to be busy.
 _CPU_BATCH, _LANE_BATCH, _GPU_BATCH = 8, 4, 64
 _MOST_WORKERS = 16
-
-Align = Literal["all", "largest"]
 
 _ACCEPTED = (
     "a path, the bytes of an image file, a Pillow image, a uint8 array [H, W, 3] or [H, W], "
@@ -38,6 +37,7 @@ class Detector:
     Safe to share between threads: nothing in it changes after it is made.
 
     Attributes:
+        options: as given; what is None there is decided below.
         path: the model's file.
         card: the model's card.
         provider: where it really runs: "cpu" (ONNX Runtime), "openvino", "cuda", "cuda-graph" or "tensorrt".
@@ -45,76 +45,56 @@ class Detector:
         threshold: a picture is `real` when p_real >= threshold, else `synthetic`.
         aligned: the geometry, see `cmfl_export.images.fit`.
         align: whether faces are found and aligned first: all of a picture, the largest, or None.
-        batch_size, workers, max_pixels: as given, or their defaults.
+        batch_size, workers, max_pixels: as given, or by default as `DetectorOptions` says.
         lanes: how many batches of a stream are run at once.
     """
 
     def __init__(
         self,
         model: str | os.PathLike[str] | None = None,
-        *,
-        provider: str = "auto",
-        threads: int | None = None,
-        batch_size: int | None = None,
-        workers: int | None = None,
-        threshold: float | None = None,
-        aligned: bool | None = None,
-        align: Align | None = None,
-        minimum_face: int = MINIMUM,
-        face_scale: float = FACE_SCALE,
-        max_pixels: int = DEFAULT_MAX_PIXELS,
+        options: DetectorOptions | None = None,
+        **settings: Unpack[DetectorSettings],
     ) -> None:
         """Loads an exported model.
 
         Args:
             model: the ONNX file, or a name of the zoo such as `starter:int8`; the starter by default.
-            provider: "auto", "cpu", "onnxruntime", "openvino", "cuda", "cuda-graph" or "tensorrt"; see
-                `cmfl_export.runtime.Session.open`.
-            threads: CPU threads of the model; by default all cores that this process may use.
-            batch_size: pictures in one run; by default 8 on the CPU, 4 on OpenVINO, which runs several such
-                batches at once, and 64 on a GPU.
-            workers: decoding threads; by default one a core, 16 at most.
-            threshold: in [0, 1]; by default the card's.
-            aligned: whether the pictures are aligned face crops; by default as the model was trained.
-            align: find the faces of the pictures and align them first: "largest" scores one face of a
-                picture, "all" each of them. A picture without one gets the status `no_face`.
-            minimum_face, face_scale: see `FaceFinder` and `crop.template`.
-            max_pixels: pictures of more pixels get the status `too_large`.
+            options: how to run, see `DetectorOptions`.
+            settings: fields of `DetectorOptions`, which replace those of `options`.
 
         Raises:
-            CmflError: the model cannot be used, the provider does not load, the package for finding faces is
-                missing, or a number is out of its range.
+            UsageError: an option is out of its range.
+            ModelError: the model cannot be used.
+            ProviderError: the provider does not load.
+            PackageError: the package for finding faces is missing.
         """
-        for name, value in (("batch size", batch_size), ("workers", workers), ("max pixels", max_pixels)):
-            if value is not None and value < 1:
-                raise CmflError(f"{name} must be at least 1, not {value}")
-        if threshold is not None and not 0 <= threshold <= 1:
-            raise CmflError(f"the threshold must be within 0 and 1, not {threshold}")
-        if align is not None and aligned is False:
-            raise CmflError("align makes aligned crops, so the pictures cannot be taken as not aligned")
-        self._session = Session.open(resolve(model), provider, threads)
+        options = DetectorOptions.of(options, settings)
+        self.options = options
+        self._session = Session.open(resolve(model), options.provider, options.threads)
         self.path = Path(self._session.path)
         self.card = self._session.card
         self.provider = self._session.provider
         self.passed_over = self._session.passed_over
-        self.threshold = self.card.threshold if threshold is None else threshold
-        self.aligned = align is not None or (self.card.aligned if aligned is None else aligned)
-        self.align = align
+        self.threshold = self.card.threshold if options.threshold is None else options.threshold
+        self.align = options.align
+        self.aligned = self.align is not None or (
+            self.card.aligned if options.aligned is None else options.aligned
+        )
         self._aligner = (
             None
-            if align is None
+            if self.align is None
             else Aligner(
-                largest=align == "largest",
-                face_scale=face_scale,
-                minimum=minimum_face,
+                largest=self.align == "largest",
+                face_scale=options.face_scale,
+                minimum=options.minimum_face,
                 provider=self.provider,
             )
         )
         self.lanes = self._session.lanes
         size = _GPU_BATCH if self._session.pads else _LANE_BATCH if self.lanes > 1 else _CPU_BATCH
-        self.batch_size = batch_size or size
-        self.workers = workers or min(usable_cores(), _MOST_WORKERS)
-        self.max_pixels = max_pixels
+        self.batch_size = options.batch_size or size
+        self.workers = options.workers or min(usable_cores(), _MOST_WORKERS)
+        self.max_pixels = options.max_pixels
 
     @overload
     def predict(

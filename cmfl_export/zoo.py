@@ -9,7 +9,7 @@ from pathlib import Path
 from models_zoo import registry
 from models_zoo.names import is_model_name, split_variant
 
-from .base.errors import CmflError
+from .base.errors import ModelError, UsageError
 from .runtime import ModelCard, read_card
 
 STARTER = "starter"
@@ -38,9 +38,9 @@ def resolve(model: str | os.PathLike[str] | None) -> Path:
         if found is not None:
             return found.path_of_weights(variant)
         if is_model_name(name) and not path.exists():
-            raise CmflError(f"{text}: no such model file, and no model of the zoo; {registry.known()}")
+            raise ModelError(f"{text}: no such model file, and no model of the zoo; {registry.known()}")
     if not path.exists():
-        raise CmflError(f"{text}: no such model file")
+        raise ModelError(f"{text}: no such model file")
     return path
 
 
@@ -72,19 +72,19 @@ def model_and_inputs(arguments: Sequence[str], model: str | None) -> tuple[str |
         chosen: str | None = first
     elif registry.find(name) is None:
         if is_model_name(name) and not Path(first).suffix and not there:
-            raise CmflError(
+            raise UsageError(
                 f"{first}: neither an image, nor a folder, nor a model of the zoo; {registry.known()}"
             )
         return None, [first, *rest]
     elif there:
-        raise CmflError(
+        raise UsageError(
             f"{first} is a model of the zoo and also a file or folder here; say which with "
             f"--model {first}, or ./{first}"
         )
     else:
         chosen = first
     if not rest:
-        raise CmflError(f"{first} is the model; give images to score after it")
+        raise UsageError(f"{first} is the model; give images to score after it")
     return chosen, rest
 
 
@@ -101,7 +101,7 @@ def starter_label() -> str:
 def _starter() -> registry.Model:
     model = registry.find(STARTER)
     if model is None:
-        raise CmflError(
+        raise ModelError(
             "no starter model is packaged with this version, so a model must be named: an .onnx file (see "
             f"cmfl train and cmfl export), or one of the zoo; {registry.known()}"
         )

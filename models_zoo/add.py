@@ -9,7 +9,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from cmfl_export.base.errors import CmflError
+from cmfl_export.base.errors import ModelError
 from cmfl_export.base.files import writing
 from cmfl_export.base.locks import locked
 
@@ -53,7 +53,7 @@ def add(folder: str | os.PathLike[str], *, force: bool = False) -> Model:
         for file in manifest.weights.values():
             faults = check_weights(staging / file.name, manifest, file).faults
             if faults:
-                raise CmflError(f"{source / file.name}: {'; '.join(faults)}")
+                raise ModelError(f"{source / file.name}: {'; '.join(faults)}")
         with locked(parent / f".{manifest.name}.lock"), writing(target):
             _refuse_existing(manifest.name, force)
             if target.exists():
@@ -76,7 +76,7 @@ def _refuse_existing(name: str, force: bool) -> None:
         (places.own_models(), "a model of your own"),
     ):
         if (parent / name / MANIFEST).exists():
-            raise CmflError(
+            raise ModelError(
                 f"{name} is {whose} already; give another name, or --force to use this one instead"
             )
 
@@ -93,9 +93,9 @@ def _copy(source: Path, target: Path, file: ModelFile) -> None:
             digest.update(chunk)
             writer.write(chunk)
     if size != file.size:
-        raise CmflError(f"{source}: its size is not the {file.size} bytes that the manifest says")
+        raise ModelError(f"{source}: its size is not the {file.size} bytes that the manifest says")
     if digest.hexdigest() != file.sha256:
-        raise CmflError(
+        raise ModelError(
             f"{source}: its SHA-256 is {digest.hexdigest()}, but the manifest says {file.sha256}; if the "
             "file is right, run: cmfl zoo describe FOLDER"
         )
@@ -106,9 +106,9 @@ def _plain(path: Path) -> Path:
     try:
         mode = path.lstat().st_mode
     except OSError as error:
-        raise CmflError(f"{path}: {error.strerror}; the folder must hold what its manifest lists") from error
+        raise ModelError(f"{path}: {error.strerror}; the folder must hold what its manifest lists") from error
     if stat.S_ISLNK(mode):
-        raise CmflError(f"{path} is a symbolic link; give the file itself")
+        raise ModelError(f"{path} is a symbolic link; give the file itself")
     if not stat.S_ISREG(mode):
-        raise CmflError(f"{path} is not a file")
+        raise ModelError(f"{path} is not a file")
     return path

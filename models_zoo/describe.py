@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from cmfl_export.base.errors import CmflError
+from cmfl_export.base.errors import ModelError
 from cmfl_export.base.files import sha256_of, write_whole, writing
 from cmfl_export.base.text_formats import FormatError, decoded, read_bytes
 from cmfl_export.runtime import ModelCard, read_card
@@ -45,22 +45,22 @@ def describe(
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise CmflError(f"{folder} is not a folder; give the one with the .onnx file and {RECIPE}")
+        raise ModelError(f"{folder} is not a folder; give the one with the .onnx file and {RECIPE}")
     earlier = Manifest.read(folder / MANIFEST) if (folder / MANIFEST).exists() else None
     version = version or (earlier.version if earlier else None)
     description = description or (earlier.description if earlier else None)
     if version is None or description is None:
-        raise CmflError(f"{folder} has no {MANIFEST} yet: give --version and --description")
+        raise ModelError(f"{folder} has no {MANIFEST} yet: give --version and --description")
     if not (folder / RECIPE).is_file():
-        raise CmflError(f"{folder / RECIPE} is missing; copy config.toml of the training run")
+        raise ModelError(f"{folder / RECIPE} is missing; copy config.toml of the training run")
 
     weights = [_weights(path, url, earlier) for path in sorted(folder.glob("*.onnx"))]
     if not weights:
-        raise CmflError(f"{folder} has no .onnx file; export the model into it")
+        raise ModelError(f"{folder} has no .onnx file; export the model into it")
     cards = [card for _, card in weights]
     for key in ("name", "licence"):
         if len({getattr(card, key) for card in cards}) > 1:
-            raise CmflError(f"{folder}: the cards in the .onnx files disagree about the {key}")
+            raise ModelError(f"{folder}: the cards in the .onnx files disagree about the {key}")
     variants = {file.variant: file for file, _ in weights}
     default = default or (earlier.default if earlier and earlier.default in variants else None)
     default = default or ("fp32" if "fp32" in variants else min(variants))
@@ -95,7 +95,7 @@ def _text_of(path: Path) -> str:
     try:
         return decoded(read_bytes(path, MOST_DOCUMENT_BYTES, "the model's card"))
     except FormatError as error:
-        raise CmflError(f"{path}: {error}") from error
+        raise ModelError(f"{path}: {error}") from error
 
 
 def _weights(path: Path, url: str | None, earlier: Manifest | None) -> tuple[ModelFile, ModelCard]:
@@ -111,7 +111,7 @@ def _documents(folder: Path) -> list[ModelFile]:
         if path.name.startswith(".") or path.suffix == ".onnx" or path.name == MANIFEST:
             continue
         if path.is_symlink() or not path.is_file():
-            raise CmflError(f"{path} is not a file; a model's folder holds files alone")
+            raise ModelError(f"{path} is not a file; a model's folder holds files alone")
         found.append(_file(path))
     return found
 

@@ -14,7 +14,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit, urlunsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from cmfl_export.base.errors import CmflError
+from cmfl_export.base.errors import DownloadError
 from cmfl_export.base.files import sha256_of, sync, writing
 from cmfl_export.base.locks import locked
 
@@ -54,7 +54,7 @@ def download(source: Path | str, target: Path, size: int, sha256: str) -> None:
                 found = _fetch(source, part, size)
             if found != sha256:
                 part.unlink()
-                raise CmflError(
+                raise DownloadError(
                     f"{shown(source)} is not the file that the manifest promises: its SHA-256 is {found}, "
                     f"not {sha256}; nothing was kept"
                 )
@@ -71,7 +71,7 @@ def read(source: Path | str, most: int) -> bytes:
     with _opened(source, 0) as (stream, _, _), _reading(source):
         data: bytes = stream.read(most + 1)
     if len(data) > most:
-        raise CmflError(f"{shown(source)} has more than {most} bytes; it is not what it should be")
+        raise DownloadError(f"{shown(source)} has more than {most} bytes; it is not what it should be")
     return data
 
 
@@ -118,11 +118,11 @@ def _fetch(source: Path | str, part: Path, size: int) -> str:
                 digest.update(chunk)
     if done > size:
         part.unlink()
-        raise CmflError(
+        raise DownloadError(
             f"{shown(source)} has more than the {size} bytes that the manifest promises; nothing was kept"
         )
     if done < size:
-        raise CmflError(
+        raise DownloadError(
             f"{shown(source)} ended after {done} of {size} bytes; run it again to go on from there"
         )
     return digest.hexdigest()
@@ -183,7 +183,7 @@ class _Redirections(HTTPRedirectHandler):
     def redirect_request(self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         old, new = urlsplit(req.full_url).scheme, urlsplit(newurl).scheme
         if new != "https" and (old, new) != ("http", "http"):
-            raise CmflError(
+            raise DownloadError(
                 f"{shown(req.full_url)} leads to {shown(newurl)}, from {old} to {new}, which is not safe"
             )
         return super().redirect_request(req, fp, code, msg, headers, newurl)
@@ -195,22 +195,24 @@ def _reading(source: Path | str) -> Iterator[None]:
     try:
         yield
     except HTTPError as error:
-        raise CmflError(f"{shown(source)} cannot be had: {error.code} {_words(error.reason)}") from error
+        raise DownloadError(f"{shown(source)} cannot be had: {error.code} {_words(error.reason)}") from error
     except SlowError as error:
-        raise CmflError(
+        raise DownloadError(
             f"{shown(source)} is too slow (less than {LEAST_RATE} bytes a second, or no answer within "
             f"{PATIENCE:g} s); run it again to go on"
         ) from error
     except URLError as error:
         if isinstance(error.reason, TimeoutError):
-            raise CmflError(
+            raise DownloadError(
                 f"{shown(source)} cannot be reached within {PATIENCE:g} s; run it again to go on"
             ) from error
-        raise CmflError(f"{shown(source)} cannot be reached: {_words(error.reason)}") from error
+        raise DownloadError(f"{shown(source)} cannot be reached: {_words(error.reason)}") from error
     except TimeoutError as error:
-        raise CmflError(f"{shown(source)} gave nothing for {TIMEOUT:g} s; run it again to go on") from error
+        raise DownloadError(
+            f"{shown(source)} gave nothing for {TIMEOUT:g} s; run it again to go on"
+        ) from error
     except (OSError, HTTPException, ValueError) as error:
-        raise CmflError(f"{shown(source)} cannot be read: {_words(error)}") from error
+        raise DownloadError(f"{shown(source)} cannot be read: {_words(error)}") from error
 
 
 def _words(reason: object) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cmfl_export.base.errors import CmflError
+from cmfl_export.base.errors import ModelError
 from cmfl_export.base.text_formats import MOST_JSON_BYTES, load_json, read_bytes
 from cmfl_export.metrics import HEADS, LABELS, Interval, figure, percent
 
@@ -42,9 +42,9 @@ class Measured:
                 self._tables_of(variant, model) for variant, model in self.models.items()
             )
         except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise CmflError(f"{path} is no metrics.json of cmfl evaluate") from error
+            raise ModelError(f"{path} is no metrics.json of cmfl evaluate") from error
         if not self.models:
-            raise CmflError(
+            raise ModelError(
                 f"{path} has no figures of these weights (SHA-256); evaluate the files of the folder"
             )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from cmfl_export.base.errors import CmflError
+from cmfl_export.base.errors import ModelError
 from cmfl_export.base.text_formats import FormatError, load_toml
 from cmfl_export.base.toml import toml_value
 
@@ -104,7 +104,7 @@ class Manifest:
         weights = self.weights
         wanted = self.default if variant is None else variant
         if wanted not in weights:
-            raise CmflError(f"{self.name} has no variant {wanted!r}; it has: {', '.join(weights)}")
+            raise ModelError(f"{self.name} has no variant {wanted!r}; it has: {', '.join(weights)}")
         return weights[wanted]
 
     def to_toml(self) -> str:
@@ -138,26 +138,26 @@ class Manifest:
             CmflError: something is missing, unknown or not what it must be; names `where` and the key.
         """
         if len(data) > MOST_MANIFEST_BYTES:
-            raise CmflError(f"{where}: more than {MOST_MANIFEST_BYTES} bytes, which is no manifest")
+            raise ModelError(f"{where}: more than {MOST_MANIFEST_BYTES} bytes, which is no manifest")
         try:
             values = load_toml(data)
         except FormatError as error:
-            raise CmflError(f"{where}: {error}") from error
+            raise ModelError(f"{where}: {error}") from error
         schema = values.get("schema")
         if type(schema) is int and schema > SCHEMA_VERSION:
-            raise CmflError(
+            raise ModelError(
                 f"{where}: schema: {schema} is newer than this version reads; upgrade cmfl-export"
             )
         if type(schema) is not int or schema != SCHEMA_VERSION:
-            raise CmflError(f"{where}: schema: {schema!r} must be {SCHEMA_VERSION}")
+            raise ModelError(f"{where}: schema: {schema!r} must be {SCHEMA_VERSION}")
         _refuse_unknown(values, _KEYS, where)
         name, version = _text(values, "name", where), _text(values, "version", where)
         if not is_model_name(name):
-            raise CmflError(
+            raise ModelError(
                 f"{where}: name: {name!r} must be lower-case letters and digits, joined by -, _ or ."
             )
         if not _VERSION.fullmatch(version):
-            raise CmflError(f"{where}: version: {version!r} must be like 1.0.0")
+            raise ModelError(f"{where}: version: {version!r} must be like 1.0.0")
         manifest = cls(
             name=name,
             version=version,
@@ -181,24 +181,24 @@ class Manifest:
             with path.open("rb") as stream:
                 return cls.parse(stream.read(MOST_MANIFEST_BYTES + 1), str(path))
         except OSError as error:
-            raise CmflError(f"the manifest {path} cannot be read: {error.strerror}") from error
+            raise ModelError(f"the manifest {path} cannot be read: {error.strerror}") from error
 
     def _check(self, where: str) -> None:
         """What concerns more than one table."""
         if len(self.files) > _MOST_FILES:
-            raise CmflError(f"{where}: file: {len(self.files)} files; {_MOST_FILES} at most")
+            raise ModelError(f"{where}: file: {len(self.files)} files; {_MOST_FILES} at most")
         _refuse_twice((file.name.lower() for file in self.files), f"{where}: file: name")
         _refuse_twice((file.variant for file in self.files if file.variant), f"{where}: file: variant")
         names = {file.name for file in self.documents}
         for needed in (CARD, RECIPE):
             if needed not in names:
-                raise CmflError(f"{where}: file: {needed} is missing; list it with its size and sha256")
+                raise ModelError(f"{where}: file: {needed} is missing; list it with its size and sha256")
         variants = {file.variant for file in self.files if file.variant}
         if self.default not in variants:
-            raise CmflError(f"{where}: default: no file has the variant {self.default!r}")
+            raise ModelError(f"{where}: default: no file has the variant {self.default!r}")
         for metrics in self.metrics:
             if metrics.variant not in variants:
-                raise CmflError(f"{where}: metrics: no file has the variant {metrics.variant!r}")
+                raise ModelError(f"{where}: metrics: no file has the variant {metrics.variant!r}")
         _refuse_twice((f"{m.split} of {m.variant}" for m in self.metrics), f"{where}: metrics: split")
 
 
@@ -206,32 +206,32 @@ def _file(values: dict[str, Any], where: str) -> ModelFile:
     _refuse_unknown(values, _FILE_KEYS, where)
     name = _text(values, "name", where)
     if not is_file_name(name) or name.lower() == MANIFEST:
-        raise CmflError(
+        raise ModelError(
             f"{where}: name: {name!r} must be the name of one file: letters, digits, -, _ and ., no folder"
         )
     where = f"{where} ({name})"
     variant = _text(values, "variant", where) if "variant" in values else ""
     if variant and not is_variant(variant):
-        raise CmflError(f"{where}: variant: {variant!r} must be lower-case letters and digits, like fp32")
+        raise ModelError(f"{where}: variant: {variant!r} must be lower-case letters and digits, like fp32")
     if bool(variant) != name.endswith(".onnx"):
-        raise CmflError(f"{where}: variant: an .onnx file has one, and no other file does")
+        raise ModelError(f"{where}: variant: an .onnx file has one, and no other file does")
     most = MOST_WEIGHTS_BYTES if variant else MOST_DOCUMENT_BYTES
     size = values.get("size")
     if type(size) is not int or not 0 < size <= most:
-        raise CmflError(f"{where}: size: {size!r} must be a number of bytes from 1 to {most}")
+        raise ModelError(f"{where}: size: {size!r} must be a number of bytes from 1 to {most}")
     sha256 = _text(values, "sha256", where)
     if not _SHA256.fullmatch(sha256):
-        raise CmflError(f"{where}: sha256: {sha256!r} must be 64 hexadecimal digits in lower case")
+        raise ModelError(f"{where}: sha256: {sha256!r} must be 64 hexadecimal digits in lower case")
     threshold = values.get("threshold")
     if bool(variant) != (threshold is not None):
-        raise CmflError(f"{where}: threshold: weights have one, and no other file does")
+        raise ModelError(f"{where}: threshold: weights have one, and no other file does")
     if threshold is not None and not (_is_number(threshold) and 0 <= threshold <= 1):
-        raise CmflError(f"{where}: threshold: {threshold!r} must be within 0 and 1")
+        raise ModelError(f"{where}: threshold: {threshold!r} must be within 0 and 1")
     urls = values.get("urls", [])
     if not isinstance(urls, list) or not all(map(_is_https, urls)):
-        raise CmflError(f"{where}: urls: {urls!r} must be a list of https addresses")
+        raise ModelError(f"{where}: urls: {urls!r} must be a list of https addresses")
     if urls and not variant:
-        raise CmflError(f"{where}: urls: only weights have them; other files come with the manifest")
+        raise ModelError(f"{where}: urls: only weights have them; other files come with the manifest")
     return ModelFile(
         name, size, sha256, variant, None if threshold is None else float(threshold), tuple(urls)
     )
@@ -242,17 +242,17 @@ def _metrics(values: dict[str, Any], where: str) -> Metrics:
     where = f"{where} ({split})"
     for key in ("real", "synthetic"):
         if type(values.get(key)) is not int or values[key] < 1:
-            raise CmflError(f"{where}: {key}: {values.get(key)!r} must be a number of images")
+            raise ModelError(f"{where}: {key}: {values.get(key)!r} must be a number of images")
     figures: dict[str, Figure] = {}
     for key, value in values.items():
         if key in _METRICS_KEYS:
             continue
         if not _METRIC.fullmatch(key):
-            raise CmflError(f"{where}: {key!r}: no name of a metric")
+            raise ModelError(f"{where}: {key!r}: no name of a metric")
         if not (isinstance(value, list) and len(value) == 3 and all(map(_is_number, value))):
-            raise CmflError(f"{where}: {key}: {value!r} must be [value, low, high]")
+            raise ModelError(f"{where}: {key}: {value!r} must be [value, low, high]")
         if value[1] > value[2]:
-            raise CmflError(f"{where}: {key}: the interval of {value!r} ends before it starts")
+            raise ModelError(f"{where}: {key}: the interval of {value!r} ends before it starts")
         figures[key] = (float(value[0]), float(value[1]), float(value[2]))
     return Metrics(split, variant, values["real"], values["synthetic"], figures)
 
@@ -261,16 +261,16 @@ def _tables(values: dict[str, Any], key: str, where: str) -> list[tuple[dict[str
     """The tables of [[key]], each with what errors call it."""
     tables = values.get(key, [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise CmflError(f"{where}: {key}: must be written as [[{key}]]")
+        raise ModelError(f"{where}: {key}: must be written as [[{key}]]")
     return [(table, f"{where}: {key} {number}") for number, table in enumerate(tables, 1)]
 
 
 def _text(values: dict[str, Any], key: str, where: str) -> str:
     value = values.get(key)
     if value is None:
-        raise CmflError(f"{where}: {key}: missing")
+        raise ModelError(f"{where}: {key}: missing")
     if not isinstance(value, str) or not value.isprintable() or not value.strip():
-        raise CmflError(f"{where}: {key}: {value!r} must be a text of printable characters")
+        raise ModelError(f"{where}: {key}: {value!r} must be a text of printable characters")
     return value
 
 
@@ -291,14 +291,14 @@ def _is_https(url: Any) -> bool:
 def _refuse_unknown(values: dict[str, Any], known: set[str], where: str) -> None:
     unknown = sorted(set(values) - known)
     if unknown:
-        raise CmflError(f"{where}: {unknown[0]}: unknown key; it knows {', '.join(sorted(known))}")
+        raise ModelError(f"{where}: {unknown[0]}: unknown key; it knows {', '.join(sorted(known))}")
 
 
 def _refuse_twice(values: Iterable[str], where: str) -> None:
     seen: set[str] = set()
     for value in values:
         if value in seen:
-            raise CmflError(f"{where}: {value!r} is there twice")
+            raise ModelError(f"{where}: {value!r} is there twice")
         seen.add(value)
 
 

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from urllib.request import url2pathname
 
 from cmfl_export.base.cache import cache_folder
-from cmfl_export.base.errors import CmflError
+from cmfl_export.base.errors import DownloadError
 
 MIRROR_VARIABLE = "CMFL_ZOO"
 
@@ -50,11 +50,13 @@ def mirror(given: str | None = None) -> Path | str | None:
         if parts.scheme in ("http", "https") and parts.hostname:
             return text.rstrip("/")
         if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
-            raise CmflError(f"{origin}{text} is no mirror; give a folder, or an https, http or file address")
+            raise DownloadError(
+                f"{origin}{text} is no mirror; give a folder, or an https, http or file address"
+            )
         text = url2pathname(parts.path)
     folder = Path(text).expanduser()
     if not folder.is_dir():
-        raise CmflError(f"{origin}{folder} is not a folder; give one laid out like models_zoo/")
+        raise DownloadError(f"{origin}{folder} is not a folder; give one laid out like models_zoo/")
     return folder
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cmfl_export.base.errors import CmflError
+from cmfl_export.base.errors import CmflError, DownloadError
 from cmfl_export.base.files import write_whole
 from cmfl_export.base.locks import locked
 
@@ -53,7 +53,7 @@ def pull(text: str, *, mirror: str | None = None, refresh: bool = False) -> Pull
     model = registry.find(name)
     if model is None or model.place == registry.MIRROR or (refresh and model.place == registry.OWN):
         if place is None or not is_model_name(name):
-            raise CmflError(
+            raise DownloadError(
                 f"{name}: no such model; {registry.known()}; for others give a mirror with --from or "
                 f"{places.MIRROR_VARIABLE}"
             )
@@ -65,7 +65,7 @@ def pull(text: str, *, mirror: str | None = None, refresh: bool = False) -> Pull
     sources: list[Path | str] = [] if place is None else [places.within(place, name, file.name)]
     sources += file.urls
     if not sources:
-        raise CmflError(
+        raise DownloadError(
             f"the manifest of {name} names no address for {file.name}; give a mirror with --from or "
             f"{places.MIRROR_VARIABLE}"
         )
@@ -78,7 +78,7 @@ def pull(text: str, *, mirror: str | None = None, refresh: bool = False) -> Pull
             failures.append(str(error))
             continue
         return Pulled(model, file, target, download.shown(source))
-    raise CmflError("; ".join(failures))
+    raise DownloadError("; ".join(failures))
 
 
 def _copied(mirror: Path | str, name: str) -> Model:
@@ -88,13 +88,13 @@ def _copied(mirror: Path | str, name: str) -> Model:
     where = download.shown(source)
     manifest = Manifest.parse(data, where)
     if manifest.name != name:
-        raise CmflError(f"{where}: name: {manifest.name!r} must be the folder's, {name!r}")
+        raise DownloadError(f"{where}: name: {manifest.name!r} must be the folder's, {name!r}")
     documents = {}
     for file in manifest.documents:
         address = places.within(mirror, name, file.name)
         documents[file.name] = download.read(address, MOST_DOCUMENT_BYTES)
         if not file.is_content(documents[file.name]):
-            raise CmflError(
+            raise DownloadError(
                 f"{download.shown(address)} is not the file that the manifest promises (size or SHA-256)"
             )
     folder = places.own_models() / name

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from cmfl_export.base.errors import CmflError
+from cmfl_export.base.errors import ModelError
 from cmfl_export.base.files import sha256_of
 
 from . import places
@@ -46,11 +46,11 @@ class Model:
         name = self.manifest.name + (f":{variant}" if variant else "")
         damaged = [path for path in self.candidates(file) if path.exists()]
         if damaged:
-            raise CmflError(
+            raise ModelError(
                 f"{damaged[0]} is not the file that the manifest of {self.manifest.name} promises (size or "
                 f"SHA-256); run: cmfl zoo pull {name}"
             )
-        raise CmflError(f"the weights of {name} are not on this machine; run: cmfl zoo pull {name}")
+        raise ModelError(f"the weights of {name} are not on this machine; run: cmfl zoo pull {name}")
 
 
 def names() -> list[str]:
@@ -81,7 +81,7 @@ def get(name: str) -> Model:
     """
     model = find(name)
     if model is None:
-        raise CmflError(f"{name}: no such model; {known()}")
+        raise ModelError(f"{name}: no such model; {known()}")
     return model
 
 
@@ -98,7 +98,9 @@ def read_manifest(folder: Path) -> Manifest:
     """
     manifest = Manifest.read(folder / MANIFEST)
     if manifest.name != folder.name:
-        raise CmflError(f"{folder / MANIFEST}: name: {manifest.name!r} must be the folder's, {folder.name!r}")
+        raise ModelError(
+            f"{folder / MANIFEST}: name: {manifest.name!r} must be the folder's, {folder.name!r}"
+        )
     return manifest
 
 

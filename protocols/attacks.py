@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from cmfl_export.base.errors import CmflError
+from cmfl_export.base.errors import UsageError
 
 
 def attack_option(text: str) -> tuple[str, Path]:
@@ -16,7 +16,7 @@ def attack_option(text: str) -> tuple[str, Path]:
     """
     name, _, folder = text.partition("=")
     if not name.strip() or not folder:
-        raise CmflError(f"--attack {text!r} must be NAME=DIR, for example stylegan2=faces/stylegan2")
+        raise UsageError(f"--attack {text!r} must be NAME=DIR, for example stylegan2=faces/stylegan2")
     return name.strip(), Path(folder)
 
 
@@ -29,13 +29,13 @@ def check_attacks(names: Iterable[str]) -> None:
     seen: dict[str, str] = {}
     for name in names:
         if not name or name != name.strip() or not name.isprintable():
-            raise CmflError(
+            raise UsageError(
                 f"the attack name {name!r} must be printable, without blanks around it, and not empty"
             )
         if name.casefold() == "real":
-            raise CmflError(f"an attack cannot be called {name!r}; give its generator's name")
+            raise UsageError(f"an attack cannot be called {name!r}; give its generator's name")
         first = seen.setdefault(name.casefold(), name)
         if first != name:
-            raise CmflError(
+            raise UsageError(
                 f"the attack names {first!r} and {name!r} differ in case alone; write both in one way"
             )

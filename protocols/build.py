@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from cmfl_export.base.errors import CmflError
+from cmfl_export.base.errors import ProtocolError
 from cmfl_export.base.files import refuse_overwriting, sha256_of
 from cmfl_export.base.locks import one_writer
 
@@ -74,7 +74,7 @@ def build(
         key=lambda folder: (folder.attack, folder.name),
     )
     if not folders or folders[0].attack:
-        raise CmflError("a protocol needs real images; give one folder of them or more")
+        raise ProtocolError("a protocol needs real images; give one folder of them or more")
 
     images = images_in(root, folders)
     left_out = [
@@ -122,15 +122,15 @@ def build(
 
 def _check_names(attacks: Sequence[str], hold_out: Sequence[str], salt: str) -> None:
     if not attacks:
-        raise CmflError("a protocol needs synthetic images; give one attack with its folder or more")
+        raise ProtocolError("a protocol needs synthetic images; give one attack with its folder or more")
     check_attacks(attacks)
     unknown = [name for name in hold_out if name not in attacks]
     if unknown:
-        raise CmflError(
+        raise ProtocolError(
             f"no attack {unknown[0]!r} to hold out; the attacks are {', '.join(sorted(set(attacks)))}"
         )
     if not salt.isprintable():
-        raise CmflError(f"the salt {salt!r} must be printable")
+        raise ProtocolError(f"the salt {salt!r} must be printable")
 
 
 def _split(

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from cmfl_export.base.errors import CmflError
+from cmfl_export.base.errors import ProtocolError
 from cmfl_export.base.files import write_whole, writing
 from cmfl_export.base.toml import toml_value
 
@@ -102,10 +102,10 @@ def refuse_existing(out: Path, force: bool) -> None:
     CmflError: `out` is a file, or holds a protocol already and `force` is not set.
     """
     if out.exists() and not out.is_dir():
-        raise CmflError(f"{out} is not a folder; give another one for the protocol")
+        raise ProtocolError(f"{out} is not a folder; give another one for the protocol")
     existing = [name for name in FILES if (out / name).exists()]
     if existing and not force:
-        raise CmflError(
+        raise ProtocolError(
             f"{out} has a protocol already ({', '.join(existing)}); give another folder, "
             "or --force to replace it"
         )
@@ -122,7 +122,7 @@ def refuse_one_class(splits: Mapping[str, Sequence[Sample]], advice: str) -> Non
         if not real or not synthetic:
             faults.append(f"{split} has {real:,} real and {synthetic:,} synthetic")
     if faults:
-        raise CmflError(f"each split needs images of both classes, but {', '.join(faults)}; {advice}")
+        raise ProtocolError(f"each split needs images of both classes, but {', '.join(faults)}; {advice}")
 
 
 def write(built: Built, record: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from random import Random
 
 import numpy as np
 
-from cmfl_export.base.errors import CmflError
+from cmfl_export.base.errors import UsageError
 from cmfl_export.base.files import check_ending, refuse_overwriting, write_whole
 from cmfl_export.base.locks import one_writer
 from cmfl_export.base.progress import bar
@@ -69,16 +69,16 @@ def check(
     """
     root = Path(data_root)
     if not root.is_dir():
-        raise CmflError(
+        raise UsageError(
             f"the data root {root} is not a folder; give the folder that the file names are relative to"
         )
     for name, value, least in (("seed", seed, 0), ("workers", workers, 1)):
         if value is not None and value < least:
-            raise CmflError(f"{name} must be at least {least}, not {value}")
+            raise UsageError(f"{name} must be at least {least}, not {value}")
     if shortcuts:
         require_sklearn()
         if limit < SMALLEST_CLASS:
-            raise CmflError(
+            raise UsageError(
                 f"a limit of {limit} is too low; the audit needs {SMALLEST_CLASS} images of a class"
             )
     splits = _read(Path(protocol))
@@ -136,7 +136,9 @@ def _read(protocol: Path) -> dict[str, list[Sample]]:
     paths = {name: protocol / f"{name}.csv" for name in _SPLITS}
     splits = {name: read_split(path, allow_one_class=True) for name, path in paths.items() if path.exists()}
     if not splits:
-        raise CmflError(f"{protocol} holds none of train.csv, dev.csv and eval.csv; give a protocol's folder")
+        raise UsageError(
+            f"{protocol} holds none of train.csv, dev.csv and eval.csv; give a protocol's folder"
+        )
     return splits
 
 

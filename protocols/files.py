@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 
 from cmfl_export.base.cpu import usable_cores
-from cmfl_export.base.errors import CmflError
+from cmfl_export.base.errors import ProtocolError
 
 from .name_advice import NameAdvice
 from .schema import Sample
@@ -46,7 +46,7 @@ def missing_files(
     """
     root = Path(data_root)
     if not root.is_dir():
-        raise CmflError(
+        raise ProtocolError(
             f"the data root {root} is not a folder; give the folder that the file names are relative to"
         )
     paths = [root / sample.filename for sample in samples]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
-from cmfl_export.base.errors import CmflError
+from cmfl_export.base.errors import ProtocolError
 from cmfl_export.images import is_foreign, iter_paths
 
 PathLike = str | os.PathLike[str]
@@ -39,7 +39,9 @@ def root_of(data_root: PathLike) -> Path:
     """
     root = _absolute(data_root)
     if not root.is_dir():
-        raise CmflError(f"the data root {data_root} is not a folder; give the folder that holds all images")
+        raise ProtocolError(
+            f"the data root {data_root} is not a folder; give the folder that holds all images"
+        )
     return root
 
 
@@ -53,13 +55,13 @@ def folder_in(root: Path, folder: PathLike) -> str:
     """
     found = [path for path in (Path(folder), root / folder) if path.is_dir()]
     if not found:
-        raise CmflError(f"{folder} is not a folder, neither here nor in the data root {root}")
+        raise ProtocolError(f"{folder} is not a folder, neither here nor in the data root {root}")
     for path in found:
         # First as written, so that a link in the root may lead out of it.
         for absolute, base in ((_absolute(path), root), (path.resolve(), root.resolve())):
             if absolute.is_relative_to(base):
                 return absolute.relative_to(base).as_posix()
-    raise CmflError(
+    raise ProtocolError(
         f"the folder {folder} lies outside the data root {root}; a protocol's file names are relative to the "
         "data root: give one that holds all folders"
     )
@@ -78,7 +80,7 @@ def images_in(root: Path, folders: Iterable[Folder]) -> Images:
     for folder in folders:
         names = names_in(root, folder.name)
         if not names:
-            raise CmflError(
+            raise ProtocolError(
                 f"no image found in {root / folder.name}; it must be readable and hold files with an image's "
                 "extension"
             )
@@ -127,7 +129,7 @@ def _refuse_two_kinds(name: str, attack: str, other: str, other_attack: str) -> 
     if attack != other_attack:
         kinds = " and ".join(repr(kind) if kind else "real" for kind in sorted((attack, other_attack)))
         link = f" (which is {other})" if other != name else ""
-        raise CmflError(
+        raise ProtocolError(
             f"{name}{link} is given as {kinds}; it can be one of them: give folders that do not overlap"
         )
 

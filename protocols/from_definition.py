@@ -7,7 +7,7 @@ import posixpath
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from cmfl_export.base.errors import CmflError
+from cmfl_export.base.errors import ProtocolError
 from cmfl_export.base.files import refuse_overwriting
 from cmfl_export.base.locks import one_writer
 
@@ -122,7 +122,7 @@ def _refuse_shared(splits: _Splits, definition: str) -> None:
         for sample in samples:
             first = split_of_subject.setdefault(sample.subject, split)
             if first != split or sample.filename in listed:
-                raise CmflError(
+                raise ProtocolError(
                     f"the definition {definition} puts {sample.filename!r} into {first} and into {split}; "
                     "no two sources may share files or file names without their extensions"
                 )

@@ -22,7 +22,7 @@ from cmfl_export.base.csv_lines import (
     text_of,
     wrong_width,
 )
-from cmfl_export.base.errors import CmflError
+from cmfl_export.base.errors import ProtocolError
 from cmfl_export.base.files import write_whole
 
 from .schema import COLUMNS, Protocol, Sample
@@ -72,7 +72,7 @@ def read_protocol(folder: str | os.PathLike[str], *, allow_one_class_eval: bool 
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise CmflError(f"{folder} is not a folder; a protocol is a folder with train.csv and dev.csv")
+        raise ProtocolError(f"{folder} is not a folder; a protocol is a folder with train.csv and dev.csv")
     splits = [_read(folder / "train.csv", False), _read(folder / "dev.csv", False)]
     eval_path = folder / "eval.csv"
     if eval_path.exists():
@@ -93,11 +93,11 @@ def write_split(samples: Iterable[Sample], path: str | os.PathLike[str]) -> None
     rows = [COLUMNS, *((sample.subject, sample.filename, sample.attack_type) for sample in samples)]
     text = "".join(",".join(map(quoted, row)) + "\n" for row in rows)
     if [row.sample for row in _parse(text, path, allow_one_class=True)] != samples:
-        raise CmflError(f"{path}: a subject or attack type has white space around it; remove it")
+        raise ProtocolError(f"{path}: a subject or attack type has white space around it; remove it")
     try:
         data = text.encode()
     except UnicodeEncodeError as error:
-        raise CmflError(
+        raise ProtocolError(
             f"{path}: a file name is not valid Unicode and cannot be listed; rename it"
         ) from error
     write_whole(path, data)
@@ -107,11 +107,11 @@ def _read(path: Path, allow_one_class: bool) -> _Split:
     try:
         text = text_of(path.read_bytes())
     except FileNotFoundError as error:
-        raise CmflError(f"{path}: not found; a protocol needs train.csv and dev.csv") from error
+        raise ProtocolError(f"{path}: not found; a protocol needs train.csv and dev.csv") from error
     except OSError as error:
-        raise CmflError(f"{path}: cannot be read ({error.strerror})") from error
+        raise ProtocolError(f"{path}: cannot be read ({error.strerror})") from error
     except RecordError as error:
-        raise CmflError(f"{path}, {error}") from error
+        raise ProtocolError(f"{path}, {error}") from error
     return _Split(path, _parse(text, path, allow_one_class))
 
 
@@ -119,10 +119,10 @@ def _parse(text: str, path: Path, allow_one_class: bool) -> list[_Row]:
     records = _records(text, path)
     line, header = next(records, (1, []))
     if not header:
-        raise CmflError(f"{path}: empty; it needs the header {','.join(COLUMNS)} and rows")
+        raise ProtocolError(f"{path}: empty; it needs the header {','.join(COLUMNS)} and rows")
     if sorted(header) != sorted(COLUMNS):
         advice = header_advice(header, COLUMNS)
-        raise CmflError(
+        raise ProtocolError(
             f"{path}, line {line}: the header is {','.join(header)[:_SHOWN]!r}; it must be "
             f"{','.join(COLUMNS)!r}" + (f": {advice}" if advice else "")
         )
@@ -132,26 +132,28 @@ def _parse(text: str, path: Path, allow_one_class: bool) -> list[_Row]:
     seen: dict[str, int] = {}
     for line, record in records:
         if len(record) != len(COLUMNS):
-            raise CmflError(f"{path}, line {line}: {wrong_width(record, len(COLUMNS))}")
+            raise ProtocolError(f"{path}, line {line}: {wrong_width(record, len(COLUMNS))}")
         sample = Sample(record[subject_at].strip(), record[filename_at], record[attack_at].strip())
         fault = _fault(sample)
         if fault:
-            raise CmflError(f"{path}, line {line}: {fault}")
+            raise ProtocolError(f"{path}, line {line}: {fault}")
         first = seen.setdefault(_file_key(sample), line)
         if first != line:
-            raise CmflError(
+            raise ProtocolError(
                 f"{path}, line {line}: {sample.filename!r} is already on line {first}; remove one of them"
             )
         rows.append(_Row(line, sample))
 
     if not rows:
-        raise CmflError(f"{path}: a header without rows")
+        raise ProtocolError(f"{path}: a header without rows")
     if not allow_one_class:
         real = sum(row.sample.is_real for row in rows)
         if real == 0:
-            raise CmflError(f"{path}: no real image; an empty attack_type marks the real ones")
+            raise ProtocolError(f"{path}: no real image; an empty attack_type marks the real ones")
         if real == len(rows):
-            raise CmflError(f"{path}: no synthetic image; a non-empty attack_type marks the synthetic ones")
+            raise ProtocolError(
+                f"{path}: no synthetic image; a non-empty attack_type marks the synthetic ones"
+            )
     return rows
 
 
@@ -159,7 +161,7 @@ def _records(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
     try:
         yield from numbered_records(text)
     except RecordError as error:
-        raise CmflError(f"{path}, {error}") from error
+        raise ProtocolError(f"{path}, {error}") from error
 
 
 def _fault(sample: Sample) -> str:
@@ -195,7 +197,7 @@ def _refuse_overlap(splits: list[_Split]) -> None:
             ):
                 path, earlier = places.setdefault(value, (split.path, line))
                 if path != split.path:
-                    raise CmflError(
+                    raise ProtocolError(
                         f"{what} {value!r} is in two splits: {path}, line {earlier} and "
                         f"{split.path}, line {line}; keep it in one of them"
                     )
@@ -212,5 +214,5 @@ def split_file(protocol: Path, split: str) -> Path:
     file = protocol / f"{split}.csv"
     if not file.is_file():
         there = ", ".join(sorted(path.stem for path in protocol.glob("*.csv"))) or "none"
-        raise CmflError(f"{protocol} has no split {split!r}; it has: {there}")
+        raise ProtocolError(f"{protocol} has no split {split!r}; it has: {there}")
     return file

@@ -8,7 +8,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from cmfl_export.base.errors import CmflError
+from cmfl_export.base.errors import UsageError
 
 from .schema import Sample
 
@@ -40,7 +40,9 @@ def check_shares(shares: Sequence[float]) -> None:
     """
     if len(shares) != 3 or not all(share > 0 for share in shares) or not math.isclose(sum(shares), 1):
         given = "/".join(f"{share:g}" for share in shares)
-        raise CmflError(f"the shares {given} must be three numbers above 0 that add up to 1 (train/dev/eval)")
+        raise UsageError(
+            f"the shares {given} must be three numbers above 0 that add up to 1 (train/dev/eval)"
+        )
 
 
 def by_place(names: Iterable[str], salt: str) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cmfl_export.base.csv_lines import RecordError, header_advice, numbered_records, text_of, wrong_width
-from cmfl_export.base.errors import CmflError
+from cmfl_export.base.errors import ProtocolError
 from cmfl_export.base.text_formats import read_bytes
 
 _MOST_TABLE_BYTES = 1 << 30
@@ -32,7 +32,7 @@ def subjects_of(
         CmflError: pattern and table both given; a bad pattern or table; a file without a subject.
     """
     if pattern is not None and table is not None:
-        raise CmflError("the subjects come from a pattern or from a table; give one of them")
+        raise ProtocolError("the subjects come from a pattern or from a table; give one of them")
     if pattern is not None:
         found = _by_pattern(filenames, pattern)
         source = f"the subject pattern {pattern!r}"
@@ -43,7 +43,7 @@ def subjects_of(
         return {name: posixpath.splitext(name)[0].strip() or name.strip() for name in filenames}
     without = [name for name in filenames if not found.get(name)]
     if without:
-        raise CmflError(
+        raise ProtocolError(
             f"{source} gives no subject to {len(without):,} of {len(filenames):,} files, the first is "
             f"{without[0]!r}"
         )
@@ -54,9 +54,9 @@ def _by_pattern(filenames: Sequence[str], pattern: str) -> dict[str, str]:
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise CmflError(f"the subject pattern {pattern!r} is no regular expression: {error}") from error
+        raise ProtocolError(f"the subject pattern {pattern!r} is no regular expression: {error}") from error
     if compiled.groups != 1:
-        raise CmflError(
+        raise ProtocolError(
             f"the subject pattern {pattern!r} has {compiled.groups} groups; it needs one, around what names "
             "the subject, as in 'person([0-9]+)'"
         )
@@ -71,7 +71,7 @@ def _by_table(table: Path) -> dict[str, str]:
         _, header = next(records, (1, []))
         if not {"filename", "subject"} <= set(header):
             advice = header_advice(header, ("filename", "subject"))
-            raise CmflError(
+            raise ProtocolError(
                 f"the subject table {table} needs the columns filename and subject"
                 + (f": {advice}" if advice else "")
             )
@@ -86,5 +86,5 @@ def _by_table(table: Path) -> dict[str, str]:
             if subjects.setdefault(name, subject) != subject:
                 raise RecordError(line, f"{name!r} has two subjects, {subjects[name]!r} and {subject!r}")
     except RecordError as error:
-        raise CmflError(f"the subject table {table}, {error}") from error
+        raise ProtocolError(f"the subject table {table}, {error}") from error
     return subjects

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cmfl_export.base.errors import CmflError
+from cmfl_export.base.errors import ModelError
 from cmfl_export.base.text_formats import FormatError, load_json
 
 _MOST_HEADER_BYTES = 4 * 1024 * 1024  # of safetensors; the largest network's is 60 kB
@@ -60,9 +60,9 @@ def safetensors_header(path: Path) -> tuple[Shapes, dict[str, str]]:
         if end + 8 + size != path.stat().st_size:
             raise FormatError("its size is not the one that its header says")
     except OSError as error:
-        raise CmflError(f"{path} cannot be read: {error.strerror}") from error
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
     except FormatError as error:
-        raise CmflError(f"{path} is not a readable safetensors file: {error}") from error
+        raise ModelError(f"{path} is not a readable safetensors file: {error}") from error
     return shapes, metadata
 
 
@@ -101,11 +101,11 @@ def check_pth(path: Path) -> None:
                 raise FormatError(f"it has no list of tensors of up to {_MOST_PICKLE_BYTES} bytes")
             _check_pickle(archive.read(pickles[0]))
     except OSError as error:
-        raise CmflError(f"{path} cannot be read: {error.strerror}") from error
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
     except FormatError as error:
-        raise CmflError(f"{path} is not a checkpoint that can be loaded safely: {error}") from error
+        raise ModelError(f"{path} is not a checkpoint that can be loaded safely: {error}") from error
     except Exception as error:  # zipfile raises many kinds on a damaged file
-        raise CmflError(
+        raise ModelError(
             f"{path} is not a checkpoint that can be loaded safely: it is damaged, or not of torch.save of "
             "PyTorch 1.6 or later"
         ) from error

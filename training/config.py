@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from cmfl_export.base.errors import CmflError
+from cmfl_export.base.errors import UsageError
 from cmfl_export.base.text_formats import MOST_TOML_BYTES, FormatError, load_toml, read_bytes
 from cmfl_export.base.toml import toml_value
 from cmfl_export.runtime import ARCHITECTURES
@@ -82,51 +82,53 @@ class TrainConfig:
             value, hint = getattr(self, field.name), hints[field.name]
             if get_origin(hint) is Literal:
                 if value not in get_args(hint):
-                    raise CmflError(f"{field.name} is {value!r}; use one of {', '.join(get_args(hint))}")
+                    raise UsageError(f"{field.name} is {value!r}; use one of {', '.join(get_args(hint))}")
             elif not (isinstance(value, hint) or (hint is float and type(value) is int)) or (
                 hint is not bool and isinstance(value, bool)
             ):
-                raise CmflError(f"{field.name} is {value!r}; it must be of type {hint.__name__}")
+                raise UsageError(f"{field.name} is {value!r}; it must be of type {hint.__name__}")
             elif hint is not str and not (math.isfinite(value) and abs(value) < 2**63):
-                raise CmflError(f"{field.name} is {value:g}; it must be a finite number of up to 64 bits")
+                raise UsageError(f"{field.name} is {value:g}; it must be a finite number of up to 64 bits")
 
     def _check_network(self) -> None:
         if self.spectra not in ARCHITECTURES[self.architecture]:
-            raise CmflError(
+            raise UsageError(
                 f"architecture {self.architecture} does not go with spectra {self.spectra}: "
                 "use two_stream with multi, or one_stream with rgb or fft"
             )
         if self.architecture == "one_stream" and self.loss == "cmfl":
-            raise CmflError("CMFL needs two branches: train one_stream with --loss bce")
+            raise UsageError("CMFL needs two branches: train one_stream with --loss bce")
         if (bool(self.init), self.pretrained, self.stem == "dct").count(True) > 1:
-            raise CmflError("give one of --init, --pretrained and --stem dct: each decides how weights start")
+            raise UsageError(
+                "give one of --init, --pretrained and --stem dct: each decides how weights start"
+            )
         if not 32 <= self.crop <= 224 or (self.crop < 224 and self.spectra != "rgb"):
-            raise CmflError(
+            raise UsageError(
                 f"crop is {self.crop}; it goes from 32 to 224, and below 224 with spectra rgb alone"
             )
 
     def _check_values(self) -> None:
         if self.align and not self.aligned:
-            raise CmflError("align makes aligned crops, so it does not go with --no-aligned")
+            raise UsageError("align makes aligned crops, so it does not go with --no-aligned")
         for name in ("protocol", "data_root", "init"):
             try:
                 getattr(self, name).encode()
             except UnicodeEncodeError as error:
                 text = repr(getattr(self, name))
-                raise CmflError(f"{name} {text} is not Unicode text; rename the folder") from error
+                raise UsageError(f"{name} {text} is not Unicode text; rename the folder") from error
         for name in ("epochs", "batch_size", "accumulate", "devices", "nodes"):
             if getattr(self, name) < 1:
-                raise CmflError(f"{name} is {getattr(self, name)}; it must be at least 1")
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1")
         for name in ("gamma", "clip", "early_stop", "save_every", "workers", "weight_decay", "seed"):
             if getattr(self, name) < 0:
-                raise CmflError(f"{name} is {getattr(self, name)}; it must not be negative")
+                raise UsageError(f"{name} is {getattr(self, name)}; it must not be negative")
         if self.lr <= 0:
-            raise CmflError(f"lr is {self.lr}; it must be greater than 0")
+            raise UsageError(f"lr is {self.lr}; it must be greater than 0")
         for name in ("augment", "beta"):
             if not 0 <= getattr(self, name) <= 1:
-                raise CmflError(f"{name} is {getattr(self, name)}; it must lie between 0 and 1")
+                raise UsageError(f"{name} is {getattr(self, name)}; it must lie between 0 and 1")
         if not 0 <= self.average < 1:
-            raise CmflError(f"average is {self.average}; it must lie between 0 and 1, 1 left out")
+            raise UsageError(f"average is {self.average}; it must lie between 0 and 1, 1 left out")
 
     def to_toml(self) -> str:
         return "".join(f"{key} = {toml_value(value)}\n" for key, value in asdict(self).items())
@@ -135,7 +137,7 @@ class TrainConfig:
     def from_dict(cls, values: dict[str, Any], source: str = "the configuration") -> TrainConfig:
         unknown = sorted(set(values) - {field.name for field in fields(cls)})
         if unknown:
-            raise CmflError(f"{source} has unknown keys: {', '.join(unknown)}")
+            raise UsageError(f"{source} has unknown keys: {', '.join(unknown)}")
         return cls(**values)
 
     @classmethod
@@ -148,7 +150,7 @@ class TrainConfig:
         try:
             values = load_toml(read_bytes(path, MOST_TOML_BYTES, "the configuration"))
         except FormatError as error:
-            raise CmflError(f"{path}: {error}") from error
+            raise UsageError(f"{path}: {error}") from error
         return cls.from_dict(values, str(path))
 
 
@@ -179,9 +181,9 @@ def make_config(preset: str | None = None, file: Path | None = None, **overrides
     `spectra` and `loss` follow an overridden `architecture` where they are not given themselves.
     """
     if preset is not None and file is not None:
-        raise CmflError("give --preset or --config, not both")
+        raise UsageError("give --preset or --config, not both")
     if preset is not None and preset not in PRESETS:
-        raise CmflError(f"no preset {preset!r}; there is: {', '.join(PRESETS)}")
+        raise UsageError(f"no preset {preset!r}; there is: {', '.join(PRESETS)}")
     base = TrainConfig.from_toml(file) if file else PRESETS[preset] if preset else TrainConfig()
     given = {key: value for key, value in overrides.items() if value is not None}
     if given.get("architecture") == "one_stream":

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cmfl_export.base.errors import CmflError, need
+from cmfl_export.base.errors import InputError, need
 from cmfl_export.base.files import write_whole
 from cmfl_export.images import SIZE, ImageError, open_rgb
 from protocols import Sample, write_split
@@ -117,7 +117,7 @@ def _open(folder: Path, region: _Region) -> Image.Image:
     try:
         image = open_rgb(folder / region.file)
     except ImageError as error:
-        raise CmflError(
+        raise InputError(
             f"{folder / region.file}: {error.message}; the demo needs it, install scikit-image again"
         ) from error
     width, height = image.size

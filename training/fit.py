@@ -19,7 +19,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
 
-from cmfl_export.base.errors import CmflError
+from cmfl_export.base.errors import ProtocolError, UsageError
 from cmfl_export.base.files import refuse_overwriting, write_whole
 from cmfl_export.base.locks import exclusive_folder
 from protocols import Sample, balance, describe_missing, missing_files, read_protocol
@@ -81,13 +81,13 @@ def train_from(
     if resume and preset is None and file is None:
         file = out / CONFIG
         if not file.exists():
-            raise CmflError(f"{out} holds no run to resume; start one without --resume")
+            raise UsageError(f"{out} holds no run to resume; start one without --resume")
     elif file is not None and not resume:
         refuse_overwriting([out / CONFIG], [("the configuration given", file)])
     config = make_config(preset, file, **(overrides or {}))
     for name in ("protocol", "data_root"):
         if not getattr(config, name):
-            raise CmflError(f"no {name.replace('_', ' ')} given; use --{name.replace('_', '-')}")
+            raise UsageError(f"no {name.replace('_', ' ')} given; use --{name.replace('_', '-')}")
     return train(
         config, out, resume=resume, skip_missing=skip_missing, check_images=check_images, progress=progress
     )
@@ -148,7 +148,7 @@ def train(
     if trainer.interrupted:
         raise KeyboardInterrupt
     if not run_files.best:
-        raise CmflError(
+        raise UsageError(
             f"no epoch of {out} had a finite {config.monitor}; lower --lr or use --precision fp32"
         )
     return Run(out, out / BEST, run_files.best, run_files.rows, trainer.is_global_zero)
@@ -166,13 +166,13 @@ def usable(
         return list(samples)
     text = f"{split}: {describe_missing(missing, len(samples), data_root)}"
     if not skip_missing:
-        raise CmflError(f"{text}; repair them, or give --skip-missing to train without them")
+        raise ProtocolError(f"{text}; repair them, or give --skip-missing to train without them")
     log.warning("%s; going on without them", text)
     gone = {sample for sample, _ in missing}
     kept = [sample for sample in samples if sample not in gone]
     if len({sample.is_real for sample in kept}) < 2:
         gone_class = "synthetic" if kept and kept[0].is_real else "real"
-        raise CmflError(f"{split}: no {gone_class} images are left in {data_root}")
+        raise ProtocolError(f"{split}: no {gone_class} images are left in {data_root}")
     return kept
 
 
@@ -181,7 +181,7 @@ def prepare_folder(config: TrainConfig, out: Path, resume: bool) -> Path | None:
     if resume:
         check_same(TrainConfig.from_toml(out / CONFIG), config, out)
     elif (out / LAST).exists():
-        raise CmflError(f"{out} already holds a run; continue it with --resume or choose another folder")
+        raise UsageError(f"{out} already holds a run; continue it with --resume or choose another folder")
     else:
         given = [Path(path.strip()) for path in config.init.split(",") if path.strip()]
         refuse_overwriting(
@@ -204,7 +204,7 @@ def check_same(stored: TrainConfig, given: TrainConfig, out: Path) -> None:
         if field.name not in FREE_ON_RESUME and getattr(stored, field.name) != getattr(given, field.name)
     ]
     if changed:
-        raise CmflError(f"{out} was started with other values ({'; '.join(changed)}); resume without them")
+        raise UsageError(f"{out} was started with other values ({'; '.join(changed)}); resume without them")
 
 
 class _Bar(RichProgressBar):
@@ -292,7 +292,7 @@ def choose_precision(precision: Precision, accelerator: str) -> Literal["32-true
         else:
             precision = "bf16" if cpu_has_bf16() else "fp32"
     if precision == "fp16" and accelerator == "cpu":
-        raise CmflError("fp16 training needs a GPU; use --precision bf16 or fp32 on the CPU")
+        raise UsageError("fp16 training needs a GPU; use --precision bf16 or fp32 on the CPU")
     names: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
         "fp32": "32-true",
         "bf16": "bf16-mixed",

@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from cmfl_export.base.cpu import usable_cores
-from cmfl_export.base.errors import CmflError
+from cmfl_export.base.errors import InputError, UsageError
 from cmfl_export.base.files import write_whole, writing
 from cmfl_export.base.locks import one_writer
 from cmfl_export.images import ImageError, decode, iter_paths
@@ -103,7 +103,7 @@ def simulate_folder(
     # The trailing separator says that the folder is to be walked whatever its name.
     paths = list(iter_paths([f"{real_dir}{os.sep}"]))
     if not paths:
-        raise CmflError(f"{real_dir}: no image in it")
+        raise InputError(f"{real_dir}: no image in it")
 
     suffix = ".png" if quality is None else ".jpg"
     failed: list[tuple[str, str]] = []
@@ -155,15 +155,15 @@ def encode(pixels: Pixels, quality: int | None) -> bytes:
 
 def _check(real_dir: Path, out_dir: Path, strength: float, quality: int | None) -> None:
     if not real_dir.is_dir():
-        raise CmflError(f"{real_dir} is not a folder; give the folder with the photographs")
+        raise UsageError(f"{real_dir} is not a folder; give the folder with the photographs")
     if out_dir.exists() and not (out_dir.is_dir() and not any(out_dir.iterdir())):
-        raise CmflError(
+        raise UsageError(
             f"{out_dir} is not an empty folder; give a new one, so that no older picture stays in the data"
         )
     if not 0 < strength <= STRONGEST:
-        raise CmflError(f"the strength is {strength}; it must be greater than 0 and at most {STRONGEST:g}")
+        raise UsageError(f"the strength is {strength}; it must be greater than 0 and at most {STRONGEST:g}")
     if quality is not None and not 1 <= quality <= 100:
-        raise CmflError(f"a JPEG quality is 1 to 100, not {quality}")
+        raise UsageError(f"a JPEG quality is 1 to 100, not {quality}")
 
 
 def _make_pair(path: str, real_dir: Path, seed: int, strength: float, quality: int | None) -> _Pair | str:
@@ -188,7 +188,7 @@ def _split(subjects: list[str], real_dir: Path) -> dict[str, list[str]]:
     A hash of the name ranks them, so no split is empty, and a photograph added later moves few of the others.
     """
     if len(subjects) < 3:
-        raise CmflError(f"{real_dir}: {len(subjects)} usable photographs; three splits need at least 3")
+        raise UsageError(f"{real_dir}: {len(subjects)} usable photographs; three splits need at least 3")
     ranked = sorted(subjects, key=lambda subject: hashlib.sha256(subject.encode()).digest())
     held_out = max(1, round(HELD_OUT * len(subjects)))
     return {

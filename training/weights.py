@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from cmfl_export.base.errors import CmflError
+from cmfl_export.base.errors import CmflError, ModelError, UsageError
 from cmfl_export.base.files import sha256_of, whole_file
 from cmfl_export.base.text_formats import load_json
 
@@ -58,7 +58,7 @@ def save_weights(
         try:
             save_file(tensors, part, metadata={METADATA_KEY: about})
         except SafetensorError as error:
-            raise CmflError(f"cannot write {path}: {error}") from error
+            raise UsageError(f"cannot write {path}: {error}") from error
 
 
 def load_weights(path: Path, *, spectra: Spectra | None = None) -> Weights:
@@ -75,7 +75,7 @@ def load_weights(path: Path, *, spectra: Spectra | None = None) -> Weights:
     if path.is_dir():
         path = _best_of(path)
     if not path.is_file():
-        raise CmflError(f"no weights at {path}; give a run folder, a .safetensors file or an official .pth")
+        raise ModelError(f"no weights at {path}; give a run folder, a .safetensors file or an official .pth")
     if path.suffix == ".safetensors":
         net, tensors, about = _read_safetensors(path)
         config, metrics = about["config"], about["metrics"]
@@ -108,7 +108,7 @@ def start_from(net: CmflNet, init: str) -> None:
             own = "head_rgb." if source.uses_rgb else "head_spectrum."
             tensors = {key.replace("head_joint.", own): value for key, value in tensors.items()}
         elif (net.architecture, net.spectra) != (source.architecture, source.spectra):
-            raise CmflError(
+            raise ModelError(
                 f"{path} is {source.architecture} {source.spectra}, which {net.architecture} {net.spectra} "
                 "cannot start from"
             )
@@ -118,7 +118,7 @@ def start_from(net: CmflNet, init: str) -> None:
 def _best_of(folder: Path) -> Path:
     best = folder / "best.safetensors"
     if not best.is_file():
-        raise CmflError(
+        raise ModelError(
             f"{folder} has no best.safetensors; is it a run folder, and has its first epoch ended?"
         )
     return best
@@ -132,7 +132,7 @@ def _read_safetensors(path: Path) -> tuple[CmflNet, dict[str, Tensor], dict[str,
         if not isinstance(config, dict) or not isinstance(metrics, dict):
             raise TypeError("no tables")
     except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise CmflError(
+        raise ModelError(
             f"{path} does not say which network it is for; it was not written by cmfl train"
         ) from error
     known = {field.name for field in fields(TrainConfig)}
@@ -140,13 +140,13 @@ def _read_safetensors(path: Path) -> tuple[CmflNet, dict[str, Tensor], dict[str,
         # Whatever version wrote it, what this one knows has the right types and ranges.
         read = TrainConfig(**{key: value for key, value in config.items() if key in known})
     except CmflError as error:
-        raise CmflError(f"{path}: the configuration in it: {error}") from error
+        raise ModelError(f"{path}: the configuration in it: {error}") from error
     net = CmflNet(read.architecture, read.spectra)
     _refuse_others(net, shapes, path)
     try:
         return net, load_file(path), {"config": config, "metrics": metrics}
     except (SafetensorError, OSError, ValueError) as error:
-        raise CmflError(f"{path} is not a readable safetensors file ({error})") from error
+        raise ModelError(f"{path} is not a readable safetensors file ({error})") from error
 
 
 def _read_official(path: Path) -> dict[str, Tensor]:
@@ -155,13 +155,13 @@ def _read_official(path: Path) -> dict[str, Tensor]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a hostile file provokes there
-        raise CmflError(
+        raise ModelError(
             f"{path} is not a checkpoint that can be loaded safely: PyTorch cannot read its tensors; save "
             "its state_dict again with torch.save"
         ) from error
     state = checkpoint.get("state_dict", checkpoint) if isinstance(checkpoint, dict) else None
     if not isinstance(state, dict) or not all(map(_is_plain, state.items())):
-        raise CmflError(
+        raise ModelError(
             f"{path} holds no state_dict of tensors; expected a checkpoint of the official implementation"
         )
     return {_our_name(key): value for key, value in state.items()}
@@ -207,7 +207,7 @@ def _refuse_others(net: CmflNet, shapes: Shapes, path: Path) -> None:
     ]
     found = [f"{len(keys)} {what} ({_some(keys)})" for what, keys in problems if keys]
     if found:
-        raise CmflError(f"{path} does not fit {net.architecture} {net.spectra}: keys {'; '.join(found)}")
+        raise ModelError(f"{path} does not fit {net.architecture} {net.spectra}: keys {'; '.join(found)}")
 
 
 def _some(keys: list[str], most: int = 6) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .errors import CmflError
+from .errors import UsageError
 
 # What is being written at this moment: a process that must end at once removes it.
 _unfinished: set[Path] = set()
@@ -105,7 +105,7 @@ def writing(target: Path | str) -> Iterator[None]:
         # Who read it has gone, which is no fault of the target; the caller ends quietly.
         raise
     except OSError as error:
-        raise CmflError(f"cannot write {target}: {error.strerror or error}") from error
+        raise UsageError(f"cannot write {target}: {error.strerror or error}") from error
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -148,14 +148,14 @@ def refuse_overwriting(
     for number, path in enumerate(named):
         for other in named[:number]:
             if _same_place(path, other):
-                raise CmflError(f"{path} and {other} are one file; give two outputs two names")
+                raise UsageError(f"{path} and {other} are one file; give two outputs two names")
     there = {identity: path for path in named if (identity := _identity(path)) is not None}
     if there:
         for what, source in inputs:
             identity = _identity(source)
             found = None if identity is None else there.get(identity)
             if found is not None:
-                raise CmflError(
+                raise UsageError(
                     f"{found} is {what}, which would be overwritten; give the output another name"
                 )
 
@@ -165,9 +165,9 @@ def check_ending(path: Path | None, endings: Sequence[str], what: str) -> None:
     if path is None or is_stream(path):
         return
     if path.is_dir():
-        raise CmflError(f"cannot write {path}: it is a folder; give the name of a file")
+        raise UsageError(f"cannot write {path}: it is a folder; give the name of a file")
     if path.suffix.lower() not in endings:
-        raise CmflError(f"{what} is written to {' or '.join(endings)}, not to {path}; give it that ending")
+        raise UsageError(f"{what} is written to {' or '.join(endings)}, not to {path}; give it that ending")
 
 
 def _same_place(path: Path, other: Path) -> bool:

@@ -7,7 +7,7 @@ import os
 from typing import Any
 from weakref import WeakSet
 
-from .errors import CmflError
+from .errors import ProviderError
 
 
 class Native:
@@ -36,7 +36,7 @@ class Native:
             CmflError: this process was forked from the one that made it.
         """
         if os.getpid() != self._process:
-            raise CmflError(
+            raise ProviderError(
                 f"{self._name}: loaded before this process was forked, and its threads stayed behind; "
                 f"{self._remedy}, or start processes by multiprocessing's spawn or forkserver"
             )

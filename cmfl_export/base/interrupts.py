@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from .files import remove_unfinished
 
@@ -43,14 +43,20 @@ class _State:
     leaving = False
     lasting = 0
     sender: socket.socket | None = None
-    mask: set[Any] = set()  # noqa: RUF012
 
 
 _state = _State()
+# Of each thread: threads fork at the same time.
+_held = threading.local()
 
 
 def install() -> None:
-    """Takes the signals of this process, which is a command's; those that it was started without stay so."""
+    """Takes the signals of this process, which is a command's; those that it was started without stay so.
+
+    A second command in the same process finds them taken.
+    """
+    if _state.sender is not None:
+        return
     taken = [number for number in _SIGNALS if signal.getsignal(number) not in (signal.SIG_IGN, None)]
     receiver, sender = socket.socketpair()
     for end in (receiver, sender):
@@ -168,11 +174,11 @@ def _end(status: int) -> NoReturn:
 
 def _hold() -> None:
     """Keeps signals back during a fork: one to the child would come through the socket to the parent."""
-    _state.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    _held.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
 
 
 def _let_go() -> None:
-    signal.pthread_sigmask(signal.SIG_SETMASK, _state.mask)
+    signal.pthread_sigmask(signal.SIG_SETMASK, _held.mask)
 
 
 def _forget() -> None:

@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from .errors import CmflError
+from .errors import CmflError, UsageError
 from .files import is_stream, unfinished, writing
 
 P = ParamSpec("P")
@@ -220,6 +220,6 @@ def _lock_name(name: str) -> str:
 
 
 def _held(path: Path) -> CmflError:
-    return CmflError(
+    return UsageError(
         f"another process is writing {path}; wait until it has ended, or give another name with -o"
     )

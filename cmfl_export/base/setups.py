@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from .errors import CmflError
+from .errors import UsageError
 from .files import write_whole
 
 # The model and each option that changes rows, by the name that a person knows it by.
@@ -63,16 +63,16 @@ def refuse_another(path: Path, setup: Setup, first: bytes) -> None:
             record: Any = json.loads(stream.read(_MOST_BYTES))
         before, begins = dict(record["setup"]), record["first_row_sha256"]
     except FileNotFoundError:
-        raise CmflError(
+        raise UsageError(
             f"{kept} is missing, so what model and options the rows of {path} come from is not known (they "
             "were written by an older version, or the two files were parted); write to another file"
         ) from None
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise CmflError(
+        raise UsageError(
             f"{kept} cannot be read, so what the rows of {path} come from is not known; write to another file"
         ) from error
     if begins != _hash(first):
-        raise CmflError(f"{kept} is of other rows than those of {path}; write to another file")
+        raise UsageError(f"{kept} is of other rows than those of {path}; write to another file")
     now = complete(setup)
     changed = [
         f"{name}: {_shown(before.get(name))} -> {_shown(now.get(name))}"
@@ -80,7 +80,7 @@ def refuse_another(path: Path, setup: Setup, first: bytes) -> None:
         if before.get(name) != now.get(name)
     ]
     if changed:
-        raise CmflError(
+        raise UsageError(
             f"the rows of {path} come from another set-up ({'; '.join(changed)}); resume with that one, or "
             "write to another file"
         )

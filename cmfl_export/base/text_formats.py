@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .errors import CmflError
+from .errors import InputError
 
 MOST_TOML_BYTES = 256 * 1024
 MOST_JSON_BYTES = 64 * 1024 * 1024
@@ -49,9 +49,9 @@ def read_bytes(path: Path, most: int, what: str) -> bytes:
             data = stream.read(most + 1)
     except (OSError, ValueError) as error:  # a ValueError where the path has a zero byte
         reason = getattr(error, "strerror", None) or error
-        raise CmflError(f"{what} {path} cannot be read: {reason}") from error
+        raise InputError(f"{what} {path} cannot be read: {reason}") from error
     if len(data) > most:
-        raise CmflError(f"{path} has more than {most} bytes, so it is not {what}")
+        raise InputError(f"{path} has more than {most} bytes, so it is not {what}")
     return data
 
 

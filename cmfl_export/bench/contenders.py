@@ -13,7 +13,7 @@ from models_zoo import registry
 from models_zoo.names import split_variant
 
 from .. import zoo
-from ..base.errors import CmflError
+from ..base.errors import UsageError
 from ..runtime import ModelCard, choose_provider, providers, read_card
 
 BACKENDS = {
@@ -72,7 +72,7 @@ def find_models(names: Sequence[str]) -> list[Model]:
     cards = [read_card(path) for path in paths]
     networks = {(card.architecture, card.spectra, card.aligned) for card in cards}
     if len(networks) > 1:
-        raise CmflError("the models are different networks; compare variants of one, or run bench for each")
+        raise UsageError("the models are different networks; compare variants of one, or run bench for each")
     twice = Counter(card.precision for card in cards)
     models = [
         Model(path, card, card.precision if twice[card.precision] == 1 else f"{card.precision} {path.stem}")
@@ -95,7 +95,7 @@ def choose_backends(wanted: Sequence[str] | None) -> list[str]:
         return ["onnxruntime", *openvino, *cuda]
     for name in wanted:
         if name not in BACKENDS:
-            raise CmflError(f"unknown backend {name!r}; choose of: {', '.join(BACKENDS)}")
+            raise UsageError(f"unknown backend {name!r}; choose of: {', '.join(BACKENDS)}")
         choose_provider(name)
     return list(wanted)
 

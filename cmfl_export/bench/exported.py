@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import CmflError
+from ..base.errors import UsageError
 from ..detector import Detector
 from ..images import ImageError, decode
 from .contenders import FOLDER
@@ -83,5 +83,5 @@ def batch_of(images: Sequence[str], size: int, *, aligned: bool) -> NDArray[np.u
         if len(found) == size:
             break
     if not found:
-        raise CmflError("none of the images can be decoded; give others with --images")
+        raise UsageError("none of the images can be decoded; give others with --images")
     return np.stack(list(islice(cycle(found), size)))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..base.errors import CmflError
+from ..base.errors import UsageError
 from ..base.files import scratch_folder
 from ..images import SIZE, iter_paths
 
@@ -34,7 +34,7 @@ def pictures(folder: Path | None) -> Iterator[tuple[list[str], str]]:
     if folder is not None:
         paths = list(iter_paths([str(folder)]))
         if not paths:
-            raise CmflError(f"no images found in {folder}")
+            raise UsageError(f"no images found in {folder}")
         # A folder in order of name has one class after the other.
         random.Random(0).shuffle(paths)
         yield paths[:_MOST], f"{min(len(paths), _MOST)} images of {folder}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..base.errors import CmflError
+from ..base.errors import UsageError
 from ..base.files import whole_file, writing
 from ..report import INK, LEGEND_ROW, QUIET, finish, new_figure, short, styled
 from .contenders import FOLDER
@@ -36,7 +36,7 @@ class _Bar(NamedTuple):
 def check(out: Path) -> None:
     """Raises CmflError if `out` has no ending of a figure, or matplotlib is not installed."""
     if out.suffix.lower() not in FORMATS:
-        raise CmflError(f"the ending of {out} must be one of {', '.join(FORMATS)}")
+        raise UsageError(f"the ending of {out} must be one of {', '.join(FORMATS)}")
     with styled():
         pass
 

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..base.errors import CmflError, need
+from ..base.errors import UsageError, need
 from ..base.files import check_ending, refuse_overwriting, write_whole, writing
 from ..base.locks import one_writer
 from ..images import refuse_inputs
@@ -62,12 +62,12 @@ def bench(
         CmflError: an unusable model, provider, folder or number, or an output that cannot be written.
     """
     if not models:
-        raise CmflError("no model given; name exported .onnx files, or a model of the zoo")
+        raise UsageError("no model given; name exported .onnx files, or a model of the zoo")
     if not batch_sizes or min(batch_sizes) < 1:
-        raise CmflError("batch sizes are whole numbers of at least 1, such as 1,8,32")
+        raise UsageError("batch sizes are whole numbers of at least 1, such as 1,8,32")
     _check(out, picture, seconds, rounds, threads)
     if compared < 1:
-        raise CmflError(f"the number of compared images must be at least 1, not {compared}")
+        raise UsageError(f"the number of compared images must be at least 1, not {compared}")
     found = contenders.find_models(models)
     refuse_overwriting([out, picture], [("a model", model.path) for model in found])
     refuse_inputs([out, picture], [] if images is None else [str(images)])
@@ -145,10 +145,10 @@ def bench_training(
 def _check(out: Path | None, picture: Path | None, seconds: float, rounds: int, threads: int | None) -> None:
     """Refuses, before minutes of measuring, what would fail after them."""
     if not 0 < seconds <= _MOST_SECONDS:
-        raise CmflError(f"seconds must be more than 0 and at most {_MOST_SECONDS:,}, not {seconds}")
+        raise UsageError(f"seconds must be more than 0 and at most {_MOST_SECONDS:,}, not {seconds}")
     for name, value in (("rounds", rounds), ("threads", threads)):
         if value is not None and value < 1:
-            raise CmflError(f"{name} must be at least 1, not {value}")
+            raise UsageError(f"{name} must be at least 1, not {value}")
     refuse_overwriting([out, picture], [])
     check_ending(out, (".json",), "the report")
     if picture is not None:
@@ -157,7 +157,7 @@ def _check(out: Path | None, picture: Path | None, seconds: float, rounds: int, 
         if path is not None:
             with writing(path):
                 if path.is_dir():
-                    raise CmflError(f"{path} is a folder; give the name of a file")
+                    raise UsageError(f"{path} is a folder; give the name of a file")
                 path.parent.mkdir(parents=True, exist_ok=True)
 
 

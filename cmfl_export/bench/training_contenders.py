@@ -18,7 +18,7 @@ from training.dataset import Batch, EpochSampler, ProtocolData
 from training.fit import cpu_has_bf16
 from training.module import CmflModule
 
-from ..base.errors import CmflError
+from ..base.errors import UsageError
 from .contenders import Contender
 from .engine import Unit
 from .pictures import pictures
@@ -115,7 +115,7 @@ def protocol_of(config: TrainConfig) -> Iterator[tuple[TrainConfig, str]]:
     """
     if config.protocol:
         if not config.data_root:
-            raise CmflError("no data root given; use --data-root")
+            raise UsageError("no data root given; use --data-root")
         samples = read_split(Path(config.protocol) / "train.csv")
         yield config, f"{len(samples)} images of {config.protocol}"
         return

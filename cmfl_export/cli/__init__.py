@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -24,7 +24,6 @@ from .zoo import app as zoo
 
 app = typer.Typer(
     name="cmfl",
-    help="Detection of synthetic faces with Cross Modal Focal Loss: train, export to ONNX, predict, verify.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -50,6 +49,26 @@ app.add_typer(protocol, name="protocol")
 app.add_typer(zoo, name="zoo")
 
 _GROUPS = {group.name for group in app.registered_groups}
+# EX_SOFTWARE of sysexits.h: no mistake of the user.
+INTERNAL = 70
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from .. import __version__
+
+        say(f"cmfl-export {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _before_any_command(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Detection of synthetic faces with Cross Modal Focal Loss: train, export to ONNX, predict, verify."""
 
 
 def main() -> None:
@@ -84,10 +103,11 @@ def _run() -> tuple[int, str]:
     except Exception as error:
         # Typer's own errors, all of wrong usage, share no class that it makes public.
         if hasattr(error, "format_message"):
-            return 2, f"{error.format_message().rstrip('.')} (see: {_help_of(error)})"
+            said = error.format_message().rstrip(".").replace("Value error, ", "")
+            return 2, f"{said} (see: {_help_of(error)})"
         if os.environ.get("CMFL_TRACEBACK"):
             raise
-        return 2, f"internal error, please report it: {error!r} (set CMFL_TRACEBACK=1 to see where)"
+        return INTERNAL, f"internal error, please report it: {error!r} (set CMFL_TRACEBACK=1 to see where)"
     # Newer versions of Typer pass on a KeyboardInterrupt as this code.
     return status or 0, "interrupted" if status == 130 else ""
 

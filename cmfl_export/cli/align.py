@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..base.options import DetectorOptions
 from .options import FaceScale, Inputs, Largest, MinFace, Null, Progress, Provider, Recursive
 from .output import say
 
@@ -17,11 +18,11 @@ def align(
     largest: Largest = False,
     format: Annotated[str, typer.Option(help="png or jpg.")] = "png",
     quality: Annotated[int, typer.Option(help="Of jpg, 95 to 100; without chroma subsampling.")] = 95,
-    face_scale: FaceScale = 0.8,
-    min_face: MinFace = 20,
+    face_scale: FaceScale = DetectorOptions.face_scale,
+    min_face: MinFace = DetectorOptions.minimum_face,
     recursive: Recursive = True,
     null: Null = False,
-    provider: Provider = "auto",
+    provider: Provider = DetectorOptions.provider,
     workers: Annotated[int | None, typer.Option(max=1024, help="Threads; one a core by default.")] = None,
     max_pixels: Annotated[
         int | None, typer.Option(min=1, help="Larger images get the status too_large.")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..base.errors import CmflError
+from ..base.errors import UsageError
 from .options import DATA_ROOT, Threads
 from .output import say
 
@@ -56,7 +56,7 @@ def bench(
     }
     if train:
         if models:
-            raise CmflError(
+            raise UsageError(
                 "--train measures the training of a network, not exported models; give one of both"
             )
         report = bench_training(
@@ -70,7 +70,7 @@ def bench(
         )
     else:
         if config or any(value is not None for value in training.values()):
-            raise CmflError("--protocol, --data-root, --config, --batch-size and --workers go with --train")
+            raise UsageError("--protocol, --data-root, --config, --batch-size and --workers go with --train")
         report = run(
             models or [],
             out,
@@ -98,4 +98,6 @@ def _sizes(text: str) -> list[int]:
     try:
         return [int(item) for item in _list(text)]
     except ValueError as error:
-        raise CmflError(f"batch sizes are numbers separated by commas, such as 1,8,32, not {text}") from error
+        raise UsageError(
+            f"batch sizes are numbers separated by commas, such as 1,8,32, not {text}"
+        ) from error

@@ -11,7 +11,7 @@ from training.config import TrainConfig
 from training.demo_data import make_demo_data
 from training.fit import train
 
-from ..base.errors import CmflError
+from ..base.errors import UsageError
 from ..base.locks import exclusive_folder
 from ..export import export, verify
 from ..metrics import d_eer
@@ -37,7 +37,7 @@ def demo(out: Path, *, progress: bool | None = None) -> Iterator[str]:
         CmflError: `out` is not empty, or a stage failed.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise CmflError(f"{out} is not an empty folder; give another with -o")
+        raise UsageError(f"{out} is not an empty folder; give another with -o")
     with exclusive_folder(out):
         yield from _whole_job(out, progress)
 
@@ -74,7 +74,7 @@ def _whole_job(out: Path, progress: bool | None) -> Iterator[str]:
     report = verify(model, run.folder, held_out[:: len(held_out) // 8])
     yield from report.lines()
     if not report.ok:
-        raise CmflError(f"{model} does not compute what PyTorch computes; please report it")
+        raise UsageError(f"{model} does not compute what PyTorch computes; please report it")
 
     yield f"[5/5] predict {data / 'eval'}"
     summary = predict_to(model, [str(data / "eval")], scores, progress=False)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..base.options import DetectorOptions
 from .options import (
     DATA_ROOT,
     PROTOCOL,
@@ -44,9 +45,9 @@ def evaluate(
     samples: Annotated[int, typer.Option(help="Resamples of the bootstrap.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of the bootstrap and of the noise.")] = 0,
     align: AlignLargest = False,
-    min_face: MinFace = 20,
-    face_scale: FaceScale = 0.8,
-    provider: Provider = "auto",
+    min_face: MinFace = DetectorOptions.minimum_face,
+    face_scale: FaceScale = DetectorOptions.face_scale,
+    provider: Provider = DetectorOptions.provider,
     batch_size: BatchSize = None,
     threads: Threads = None,
     workers: Workers = None,
@@ -63,17 +64,19 @@ def evaluate(
         split=split,
         scores=scores or [],
         degradations=degrade or [],
-        threshold=threshold,
         samples=samples,
         seed=seed,
-        align=align,
-        minimum_face=min_face,
-        face_scale=face_scale,
-        provider=provider,
-        batch_size=batch_size,
-        threads=threads,
-        workers=workers,
         progress=progress,
+        options=DetectorOptions(
+            threshold=threshold,
+            align=align,
+            minimum_face=min_face,
+            face_scale=face_scale,
+            provider=provider,
+            batch_size=batch_size,
+            threads=threads,
+            workers=workers,
+        ),
     )
     for line in evaluation.lines():
         say(line)
@@ -89,9 +92,9 @@ def calibrate(
     at: Annotated[str, typer.Option(help="The threshold's rule: d-eer, apcer:0.05 or bpcer:0.01.")] = "d-eer",
     split: Annotated[str, typer.Option(help="Which file of a protocol folder.")] = "dev",
     align: AlignLargest = False,
-    min_face: MinFace = 20,
-    face_scale: FaceScale = 0.8,
-    provider: Provider = "auto",
+    min_face: MinFace = DetectorOptions.minimum_face,
+    face_scale: FaceScale = DetectorOptions.face_scale,
+    provider: Provider = DetectorOptions.provider,
     batch_size: BatchSize = None,
     threads: Threads = None,
     workers: Workers = None,
@@ -106,13 +109,15 @@ def calibrate(
         data_root=data_root,
         at=at,
         split=split,
-        align=align,
-        minimum_face=min_face,
-        face_scale=face_scale,
-        provider=provider,
-        batch_size=batch_size,
-        threads=threads,
-        workers=workers,
+        options=DetectorOptions(
+            align=align,
+            minimum_face=min_face,
+            face_scale=face_scale,
+            provider=provider,
+            batch_size=batch_size,
+            threads=threads,
+            workers=workers,
+        ),
     )
     for line in calibration.lines():
         say(line)

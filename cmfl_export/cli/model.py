@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ..base.errors import CmflError
+from ..base.errors import UsageError
+from ..base.options import DetectorOptions
 from .options import (
     DATA_ROOT,
     BatchSize,
@@ -97,7 +98,7 @@ def predict(
     ] = None,
     recursive: Recursive = True,
     null: Null = False,
-    provider: Provider = "auto",
+    provider: Provider = DetectorOptions.provider,
     batch_size: BatchSize = None,
     threads: Threads = None,
     workers: Workers = None,
@@ -107,9 +108,11 @@ def predict(
         bool, typer.Option("--align", help="The images are photographs: score every face in them.")
     ] = False,
     largest: Largest = False,
-    min_face: MinFace = 20,
-    face_scale: FaceScale = 0.8,
-    max_pixels: Annotated[int | None, typer.Option(help="Larger images get the status too_large.")] = None,
+    min_face: MinFace = DetectorOptions.minimum_face,
+    face_scale: FaceScale = DetectorOptions.face_scale,
+    max_pixels: Annotated[
+        int, typer.Option(help="Larger images get the status too_large.")
+    ] = DetectorOptions.max_pixels,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an output that was cut off.")] = False,
     progress: Progress = None,
     report: Annotated[
@@ -121,8 +124,7 @@ def predict(
 ) -> None:
     """Score images; one row for each input, in order; with --align one for each face."""
     if largest and not align:
-        raise CmflError("--largest is about the faces that --align finds; give both")
-    from ..images import DEFAULT_MAX_PIXELS
+        raise UsageError("--largest is about the faces that --align finds; give both")
     from ..predict import predict_to
     from ..zoo import model_and_inputs
 
@@ -134,20 +136,22 @@ def predict(
         format,
         recursive=recursive,
         null_separated=null,
-        provider=provider,
-        batch_size=batch_size,
-        threads=threads,
-        workers=workers,
-        threshold=threshold,
-        aligned=aligned,
-        align="largest" if largest else "all" if align else None,
-        minimum_face=min_face,
-        face_scale=face_scale,
-        max_pixels=DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels,
         resume=resume,
         progress=progress,
         report=report,
         report_images=report_images,
+        options=DetectorOptions(
+            provider=provider,
+            batch_size=batch_size,
+            threads=threads,
+            workers=workers,
+            threshold=threshold,
+            aligned=aligned,
+            align="largest" if largest else "all" if align else None,
+            minimum_face=min_face,
+            face_scale=face_scale,
+            max_pixels=max_pixels,
+        ),
     )
     for line in summary.lines():
         say(line, err=True)
@@ -159,7 +163,7 @@ def explain(
     model: Model,
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="One image file.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The figure to write: .png, .svg or .pdf.")],
-    provider: Provider = "auto",
+    provider: Provider = DetectorOptions.provider,
     threads: Threads = None,
     threshold: Annotated[float | None, typer.Option(help="Instead of the model's own.")] = None,
     aligned: Annotated[bool | None, typer.Option(help="Instead of the model's own geometry.")] = None,
@@ -167,9 +171,8 @@ def explain(
     """Draw what the model saw in one image: spectrum, heatmaps and scores in one figure."""
     from ..predict import explain as run
 
-    explanation = run(
-        model, image, out, provider=provider, threads=threads, threshold=threshold, aligned=aligned
-    )
+    options = DetectorOptions(provider=provider, threads=threads, threshold=threshold, aligned=aligned)
+    explanation = run(model, image, out, options)
     for line in explanation.lines():
         say(line)
 
@@ -182,7 +185,7 @@ def verify(
         float | None,
         typer.Option(help="Largest difference of any probability; 1e-4 for fp32, 0.01 fp16, 0.05 int8."),
     ] = None,
-    provider: Provider = "auto",
+    provider: Provider = DetectorOptions.provider,
     threads: Threads = None,
     spectra: Spectra = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Also write the report as JSON.")] = None,

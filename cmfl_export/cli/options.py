@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ..base.options import ProviderName
+
 # More would be refused by the system, or by the runtimes in words of their own.
 _MOST_THREADS, _MOST_IN_BATCH = 1024, 65536
 
@@ -14,10 +16,10 @@ Threads = Annotated[
     int | None, typer.Option(max=_MOST_THREADS, help="CPU threads of the model; all cores by default.")
 ]
 Provider = Annotated[
-    str,
+    ProviderName,
     typer.Option(
-        help="auto, cpu, onnxruntime, openvino, cuda, cuda-graph or tensorrt. auto takes the best that "
-        "really loads, cpu the faster of onnxruntime and openvino."
+        help="Where the model runs: auto is the best that really loads, cpu the faster of onnxruntime and "
+        "openvino."
     ),
 ]
 Spectra = Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..base.errors import CmflError
+from ..base.errors import UsageError
 from .options import DATA_ROOT, Progress, Workers
 from .output import say
 
@@ -53,7 +53,7 @@ def build(
     """Make train.csv, dev.csv and eval.csv from folders, or by a definition; no subject is in two of them."""
     if definition is not None:
         if real or attack:
-            raise CmflError("give either --definition or the folders with --real and --attack")
+            raise UsageError("give either --definition or the folders with --real and --attack")
         from protocols.from_definition import build_definition
 
         built = build_definition(definition, data_root, out, allow_missing=allow_missing, force=force)
@@ -122,4 +122,4 @@ def _shares(text: str) -> list[float]:
     try:
         return [float(share) for share in text.split(",")]
     except ValueError as error:
-        raise CmflError(f"--shares takes three numbers, such as 0.7,0.15,0.15, not {text!r}") from error
+        raise UsageError(f"--shares takes three numbers, such as 0.7,0.15,0.15, not {text!r}") from error

@@ -8,7 +8,7 @@ import os
 import sys
 from typing import Any
 
-from ..base.errors import CmflError
+from ..base.errors import UsageError
 
 
 def prepare() -> None:
@@ -46,7 +46,7 @@ class _Output(io.FileIO):
             if isinstance(error, BrokenPipeError):
                 return len(data)
             why = "it is closed" if error.errno == errno.EBADF else error.strerror or str(error)
-            raise CmflError(f"cannot write to standard output: {why}") from error
+            raise UsageError(f"cannot write to standard output: {why}") from error
 
 
 class _Errors(io.FileIO):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import metrics
-from ..base.errors import CmflError
+from ..base.errors import InputError
 from ..metrics import Interval, bootstrap, wilson
 from ..runtime import SCORE_OUTPUTS
 from .scored import Scored
@@ -136,7 +136,7 @@ def assess(
     for is_real, word in ((True, "real"), (False, "synthetic")):
         if not (data.is_real == is_real).any():
             reason = next((f": {s.row.error}" for s in failed if s.sample.is_real == is_real), "")
-            raise CmflError(f"{name}: no {word} image has a score, and rates need both classes{reason}")
+            raise InputError(f"{name}: no {word} image has a score, and rates need both classes{reason}")
     heads = {
         head: bootstrap(
             values,

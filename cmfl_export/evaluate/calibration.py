@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +20,14 @@ from protocols import Sample, read_split
 from protocols.reading import split_file
 
 from .. import metrics
-from ..base.errors import CmflError, need
+from ..base.errors import InputError, ProtocolError, UsageError, need
 from ..base.files import check_ending, refuse_overwriting, sha256_of, write_whole
 from ..base.locks import one_writer
+from ..base.options import DetectorOptions, DetectorSettings
 from ..detector import Detector
-from ..faces import FACE_SCALE, MINIMUM
 from ..runtime import LABEL_CONVENTION, METADATA_KEY, SCHEMA_VERSION, ModelCard, temper
 from .assessment import arrays
-from .score_split import score
+from .score_split import one_face, score
 
 # Of SHA-256: two different subjects among 100,000 and 100,000 share them with a chance of 0.00004.
 _HASH_BYTES = 6
@@ -78,13 +78,8 @@ def calibrate(
     data_root: str | os.PathLike[str],
     at: str = "d-eer",
     split: str = "dev",
-    align: bool = False,
-    minimum_face: int = MINIMUM,
-    face_scale: float = FACE_SCALE,
-    provider: str = "auto",
-    threads: int | None = None,
-    batch_size: int | None = None,
-    workers: int | None = None,
+    options: DetectorOptions | None = None,
+    **settings: Unpack[DetectorSettings],
 ) -> Calibration:
     """Fits temperature and threshold on a split; writes a copy of the model with both in its card.
 
@@ -102,9 +97,8 @@ def calibrate(
         at: the threshold's rule: `d-eer`; `apcer:X`, the threshold of the lowest BPCER with APCER <= X; or
             `bpcer:X`, that of the lowest APCER with BPCER <= X; X between 0 and 1.
         split: which file of a protocol folder.
-        align: the images are photographs, of which the largest face is taken; an image without a face has no
-            score, so that it counts in neither class.
-        minimum_face, face_scale, provider, threads, batch_size, workers: see `Detector`.
+        options, settings: of the detector, see `DetectorOptions`. `align` takes the largest face of each
+            image; an image without a face has no score, so that it counts in neither class.
 
     Raises:
         CmflError: an unusable model, protocol or option; a class without a score; subjects that the same
@@ -114,6 +108,7 @@ def calibrate(
         import onnx
     except ImportError as error:
         raise need("evaluate", "writing the model's card (onnx)") from error
+    options = one_face(DetectorOptions.of(options, settings))
     rule = _rule(at)
     out = Path(out)
     file = split_file(Path(protocol), split)
@@ -122,16 +117,7 @@ def calibrate(
     refuse_overwriting([out], chain([("the protocol", file)], pictures))
     check_ending(out, (".onnx",), "a model")
     _refuse_eval_subjects(file, samples)
-    detector = Detector(
-        model,
-        align="largest" if align else None,
-        minimum_face=minimum_face,
-        face_scale=face_scale,
-        provider=provider,
-        threads=threads,
-        batch_size=batch_size,
-        workers=workers,
-    )
+    detector = Detector(model, options)
     source = detector.path
     refuse_overwriting([out], [("the model itself", source)])
     card = detector.card
@@ -139,7 +125,7 @@ def calibrate(
     data = arrays(rows)
     if not data.is_real.any() or data.is_real.all():
         why = next((f" ({s.sample.filename!r}: {s.row.error})" for s in rows if not s.row.ok), "")
-        raise CmflError(
+        raise InputError(
             f"{file}: a class has no image with a score, so there is nothing to calibrate on{why}"
         )
 
@@ -149,7 +135,7 @@ def calibrate(
     threshold = max(rule(calibrated, data.is_real), 0.0)
     if threshold > 1.0:
         certain = int((calibrated[~data.is_real] == 1.0).sum())
-        raise CmflError(
+        raise InputError(
             f"no threshold up to 1 reaches {at}: {certain} synthetic images of {file} score exactly 1; "
             "choose another rule"
         )
@@ -213,7 +199,7 @@ def refuse_overlap(card: ModelCard, samples: Sequence[Sample], *, chosen: bool) 
         f"calibrated on ({card.calibration.get('split', 'unknown split')})"
     )
     if chosen:
-        raise CmflError(
+        raise ProtocolError(
             f"{text}, so its threshold would be measured on the data that chose it; evaluate on other "
             "subjects, or give a --threshold of your own"
         )
@@ -268,7 +254,7 @@ def _rule(at: str) -> Callable[[NDArray[np.float64], NDArray[np.bool_]], float]:
     except ValueError:
         rate = math.nan
     if name not in ("apcer", "bpcer") or not 0 <= rate <= 1:
-        raise CmflError(f"cannot choose a threshold at {at!r}; it is d-eer, apcer:0.05 or bpcer:0.01")
+        raise UsageError(f"cannot choose a threshold at {at!r}; it is d-eer, apcer:0.05 or bpcer:0.01")
     choose = metrics.bpcer_at_apcer if name == "apcer" else metrics.apcer_at_bpcer
     return lambda p, real: choose(p, real, rate).threshold
 
@@ -279,12 +265,12 @@ def _refuse_eval_subjects(file: Path, samples: Sequence[Sample]) -> None:
     if not reported.is_file():
         return
     if reported.samefile(file):
-        raise CmflError(
+        raise UsageError(
             f"{file} is the split that will be reported; a threshold is chosen on dev.csv, never on it"
         )
     shared = {s.subject for s in samples} & {s.subject for s in read_split(reported, allow_one_class=True)}
     if shared:
-        raise CmflError(
+        raise ProtocolError(
             f"{len(shared)} subjects of {file} ({min(shared)!r} for one) are in {reported} as well; "
             "calibrate on other people than those of the report"
         )

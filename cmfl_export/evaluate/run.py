@@ -12,23 +12,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Unpack
 
 from protocols import Sample, read_split
 from protocols.reading import split_file
 
-from ..base.errors import CmflError, need
+from ..base.errors import CmflError, InputError, UsageError, need
 from ..base.files import refuse_overwriting, sha256_of, write_whole
 from ..base.locks import one_writer
+from ..base.options import DetectorOptions, DetectorSettings
 from ..base.progress import bar
 from ..detector import Detector
-from ..faces import FACE_SCALE, MINIMUM
 from ..images import Degradation, parse_degradations
 from ..metrics import Interval, bootstrap, paired_differences
 from ..runtime import ModelCard
 from .assessment import LEVEL, SAMPLES, arrays, assess
 from .calibration import refuse_overlap
 from .outcome import Candidate, Condition, Evaluation, Split
-from .score_split import score
+from .score_split import one_face, score
 from .scored import Scored, read_scores, write_scores
 
 # Each costs a sorting of all scores; more would take days, and change no digit that is shown.
@@ -61,17 +62,11 @@ def evaluate(
     split: str = "eval",
     scores: Sequence[str | os.PathLike[str]] = (),
     degradations: Sequence[str] = (),
-    threshold: float | None = None,
     samples: int = SAMPLES,
     seed: int = 0,
-    align: bool = False,
-    minimum_face: int = MINIMUM,
-    face_scale: float = FACE_SCALE,
-    provider: str = "auto",
-    threads: int | None = None,
-    batch_size: int | None = None,
-    workers: int | None = None,
     progress: bool | None = None,
+    options: DetectorOptions | None = None,
+    **settings: Unpack[DetectorSettings],
 ) -> Evaluation:
     """Measures models and score files on one split, and writes what was found into a folder.
 
@@ -86,13 +81,12 @@ def evaluate(
         split: which file of a protocol folder.
         scores: score files to evaluate beside or instead of models, see `read_scores`.
         degradations: as `parse_degradations` takes them; every model scores the split once for each.
-        threshold: for all candidates; by default a model's own, and 0.5 for score files.
         samples: of the bootstrap.
         seed: of the bootstrap and of the noise degradation.
-        align: the images are photographs, of which the largest face is taken; an image without a face has no
-            score, so that it counts in APNRR or BPNRR.
-        minimum_face, face_scale, provider, threads, batch_size, workers: see `Detector`.
         progress: a bar on standard error; None shows it on a terminal.
+        options, settings: of the detectors, see `DetectorOptions`. `threshold` is that of score files, too,
+            whose default is 0.5. `align` takes the largest face of each image; an image without a face has
+            no score, so that it counts in APNRR or BPNRR.
 
     Raises:
         CmflError: nothing to evaluate; an unusable model, protocol, score file or option; a class without a
@@ -100,29 +94,18 @@ def evaluate(
     """
     if importlib.util.find_spec("matplotlib") is None:
         raise need("evaluate", "drawing the plots of an evaluation (matplotlib)")
-    _check(models, scores, protocol, data_root, degradations, samples, threshold)
+    options = one_face(DetectorOptions.of(options, settings))
+    threshold = options.threshold
+    _check(models, scores, protocol, data_root, degradations, samples)
     if seed < 0:
-        raise CmflError(f"the seed must be at least 0, not {seed}")
+        raise UsageError(f"the seed must be at least 0, not {seed}")
     damages = parse_degradations(degradations, seed)
     file = None if protocol is None else split_file(Path(protocol), split)
     listed = None if file is None else read_split(file)
     # Before the models, so that a row that cannot be right is not found after hours.
     read = [read_scores(path, listed, data_root) for path in scores]
 
-    detectors = [
-        Detector(
-            model,
-            provider=provider,
-            threads=threads,
-            batch_size=batch_size,
-            workers=workers,
-            align="largest" if align else None,
-            minimum_face=minimum_face,
-            face_scale=face_scale,
-            threshold=threshold,
-        )
-        for model in models
-    ]
+    detectors = [Detector(model, options) for model in models]
     warnings = [
         warning
         for detector in detectors
@@ -169,7 +152,7 @@ def evaluate(
         found.append(_Scores(name, str(path), at, source, [(None, rows)]))
     _refuse_other_images(found)
 
-    settings = {
+    made_with = {
         "samples": samples,
         "level": LEVEL,
         "seed": seed,
@@ -181,7 +164,7 @@ def evaluate(
     evaluation = Evaluation(
         _described(file, found[0].runs[0][1]),
         [candidates[0], *(_compared(candidates[0], other, samples, seed) for other in candidates[1:])],
-        settings,
+        made_with,
         warnings,
         out,
     )
@@ -196,20 +179,17 @@ def _check(
     data_root: str | os.PathLike[str] | None,
     degradations: Sequence[str],
     samples: int,
-    threshold: float | None,
 ) -> None:
     if not models and not scores:
-        raise CmflError("nothing to evaluate; give a model, or a score file with --scores")
+        raise UsageError("nothing to evaluate; give a model, or a score file with --scores")
     if models and (protocol is None or data_root is None):
-        raise CmflError("a model needs images: give --protocol and --data-root")
+        raise UsageError("a model needs images: give --protocol and --data-root")
     if degradations and not models:
-        raise CmflError("score files hold no images to degrade; give a model")
+        raise UsageError("score files hold no images to degrade; give a model")
     if samples < 1:
-        raise CmflError(f"the bootstrap needs at least 1 resample, not {samples}")
+        raise UsageError(f"the bootstrap needs at least 1 resample, not {samples}")
     if samples > _MOST_SAMPLES:
-        raise CmflError(f"the bootstrap takes {_MOST_SAMPLES:,} resamples at most, not {samples}")
-    if threshold is not None and not 0 <= threshold <= 1:
-        raise CmflError(f"the threshold must be within 0 and 1, not {threshold}")
+        raise UsageError(f"the bootstrap takes {_MOST_SAMPLES:,} resamples at most, not {samples}")
 
 
 def _refuse_other_images(found: Sequence[_Scores]) -> None:
@@ -217,7 +197,7 @@ def _refuse_other_images(found: Sequence[_Scores]) -> None:
     first = [scored.sample.filename for scored in found[0].runs[0][1]]
     for other in found[1:]:
         if [scored.sample.filename for scored in other.runs[0][1]] != first:
-            raise CmflError(
+            raise InputError(
                 f"{other.file} and {found[0].file} are not scores of the same images; give their --protocol"
             )
 
@@ -270,7 +250,7 @@ def _compared(first: Candidate, other: Candidate, samples: int, seed: int) -> Ca
     """The candidate with its differences from the first, over the images that both could score."""
     pairs = [(a, b) for a, b in zip(first.rows, other.rows, strict=True) if a.row.ok and b.row.ok]
     if {a.sample.is_real for a, _ in pairs} != {True, False}:
-        raise CmflError(
+        raise InputError(
             f"{first.name} and {other.name} cannot be compared: a class has no image with a score of both; "
             "evaluate each alone"
         )

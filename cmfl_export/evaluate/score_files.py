@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from protocols import Sample
 
 from ..base.csv_lines import RecordError, header_advice, lines_in, numbered_records, text_of, wrong_width
-from ..base.errors import CmflError
+from ..base.errors import InputError
 from ..images import Status
 from ..predict import COLUMNS as RESULT_COLUMNS
 from ..predict import FACE_COLUMNS, check_score, number_in, row_of, row_of_csv
@@ -44,10 +44,10 @@ def read(path: Path) -> list[Row]:
             that is no number from 0 to 1, an unknown label, status or decision, no name.
     """
     if path.exists() and not path.is_file():
-        raise CmflError(f"{path} is {'a folder' if path.is_dir() else 'no regular file'}, not a score file")
+        raise InputError(f"{path} is {'a folder' if path.is_dir() else 'no regular file'}, not a score file")
     ending = path.suffix.lower()
     if ending == ".parquet":
-        raise CmflError(f"cannot read {path} back: use a csv, jsonl or json file")
+        raise InputError(f"cannot read {path} back: use a csv, jsonl or json file")
     try:
         # Names that are not Unicode travel as in every file of ours.
         text = text_of(path.read_bytes(), "surrogateescape")
@@ -56,9 +56,9 @@ def read(path: Path) -> list[Row]:
         records = _lines(text) if ending in _LINES else _array(text) if ending == _ARRAY else _csv(text)
         rows = [_sound(*record) for record in records]
     except OSError as error:
-        raise CmflError(f"cannot read {path}: {error.strerror}") from error
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
     except RecordError as error:
-        raise CmflError(f"{path}, {error}") from error
+        raise InputError(f"{path}, {error}") from error
     return rows
 
 

@@ -9,10 +9,22 @@ from pathlib import Path
 from protocols import Sample
 from protocols.name_advice import NameAdvice
 
-from ..base.errors import CmflError
+from ..base.errors import InputError, UsageError
+from ..base.options import DetectorOptions
 from ..detector import Detector
 from ..images import Degradation, ImageLike, Pixels, Status
 from .scored import Scored
+
+
+def one_face(options: DetectorOptions) -> DetectorOptions:
+    """The options, where they give one score per image: what a row of a protocol needs.
+
+    Raises:
+        UsageError: every face of an image is asked for.
+    """
+    if options.align == "all":
+        raise UsageError("a row of a protocol has one score: use align 'largest'")
+    return options
 
 
 def score(
@@ -35,7 +47,7 @@ def score(
         CmflError: the data root is not a folder, or the model failed to run.
     """
     if not data_root.is_dir():
-        raise CmflError(
+        raise InputError(
             f"the data root {data_root} is not a folder; give what the protocol's file names are relative to"
         )
 

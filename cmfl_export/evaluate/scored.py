@@ -12,7 +12,7 @@ from typing import NamedTuple
 from protocols import Sample
 
 from ..base.csv_lines import csv_record
-from ..base.errors import CmflError
+from ..base.errors import InputError
 from ..base.files import write_whole
 from ..images import Status
 from ..runtime import Prediction
@@ -71,14 +71,14 @@ def read_scores(
     path = Path(path)
     found = read(path)
     if not found:
-        raise CmflError(f"{path}: no scores in it")
+        raise InputError(f"{path}: no scores in it")
     if samples is not None:
         return _joined(path, found, samples, data_root)
     first: dict[str, Row] = {}
     scored = []
     for one in found:
         if one.sample is None:
-            raise CmflError(f"{path} does not say which images are real; give the protocol as well")
+            raise InputError(f"{path} does not say which images are real; give the protocol as well")
         _refuse_twice(path, one, first.setdefault(_normal(one.row.path), one))
         scored.append(Scored(one.sample, one.row))
     return scored
@@ -87,7 +87,7 @@ def read_scores(
 def _refuse_twice(path: Path, row: Row, first: Row) -> None:
     if row is not first:
         faces = "; of photographs score the --largest face" if row.row.face is not None else ""
-        raise CmflError(
+        raise InputError(
             f"{path}, line {row.line}: two scores for {first.row.path!r}, the first on line {first.line}; "
             f"keep one of them{faces}"
         )
@@ -109,13 +109,13 @@ def _joined(
         name = samples[index].filename
         _refuse_twice(path, one, rows[index] or one)
         if one.sample is not None and one.sample.is_real != samples[index].is_real:
-            raise CmflError(
+            raise InputError(
                 f"{path}, line {one.line}: {name!r} is {_word(one.sample)} there and "
                 f"{_word(samples[index])} in the protocol"
             )
         rows[index] = one
     if not any(rows):
-        raise CmflError(
+        raise InputError(
             f"{path} has no score for any image of the protocol; "
             f"it names {found[0].row.path!r} and the protocol {samples[0].filename!r}"
         )

@@ -15,7 +15,7 @@ from protocols import Sample, balance, read_split
 from protocols.name_advice import NameAdvice
 from protocols.reading import split_file
 
-from ..base.errors import CmflError
+from ..base.errors import InputError
 from ..images import ImageError, Pixels, decode, iter_paths
 
 MOST_CALIBRATION, MOST_HELD_OUT = 256, 400
@@ -74,7 +74,9 @@ def read(place: Path, data_root: Path | None, *, aligned: bool, seed: int = 0) -
 
 def _of_protocol(place: Path, data_root: Path, seed: int) -> tuple[list[_File], list[_File]]:
     if not data_root.is_dir():
-        raise CmflError(f"the data root {data_root} is not a folder; give what the protocol's names start at")
+        raise InputError(
+            f"the data root {data_root} is not a folder; give what the protocol's names start at"
+        )
 
     def groups(rows: Sequence[Sample]) -> _Groups:
         files = (_File(data_root / row.filename, row.is_real, data_root) for row in balance(rows, seed))
@@ -88,7 +90,7 @@ def _of_protocol(place: Path, data_root: Path, seed: int) -> tuple[list[_File], 
 
 def _of_folder(place: Path, seed: int) -> tuple[list[_File], list[_File]]:
     if not place.is_dir():
-        raise CmflError(f"{place} is not a folder of images; for a protocol give --data-root as well")
+        raise InputError(f"{place} is not a folder of images; for a protocol give --data-root as well")
     files = (_File(Path(path), None) for path in iter_paths([str(place)]))
     return _halves(_grouped(files, lambda file: str(file.path.parent), seed))
 
@@ -132,7 +134,7 @@ def _decode(files: Sequence[_File], most: int, aligned: bool, purpose: str) -> I
             continue
         labels.append(file.is_real)
     if len(pixels) < LEAST:
-        raise CmflError(
+        raise InputError(
             f"{len(pixels)} images to {purpose} that can be read; at least {LEAST} are needed{why}"
         )
     known = [label for label in labels if label is not None]

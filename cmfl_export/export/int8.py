@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import CmflError
+from ..base.errors import ModelError
 from ..runtime import MOST_OF_A_PAIR
 from . import tensor_statistics
 from .graph import Graph, attribute, normalisations
@@ -60,7 +60,7 @@ def quantise(model: ModelProto, images: NDArray[np.uint8]) -> ModelProto:
     pool_by_convolution(graph)
     trunk = graph.trunk()
     if not trunk:
-        raise CmflError("the model has no convolutions, so int8 changes nothing in it; use the fp32 file")
+        raise ModelError("the model has no convolutions, so int8 changes nothing in it; use the fp32 file")
     ranges = tensor_statistics.ranges(
         graph.model(),
         [name for node in trunk for name in (node.input[0], *node.output)],

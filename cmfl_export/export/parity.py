@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..base.errors import CmflError
+from ..base.errors import InputError, ModelError, UsageError
 from ..base.files import check_ending, refuse_overwriting, scratch_folder, write_whole
 from ..base.locks import one_writer
 from ..images import SIZE, ImageError, decode, iter_paths, refuse_inputs
@@ -176,7 +176,7 @@ def verify(
             decoded; or the model and the weights are of different architectures.
     """
     if tolerance is not None and not tolerance >= 0:
-        raise CmflError(f"the tolerance is {tolerance}; it must be a number from 0 up")
+        raise UsageError(f"the tolerance is {tolerance}; it must be a number from 0 up")
     out = None if out is None else Path(out)
     refuse_inputs([out], inputs)
     check_ending(out, (".json",), "the report")
@@ -187,7 +187,7 @@ def verify(
     if tolerance is None:
         tolerance = TOLERANCES.get(card.precision, TOLERANCE)
     if (card.architecture, card.spectra) != (loaded.net.architecture, loaded.net.spectra):
-        raise CmflError(
+        raise ModelError(
             f"{session.path} is {card.architecture} {card.spectra}, but {loaded.path} is "
             f"{loaded.net.architecture} {loaded.net.spectra}; give the weights that the model "
             "was exported from"
@@ -198,7 +198,7 @@ def verify(
     checks, count = compare(session, probe, loaded.net, chunks, tolerance)
     if count == 0:
         why = "; ".join(f"{path}: {reason}" for path, reason in list(failed.items())[:3])
-        raise CmflError(f"no image to verify on ({why or 'the inputs hold none'})")
+        raise InputError(f"no image to verify on ({why or 'the inputs hold none'})")
     report = Report(
         session.path,
         str(loaded.path),
@@ -226,7 +226,7 @@ def check_export(path: Path, net: CmflNet) -> dict[str, Any]:
     checks, count = compare(session, probe, net, [builtin_images()], TOLERANCE)
     broken = [f"{check.stage} (batch {check.batch}): {check.max:.2e}" for check in checks if not check.ok]
     if broken:
-        raise CmflError(
+        raise ModelError(
             f"the exported graph disagrees with PyTorch, nothing was written: {', '.join(broken)}"
         )
     probabilities = [check for check in checks if check.flips is not None]
@@ -341,7 +341,7 @@ def open_spectrum(model: Path, provider: str, threads: int | None) -> Session:
     proto = onnx.load(model)
     if all(output.name != "spectrum" for output in proto.graph.output):
         if not any("spectrum" in node.output for node in proto.graph.node):
-            raise CmflError(f"{model} has no tensor named spectrum; export it again with this version")
+            raise ModelError(f"{model} has no tensor named spectrum; export it again with this version")
         shape: list[str | int | None] = ["batch", 3, SIZE, SIZE]
         output = onnx.helper.make_tensor_value_info("spectrum", onnx.TensorProto.FLOAT, shape)
         proto.graph.output.append(output)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import CmflError, need
+from ..base.errors import ModelError, UsageError, need
 from ..base.files import whole_file
 from ..metrics import d_eer
 from ..runtime import PRECISIONS, ModelCard, Session, providers, read_card, write_model
@@ -85,16 +85,16 @@ def reduce(
         CmflError: not a float32 model, unusable images, or a variant that is outside the limits.
     """
     if precision not in PRECISIONS[1:]:
-        raise CmflError(f"unknown precision {precision!r}; there are: {', '.join(PRECISIONS)}")
+        raise UsageError(f"unknown precision {precision!r}; there are: {', '.join(PRECISIONS)}")
     if calibration is None:
-        raise CmflError(f"--precision {precision} needs --calibration: a folder of images, or a protocol")
+        raise UsageError(f"--precision {precision} needs --calibration: a folder of images, or a protocol")
     try:
         import onnx
     except ImportError as error:
         raise need("evaluate", f"writing ONNX files ({error.name})") from error
     original = Session.open(model, "onnxruntime")
     if original.card.precision != "fp32":
-        raise CmflError(
+        raise ModelError(
             f"{original.path} is {original.card.precision}; reduce the fp32 model that it came from"
         )
     images = calibration_images.read(calibration, data_root, aligned=original.card.aligned)
@@ -103,7 +103,7 @@ def reduce(
     with whole_file(out) as part:
         write_model(reduced, card, part)
         if not read_card(part).portable:
-            raise CmflError(
+            raise ModelError(
                 f"the {precision} model would not give the same scores on every CPU, nothing was written"
             )
         agreements = judge(original, part, images.held_out)
@@ -111,7 +111,7 @@ def reduce(
         limits = limits or Limits()
         broken = [agreement for agreement in agreements if not agreement.within(limits)]
         if broken:
-            raise CmflError(
+            raise ModelError(
                 f"the {precision} model is too far from float32, nothing was written: {broken[0].line()} "
                 f"(limits: {100 * limits.flips:g} % of the decisions, {100 * limits.d_eer:g} points; "
                 "--max-flips and --max-d-eer-change set them)"

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..base.errors import CmflError
+from ..base.errors import UsageError
 from ..base.files import check_ending, refuse_overwriting, scratch_folder, whole_file
 from ..base.locks import one_writer
 from ..base.versions import library_versions
@@ -75,24 +75,26 @@ def export(
         refuse_inputs([out], [str(calibration)])
     images, root = (None if path is None else Path(path) for path in (calibration, data_root))
     if precision not in PRECISIONS:
-        raise CmflError(f"unknown precision {precision!r}; there are: {', '.join(PRECISIONS)}")
+        raise UsageError(f"unknown precision {precision!r}; there are: {', '.join(PRECISIONS)}")
     for option, limit in (
         () if limits is None else (("max flips", limits.flips), ("max D-EER change", limits.d_eer))
     ):
         if not 0 <= limit <= 1:
-            raise CmflError(f"{option} is {100 * limit:g}; it must be from 0 to 100")
+            raise UsageError(f"{option} is {100 * limit:g}; it must be from 0 to 100")
     if weights.suffix.lower() == ".onnx":
         if precision == "fp32":
-            raise CmflError(f"{weights} is exported already; --precision fp16 or int8 makes a variant of it")
+            raise UsageError(f"{weights} is exported already; --precision fp16 or int8 makes a variant of it")
         if outputs or name or spectra or data or threshold != 0.5 or licence != "not stated":
-            raise CmflError(f"a variant keeps the outputs and the card of {weights}; leave these options out")
+            raise UsageError(
+                f"a variant keeps the outputs and the card of {weights}; leave these options out"
+            )
         return reduce(weights, out, precision, images, root, limits=limits)
     optional = check_outputs(outputs)
     if not 0 <= threshold <= 1:
-        raise CmflError(f"the threshold is {threshold}; it must lie between 0 and 1")
+        raise UsageError(f"the threshold is {threshold}; it must lie between 0 and 1")
     loaded = load(weights, spectra)
     if "spectrum" in optional and not loaded.net.uses_spectrum:
-        raise CmflError(f"{loaded.path} is a one_stream rgb network: it has no spectrum to put out")
+        raise UsageError(f"{loaded.path} is a one_stream rgb network: it has no spectrum to put out")
     card = ModelCard(
         name=name or out.stem,
         architecture=loaded.net.architecture,
@@ -148,7 +150,7 @@ def check_outputs(outputs: Sequence[str]) -> tuple[str, ...]:
     """The optional outputs in their fixed order, each once."""
     unknown = [output for output in outputs if output not in OPTIONAL_OUTPUTS]
     if unknown:
-        raise CmflError(f"no output {', '.join(unknown)}; there are: {', '.join(OPTIONAL_OUTPUTS)}")
+        raise UsageError(f"no output {', '.join(unknown)}; there are: {', '.join(OPTIONAL_OUTPUTS)}")
     return tuple(output for output in OPTIONAL_OUTPUTS if output in outputs)
 
 
@@ -180,7 +182,7 @@ def build_graph(weights: Weights, optional: tuple[str, ...]) -> tuple[onnx.Model
             verbose=False,
         )
     if program is None:
-        raise CmflError("torch.onnx.export gave no program; this version of torch is not supported")
+        raise UsageError("torch.onnx.export gave no program; this version of torch is not supported")
     model = program.model_proto
     kept = [output for output in model.graph.output if output.name in wanted]
     del model.graph.output[:]

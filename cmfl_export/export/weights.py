@@ -6,7 +6,7 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..base.errors import CmflError, need
+from ..base.errors import ModelError, need
 
 if TYPE_CHECKING:
     from training.weights import Weights
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def load(weights: str | Path, spectra: str | None = None) -> Weights:
     """`training.weights.load_weights`, with an error that says what to install where torch is missing."""
     if spectra not in (None, "rgb", "fft"):
-        raise CmflError(f"spectra is {spectra!r}; an official one_stream checkpoint is rgb or fft")
+        raise ModelError(f"spectra is {spectra!r}; an official one_stream checkpoint is rgb or fft")
     try:
         from training.weights import load_weights
     except ImportError as error:

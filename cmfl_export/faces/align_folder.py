@@ -15,7 +15,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from ..base.cpu import usable_cores
-from ..base.errors import CmflError
+from ..base.errors import CmflError, UsageError
 from ..base.files import remove_parts, whole_file, writing
 from ..base.locks import exclusive_folder
 from ..base.progress import bar
@@ -124,22 +124,22 @@ def align_to(
     """
     out = Path(out)
     if format not in FORMATS:
-        raise CmflError(f"unknown format {format!r}; it is one of {', '.join(FORMATS)}")
+        raise UsageError(f"unknown format {format!r}; it is one of {', '.join(FORMATS)}")
     if not LOWEST_QUALITY <= quality <= 100:
-        raise CmflError(f"the quality must be within {LOWEST_QUALITY} and 100, not {quality}")
+        raise UsageError(f"the quality must be within {LOWEST_QUALITY} and 100, not {quality}")
     if workers is not None and workers < 1:
-        raise CmflError(f"workers must be at least 1, not {workers}")
+        raise UsageError(f"workers must be at least 1, not {workers}")
     aligner = Aligner(largest=largest, face_scale=face_scale, minimum=minimum, provider=provider)
     inside: list[str] = []
     paths = _outside(out, _rooted(inputs, recursive, null_separated), inside)
     first = next(paths, None)
     if first is None and inside:
-        raise CmflError(
+        raise UsageError(
             f"all images of {', '.join(inputs)} lie in {out}, the folder for the crops, whose files are no "
             "inputs; name a new folder outside of it with -o"
         )
     if first is None:
-        raise CmflError(f"no images found in {', '.join(inputs) or 'an empty list of inputs'}")
+        raise UsageError(f"no images found in {', '.join(inputs) or 'an empty list of inputs'}")
 
     def rows_of(path: str, stem: str) -> list[FaceRow]:
         try:

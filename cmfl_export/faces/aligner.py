@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from ..base.errors import CmflError
+from ..base.errors import UsageError
 from ..images import ImageError, Status
 from .crop import FACE_SCALE, Aligned, align
 from .find import MINIMUM, Face, FaceFinder
@@ -52,7 +52,7 @@ class Aligner:
             CmflError: no networks, or a number is out of its range.
         """
         if not _SMALLEST_SCALE <= face_scale <= _LARGEST_SCALE:
-            raise CmflError(
+            raise UsageError(
                 f"the face's scale must be within {_SMALLEST_SCALE} and {_LARGEST_SCALE}, not {face_scale}"
             )
         self._finder = FaceFinder(provider=provider, minimum=minimum)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..base.options import DetectorOptions
 from ..images import SIZE
 
 Points = NDArray[np.float64]  # [n, 2], (x, y)
@@ -19,7 +20,7 @@ _ARCFACE: Points = 2 * np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
 )
 # ArcFace's framing ends at chin and brow. This much of it shows the head about as FFHQ does.
-FACE_SCALE = 0.8
+FACE_SCALE = DetectorOptions.face_scale
 
 # The name under which a crop's file says that it was aligned, and how: PNG text, or the beginning of a JPEG
 # comment. `protocols.check` looks for it.

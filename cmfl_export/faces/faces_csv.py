@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from ..base import setups
 from ..base.csv_lines import csv_fields, csv_record, whole_records, wrong_width
-from ..base.errors import CmflError
+from ..base.errors import InputError
 from ..base.files import writing
 from ..base.setups import Setup
 from ..images import Status
@@ -134,7 +134,7 @@ def open_faces(path: Path, *, resume: bool = False, setup: Setup | None = None) 
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not resume:
-            raise CmflError(f"{path} exists; go on with it with --resume, or name another folder")
+            raise InputError(f"{path} exists; go on with it with --resume, or name another folder")
         # Without a buffer, which after a full disk would fail once more when it is closed.
         stream = path.open("a+b", buffering=0)
     with stream:
@@ -172,7 +172,7 @@ def read_faces(path: Path) -> list[FaceRow]:
         with path.open("rb") as stream:
             return [row for row, _ in _whole_rows(stream, path) if row is not None]
     except OSError as error:
-        raise CmflError(f"cannot read {path}: {error.strerror}") from error
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _whole_rows(stream: BinaryIO, path: Path) -> Iterator[tuple[FaceRow | None, int]]:
@@ -188,6 +188,6 @@ def _whole_rows(stream: BinaryIO, path: Path) -> Iterator[tuple[FaceRow | None, 
             yield (None if record == header else FaceRow.of(csv_fields(record))), end
             line += record.count(b"\n")
     except (ValueError, csv.Error) as error:
-        raise CmflError(
+        raise InputError(
             f"{path} is not a faces.csv of cmfl align (line {line}: {error}); name another folder"
         ) from error

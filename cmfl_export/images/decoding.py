@@ -21,6 +21,7 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
+from ..base.options import DetectorOptions
 from .decode_limits import TooSlowError, bytes_to_decode, check_header, check_scans, room, timed, webp_pixels
 from .foreign import advice, foreign_kind, hint
 from .jpeg import Survey, load_in_doubt, survey
@@ -29,7 +30,7 @@ from .status import Status
 from .truncation import IncompleteError, has_a_hole, lacks_its_end
 
 SIZE = 224
-DEFAULT_MAX_PIXELS = 100_000_000
+DEFAULT_MAX_PIXELS = DetectorOptions.max_pixels
 MAX_FILE_BYTES = 1 << 29
 
 # What the shorter side of a picture that is not aligned is brought to, before the crop.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter
 
-from ..base.errors import CmflError
+from ..base.errors import UsageError
 from .decoding import Pixels
 
 
@@ -57,20 +57,20 @@ def parse_degradations(specs: Sequence[str], seed: int = 0) -> list[Degradation]
         family, _, doses = spec.partition(":")
         kind = _KINDS.get(family)
         if kind is None:
-            raise CmflError(f"unknown degradation {family!r} in {spec!r}; there are: {', '.join(_KINDS)}")
+            raise UsageError(f"unknown degradation {family!r} in {spec!r}; there are: {', '.join(_KINDS)}")
         for text in doses.split(","):
             try:
                 strength = float(text)
             except ValueError as error:
                 example = f"{family}:{kind.example}"
-                raise CmflError(
+                raise UsageError(
                     f"{text!r} in {spec!r} is not a number; write for instance {example}"
                 ) from error
             if not kind.fits(strength):
-                raise CmflError(f"{family} takes {kind.measure}, not {text}")
+                raise UsageError(f"{family} takes {kind.measure}, not {text}")
             degradation = Degradation(family, strength, seed)
             if degradation in found:
-                raise CmflError(f"{degradation.label} is given twice")
+                raise UsageError(f"{degradation.label} is given twice")
             found.append(degradation)
     return found
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ..base.errors import CmflError
+from ..base.errors import UsageError
 from ..base.files import is_stream, refuse_overwriting
 from .decoding import FORMATS
 from .inputs import EXTENSIONS, is_pattern, iter_paths
@@ -38,18 +38,18 @@ def refuse_inputs(outputs: Iterable[Path | None], inputs: Sequence[str]) -> None
             continue
         target = Path(os.path.realpath(output))
         if {output.suffix.lower(), target.suffix.lower()} & set(EXTENSIONS):
-            raise CmflError(f"{output} has the name of a picture; give the output another one")
+            raise UsageError(f"{output} has the name of a picture; give the output another one")
         if not target.is_file() or target.stat().st_size == 0:
             continue
         if _is_picture(target):
-            raise CmflError(
+            raise UsageError(
                 f"{output} is a picture, which would be overwritten; give the output another name"
             )
         if target.stat().st_nlink > 1:
             walked = iter_paths(text for text in inputs if text != "-")
             refuse_overwriting([output], (("one of the inputs", path) for path in walked))
         if "-" in inputs and not _is_ours(target):
-            raise CmflError(
+            raise UsageError(
                 f"{output} is there and no output of cmfl, so the list on standard input may name it; remove "
                 "it, or give the output another name"
             )

@@ -6,16 +6,16 @@ import textwrap
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import CmflError, need
+from ..base.errors import InputError, ModelError, UsageError, need
 from ..base.files import refuse_overwriting, sha256_of, whole_file, writing
+from ..base.options import DetectorOptions, DetectorSettings
 from ..base.text import visible
 from ..detector import Detector
-from ..images import DEFAULT_MAX_PIXELS
 from ..report import heatmaps
 from ..runtime import Prediction
 
@@ -52,17 +52,13 @@ def explain(
     model: str | Path | None,
     image: str | Path,
     out: str | Path,
-    *,
-    provider: str = "auto",
-    threads: int | None = None,
-    threshold: float | None = None,
-    aligned: bool | None = None,
-    max_pixels: int = DEFAULT_MAX_PIXELS,
+    options: DetectorOptions | None = None,
+    **settings: Unpack[DetectorSettings],
 ) -> Explanation:
     """Draws the image, its spectrum, the heatmaps of both branches on them, and the scores.
 
     Args:
-        model, provider, threads, threshold, aligned, max_pixels: see `cmfl_export.detector.Detector`.
+        model, options, settings: see `Detector`.
         image: the file of one image.
         out: the figure, .png, .svg or .pdf; appears whole or not at all.
 
@@ -72,21 +68,19 @@ def explain(
     """
     out = Path(out)
     if out.suffix.lower() not in FORMATS:
-        raise CmflError(f"the ending of {out} must be one of {', '.join(FORMATS)}")
+        raise UsageError(f"the ending of {out} must be one of {', '.join(FORMATS)}")
     refuse_overwriting([out], [("the image itself", image)])
-    detector = Detector(
-        model, provider=provider, threads=threads, threshold=threshold, aligned=aligned, max_pixels=max_pixels
-    )
+    detector = Detector(model, options, **settings)
     refuse_overwriting([out], [("the model", detector.path)])
     missing = heatmaps.lacking(detector.card)
     if missing:
-        raise CmflError(
+        raise ModelError(
             f"{detector.path} puts out no {' and no '.join(missing)}; export it again with: "
             f"cmfl export WEIGHTS -o MODEL.onnx --outputs {','.join(missing)}"
         )
     row = detector.predict(Path(image), extras=True)
     if row.p_real is None or row.decision is None:
-        raise CmflError(f"{image} cannot be scored: {row.error} ({row.status})")
+        raise InputError(f"{image} cannot be scored: {row.error} ({row.status})")
     _save(_draw(row, detector, detector.path), out)
     return Explanation(
         str(image),

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..base import setups
 from ..base.csv_lines import csv_fields, csv_record, whole_records, wrong_width
-from ..base.errors import CmflError, need
+from ..base.errors import InputError, UsageError, need
 from ..base.files import is_stream, whole_file, writing
 from ..base.locks import exclusive, hold
 from ..base.setups import Setup
@@ -223,11 +223,11 @@ def open_writer(
     kind = format_of(path, format)
     in_place = kind in ("csv", "jsonl")
     if resume and (path is None or not in_place):
-        raise CmflError(
+        raise UsageError(
             f"{kind if path else 'standard output'} cannot be resumed; use -o with a csv or jsonl file"
         )
     if path is None and kind == "parquet":
-        raise CmflError("parquet cannot go to standard output; name a file with -o")
+        raise UsageError("parquet cannot go to standard output; name a file with -o")
     columns = (*COLUMNS, *FACE_COLUMNS) if faces else COLUMNS
     with _opened(path, in_place, resume) as stream:
         target = "standard output" if path is None else str(path)
@@ -266,16 +266,16 @@ def read_rows(path: Path, format: str | None = None) -> Iterator[Prediction]:
             for item in load_json(read_bytes(path, _MOST_JSON_BYTES, "the score file"), _MOST_JSON_BYTES):
                 yield row_of(item)
         elif kind == "parquet":
-            raise CmflError(f"cannot read {path} back: use a csv, jsonl or json file")
+            raise InputError(f"cannot read {path} back: use a csv, jsonl or json file")
         else:
             with path.open("rb") as stream:
                 for row, _, _ in _whole_rows(stream, kind):
                     if row is not None:
                         yield row
     except OSError as error:
-        raise CmflError(f"cannot read {path}: {error.strerror}") from error
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, TypeError, KeyError, csv.Error) as error:
-        raise CmflError(f"{path} is not a {kind} file of cmfl predict ({error})") from error
+        raise InputError(f"{path} is not a {kind} file of cmfl predict ({error})") from error
 
 
 def format_of(path: Path | None, format: str | None) -> str:
@@ -283,9 +283,9 @@ def format_of(path: Path | None, format: str | None) -> str:
     if format is None:
         format = "csv" if path is None else _SUFFIXES.get(path.suffix.lower())
         if format is None:
-            raise CmflError(f"the ending of {path} names no format; give --format {'|'.join(FORMATS)}")
+            raise UsageError(f"the ending of {path} names no format; give --format {'|'.join(FORMATS)}")
     if format not in FORMATS:
-        raise CmflError(f"unknown format {format!r}; it is one of {', '.join(FORMATS)}")
+        raise UsageError(f"unknown format {format!r}; it is one of {', '.join(FORMATS)}")
     return format
 
 
@@ -298,7 +298,7 @@ def _opened(path: Path | None, in_place: bool, resume: bool) -> Iterator[BinaryI
     elif in_place:
         with writing(path):
             if resume and is_stream(path):
-                raise CmflError(f"{path} is not a regular file, so it cannot be resumed")
+                raise UsageError(f"{path} is not a regular file, so it cannot be resumed")
             path.parent.mkdir(parents=True, exist_ok=True)
             # Not truncated before it is held.
             descriptor = os.open(
@@ -347,7 +347,7 @@ def _resume(path: Path, kind: str, columns: Sequence[str], setup: Setup | None) 
 
     Unfinished is a last record without its end, and a last picture of which rows are missing.
     """
-    foreign = CmflError(
+    foreign = InputError(
         f"{path} is not a {kind} file of cmfl predict with these columns ({','.join(columns)}), "
         "so it cannot be resumed; name another file"
     )
@@ -377,7 +377,7 @@ def _resume(path: Path, kind: str, columns: Sequence[str], setup: Setup | None) 
                 setups.refuse_another(path, setup, stream.read(first - begin))
             stream.truncate(end)
     except OSError as error:
-        raise CmflError(f"cannot resume {path}: {error.strerror}") from error
+        raise InputError(f"cannot resume {path}: {error.strerror}") from error
     except (ValueError, TypeError, KeyError, csv.Error) as error:
         raise foreign from error
     return done or None

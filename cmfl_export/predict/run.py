@@ -10,13 +10,14 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from typing import Unpack
 
-from ..base.errors import CmflError
+from ..base.errors import InputError, UsageError
 from ..base.files import check_ending, refuse_overwriting, sha256_of
+from ..base.options import DetectorOptions, DetectorSettings
 from ..base.progress import bar
-from ..detector import Align, Detector
-from ..faces import FACE_SCALE, MINIMUM
-from ..images import DEFAULT_MAX_PIXELS, count_paths, iter_paths, refuse_inputs
+from ..detector import Detector
+from ..images import count_paths, iter_paths, refuse_inputs
 from ..runtime import Prediction
 from ..zoo import starter_label
 from .report_page import gallery
@@ -95,20 +96,12 @@ def predict_to(
     *,
     recursive: bool = True,
     null_separated: bool = False,
-    provider: str = "auto",
-    batch_size: int | None = None,
-    threads: int | None = None,
-    workers: int | None = None,
-    threshold: float | None = None,
-    aligned: bool | None = None,
-    align: Align | None = None,
-    minimum_face: int = MINIMUM,
-    face_scale: float = FACE_SCALE,
-    max_pixels: int = DEFAULT_MAX_PIXELS,
     resume: bool = False,
     progress: bool | None = None,
     report: str | Path | None = None,
     report_images: int = 5000,
+    options: DetectorOptions | None = None,
+    **settings: Unpack[DetectorSettings],
 ) -> Summary:
     """Scores every input and writes one row for each, in order; with `align` one for each face of it.
 
@@ -121,8 +114,7 @@ def predict_to(
         inputs, recursive, null_separated: see `cmfl_export.images.iter_paths`.
         output, format, resume: see `cmfl_export.predict.open_writer`; None is standard output. With `resume`,
             inputs that have a row are skipped, each as often as it has one.
-        model, provider, batch_size, threads, workers, threshold, aligned, align, minimum_face, face_scale,
-            max_pixels: see `cmfl_export.detector.Detector`.
+        model, options, settings: see `Detector`.
         progress: a progress bar on standard error; None shows it when that is a terminal on which no rows
             appear.
         report: an HTML page of the rows, see `report_page`. With `resume` also of those before.
@@ -133,40 +125,29 @@ def predict_to(
             input, the model, a picture or the other output; an output that another process is writing; a
             resumed one whose rows come from another model or other options.
     """
+    options = DetectorOptions.of(options, settings)
     if report_images < 0:
-        raise CmflError(f"report images must be at least 0, not {report_images}")
+        raise UsageError(f"report images must be at least 0, not {report_images}")
     output, report = (None if path is None else Path(path) for path in (output, report))
     check_ending(report, (".html",), "the report")
     refuse_inputs([output, report], inputs)
     if output is not None:
         format_of(output, format)
-    detector = Detector(
-        model,
-        provider=provider,
-        threads=threads,
-        batch_size=batch_size,
-        workers=workers,
-        threshold=threshold,
-        aligned=aligned,
-        align=align,
-        minimum_face=minimum_face,
-        face_scale=face_scale,
-        max_pixels=max_pixels,
-    )
+    detector = Detector(model, options)
     refuse_overwriting([output, report], [("the model", detector.path)])
     paths = iter_paths(inputs, recursive=recursive, null_separated=null_separated)
     first = next(paths, None)
     if first is None:
-        raise CmflError(f"no images found in {_named(inputs)}")
+        raise InputError(f"no images found in {_named(inputs)}")
     setup: dict[str, str | int | float | bool | None] = {
         "model": f"{detector.card.name}, SHA-256 {sha256_of(detector.path)}",
         "threshold": detector.threshold,
         "aligned": detector.aligned,
-        "align": align,
-        "max pixels": max_pixels,
+        "align": detector.align,
+        "max pixels": detector.max_pixels,
     }
-    if align is not None:
-        setup |= {"smallest face": minimum_face, "face scale": face_scale}
+    if detector.align is not None:
+        setup |= {"smallest face": options.minimum_face, "face scale": options.face_scale}
     starter = starter_label() if model is None else ""
     summary = Summary(detector.provider, detector.passed_over, starter)
     start = time.perf_counter()
@@ -175,7 +156,9 @@ def predict_to(
             nullcontext()
             if report is None
             else gallery(report, detector, detector.path, pictures=report_images) as album,
-            open_writer(output, format, faces=align is not None, resume=resume, setup=setup) as writer,
+            open_writer(
+                output, format, faces=detector.align is not None, resume=resume, setup=setup
+            ) as writer,
             _bar(inputs, recursive, output, progress) as advance,
         ):
             if album is not None and resume and output is not None:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from itertools import chain
 from typing import Any
 
-from ..base.errors import CmflError
+from ..base.errors import ModelError
 from ..base.text_formats import FormatError, load_json
 
 METADATA_KEY = "cmfl"
@@ -104,21 +104,21 @@ class ModelCard:
         try:
             data = load_json(text, MOST_CARD_BYTES, lenient=True)
         except FormatError as error:
-            raise CmflError(
+            raise ModelError(
                 f"the model card in the file cannot be read; export the model again ({error})"
             ) from error
         schema = data.get("schema") if isinstance(data, dict) else None
         if type(schema) is not int or schema < 1:
-            raise CmflError("the model card in the file cannot be read; export the model again")
+            raise ModelError("the model card in the file cannot be read; export the model again")
         if schema > SCHEMA_VERSION:
-            raise CmflError(
+            raise ModelError(
                 f"the model card has schema {schema}, newer than this version reads; upgrade cmfl-export"
             )
         known = {f.name for f in fields(cls)}
         values = {key: value for key, value in data.items() if key in known}
         fault = next(chain(_faults_of_kind(values), _faults_of_value(values)), None)
         if fault is not None:
-            raise CmflError(f"the model card in the file is incomplete ({fault}); export the model again")
+            raise ModelError(f"the model card in the file is incomplete ({fault}); export the model again")
         values |= {key: tuple(values[key]) for key in ("outputs", "history") if key in values}
         values |= {key: float(values[key]) for key in ("threshold", "temperature") if key in values}
         return cls(**values)

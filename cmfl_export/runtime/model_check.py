@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from ..base.errors import CmflError
+from ..base.errors import ModelError
 from .onnx_reader import DTYPES, FLOAT, MOST_MODEL_BYTES, UINT8, ModelFile, Tensor, Unread, Value, parse
 from .protobuf import DamagedError
 
@@ -64,10 +64,10 @@ def read_model(path: str) -> CheckedModel:
     try:
         file = parse(data)
     except DamagedError as error:
-        raise CmflError(f"{path} is not an ONNX file, or is damaged: it {error}{_AGAIN}") from error
+        raise ModelError(f"{path} is not an ONNX file, or is damaged: it {error}{_AGAIN}") from error
     fault = next(chain(_faults_of_graph(file), _faults_of_contract(file)), None)
     if fault is not None:
-        raise CmflError(f"{path}: {fault}{_AGAIN}")
+        raise ModelError(f"{path}: {fault}{_AGAIN}")
     return CheckedModel(path, data, file)
 
 
@@ -76,9 +76,9 @@ def _content(path: str) -> bytes:
         with Path(path).open("rb") as stream:
             data = stream.read(MOST_MODEL_BYTES + 1)
     except OSError as error:
-        raise CmflError(f"{path}: the model file cannot be read: {error.strerror}") from error
+        raise ModelError(f"{path}: the model file cannot be read: {error.strerror}") from error
     if len(data) > MOST_MODEL_BYTES:
-        raise CmflError(
+        raise ModelError(
             f"{path} has more than {MOST_MODEL_BYTES >> 20} MiB, which no model of this toolkit has{_AGAIN}"
         )
     return data

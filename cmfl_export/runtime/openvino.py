@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..base import forks
 from ..base.cache import cache_folder
-from ..base.errors import CmflError
+from ..base.errors import ProviderError
 from .providers import load_openvino, one_line
 
 SPECTRUM = "spectrum"  # the tensor of that name in every exported graph with a spectrum branch
@@ -109,7 +109,7 @@ class OpenVinoModel:
         try:
             yield
         except RuntimeError as error:
-            raise CmflError(
+            raise ProviderError(
                 f"{self._path}: OpenVINO cannot load the model: {one_line(error)}; use --provider onnxruntime"
             ) from error
 

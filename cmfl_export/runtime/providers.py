@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from ..base.cache import cache_folder
-from ..base.errors import CmflError
+from ..base.errors import ProviderError
 from ..base.privacy import onnxruntime_is_silent, silent_openvino
 
 ORT_NAMES = {
@@ -35,8 +35,6 @@ ORT_NAMES = {
     "cuda-graph": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
 }
-# `cpu` is the fastest of the CPU runtimes that are installed, `onnxruntime` and `openvino` are one by name.
-CHOICES = ("auto", "cpu", "onnxruntime", "openvino", "cuda", "cuda-graph", "tensorrt")
 ON_GPU = ("cuda", "cuda-graph", "tensorrt")
 
 # One Conv node, so that cuDNN has to work as well: inputs x [1,1,2,2] and w [1,1,1,1], float32, opset 17,
@@ -69,11 +67,11 @@ def load_onnxruntime() -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise CmflError(
+        raise ProviderError(
             f"onnxruntime cannot be imported ({error}); run: pip install --upgrade cmfl-export"
         ) from error
     if not hasattr(onnxruntime, "InferenceSession"):
-        raise CmflError(
+        raise ProviderError(
             "onnxruntime is installed in part; run: pip uninstall -y onnxruntime onnxruntime-gpu; "
             "pip install --upgrade cmfl-export"
         )
@@ -93,7 +91,7 @@ def load_openvino() -> Any:
         with _import_lock, silent_openvino():
             import openvino
     except ImportError as error:
-        raise CmflError(
+        raise ProviderError(
             f"openvino cannot be imported ({error}); run: pip install 'cmfl-export[openvino]'"
         ) from error
     return openvino

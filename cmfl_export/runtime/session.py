@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from ..base import forks
 from ..base.cpu import multiplies_int8_exactly, usable_cores
-from ..base.errors import CmflError
+from ..base.errors import CmflError, ModelError, ProviderError, UsageError
+from ..base.options import PROVIDERS
 from . import providers
 from .card import METADATA_KEY, ModelCard
 from .gpu import DeviceModel
@@ -115,10 +116,10 @@ class Session:
                 (see `model_check`); the provider is unknown, or does not load here (with the cause and what
                 to do).
         """
-        if provider not in providers.CHOICES:
-            raise CmflError(f"unknown provider {provider!r}; choose one of: {', '.join(providers.CHOICES)}")
+        if provider not in PROVIDERS:
+            raise UsageError(f"unknown provider {provider!r}; choose one of: {', '.join(PROVIDERS)}")
         if threads is not None and threads < 1:
-            raise CmflError(f"threads must be at least 1, not {threads}")
+            raise UsageError(f"threads must be at least 1, not {threads}")
         checked = read_model(_existing_file(model))
         card = _card_of(checked)
         name, passed_over = choose_provider(provider)
@@ -126,7 +127,7 @@ class Session:
         if name in ("cpu", "openvino") and not card.portable and not multiplies_int8_exactly():
             why = "its 8-bit weights could saturate on this CPU, which has no VNNI"
             if name == "openvino":
-                raise CmflError(
+                raise ProviderError(
                     f"{checked.path}: {why}; use --provider onnxruntime, which computes them exactly, or "
                     "export the int8 file again"
                 )
@@ -191,7 +192,7 @@ class Session:
         except CmflError:
             raise
         except Exception as error:  # the runtimes' exceptions share no base class but Exception
-            raise CmflError(
+            raise ProviderError(
                 f"{self.path}: the run failed on {self.provider} with {len(batch)} images: "
                 f"{providers.one_line(error)}; a smaller batch needs less memory"
             ) from error
@@ -199,7 +200,7 @@ class Session:
         for name, value in found.items():
             fits = value.shape == (len(batch),) if name in SCORE_OUTPUTS else value.shape[:1] == (len(batch),)
             if value.dtype != np.float32 or not fits:
-                raise CmflError(
+                raise ModelError(
                     f"{self.path}: the output {name} is {value.dtype} {list(value.shape)} for {len(batch)} "
                     "images, so it is not of an exported model; export the model again"
                 )
@@ -249,7 +250,7 @@ def choose_provider(provider: str) -> tuple[str, str]:
     if trouble is None:
         return wanted, ""
     if provider != "auto":
-        raise CmflError(f"{wanted} does not load: {trouble.cause}; to fix it: {trouble.remedy}")
+        raise ProviderError(f"{wanted} does not load: {trouble.cause}; to fix it: {trouble.remedy}")
     return (
         "cpu",
         f"cuda does not load: {trouble.cause}; to fix it: {trouble.remedy}"
@@ -261,11 +262,11 @@ def choose_provider(provider: str) -> tuple[str, str]:
 def _existing_file(model: str | os.PathLike[str]) -> str:
     text, file = os.fspath(model), Path(model)
     if not file.exists():
-        raise CmflError(f"{text}: no such model file")
+        raise ModelError(f"{text}: no such model file")
     if file.is_dir():
-        raise CmflError(f"{text} is a folder, not a model; give the .onnx file")
+        raise ModelError(f"{text} is a folder, not a model; give the .onnx file")
     if not os.access(file, os.R_OK):
-        raise CmflError(f"{text}: no permission to read the model file")
+        raise ModelError(f"{text}: no permission to read the model file")
     return text
 
 
@@ -308,11 +309,11 @@ def create_session(
     except Exception as error:  # ONNX Runtime's exceptions share no base class but Exception
         reason = providers.one_line(error)
         if "protobuf" in reason.lower():
-            raise CmflError(f"{path} is not an ONNX file, or is damaged; export the model again") from error
-        raise CmflError(f"{path}: ONNX Runtime cannot load the model on {provider}: {reason}") from error
+            raise ModelError(f"{path} is not an ONNX file, or is damaged; export the model again") from error
+        raise ModelError(f"{path}: ONNX Runtime cannot load the model on {provider}: {reason}") from error
     running = session.get_providers()[0]
     if running != providers.ORT_NAMES[provider]:
-        raise CmflError(
+        raise ProviderError(
             f"{path}: {provider} was asked for but the model loaded on {running}; run: cmfl doctor"
         )
     return session
@@ -321,10 +322,10 @@ def create_session(
 def _card_of(model: CheckedModel) -> ModelCard:
     text = model.file.metadata.get(METADATA_KEY)
     if text is None:
-        raise CmflError(f"{model.path} has no CMFL model card in it; export it with cmfl export")
+        raise ModelError(f"{model.path} has no CMFL model card in it; export it with cmfl export")
     try:
         card = ModelCard.from_json(text)
     except CmflError as error:
-        raise CmflError(f"{model.path}: {error}") from error
+        raise ModelError(f"{model.path}: {error}") from error
     # Of the weights themselves, whatever the card says.
     return replace(card, portable=is_portable(model.file))

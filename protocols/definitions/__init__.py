@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from cmfl_export.base.errors import CmflError
+from cmfl_export.base.errors import CmflError, ProtocolError
 from cmfl_export.base.text_formats import MOST_TOML_BYTES, FormatError, load_toml, read_bytes
 
 from ..attacks import check_attacks
@@ -76,11 +76,11 @@ def load(name_or_path: str | os.PathLike[str]) -> Definition:
         try:
             data = read_bytes(Path(name_or_path), MOST_TOML_BYTES, "the definition")
         except CmflError as error:
-            raise CmflError(f"{error}; give a TOML file or one of {', '.join(names())}") from error
+            raise ProtocolError(f"{error}; give a TOML file or one of {', '.join(names())}") from error
     try:
         values = load_toml(data)
     except FormatError as error:
-        raise CmflError(f"{where}: {error}") from error
+        raise ProtocolError(f"{where}: {error}") from error
     return _definition(values, where)
 
 
@@ -88,16 +88,16 @@ def _definition(values: dict[str, Any], where: str) -> Definition:
     _refuse_unknown(values, _DEFINITION_KEYS, where)
     tables = values.get("source", [])
     if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
-        raise CmflError(f"{where}: source: it needs one [[source]] or more")
+        raise ProtocolError(f"{where}: source: it needs one [[source]] or more")
     sources = tuple(_source(table, f"{where}: source {n}") for n, table in enumerate(tables, 1))
     try:
         check_attacks(source.attack for source in sources if source.attack)
     except CmflError as error:
-        raise CmflError(f"{where}: attack: {error}") from error
+        raise ProtocolError(f"{where}: attack: {error}") from error
     for split in SPLITS:
         for kind, real in (("real", True), ("synthetic", False)):
             if not any(source.counts[split] for source in sources if (not source.attack) is real):
-                raise CmflError(f"{where}: {split}: no source gives it {kind} images")
+                raise ProtocolError(f"{where}: {split}: no source gives it {kind} images")
     return Definition(
         name=_text(values, "name", where),
         description=_text(values, "description", where, ""),
@@ -110,7 +110,7 @@ def _source(values: dict[str, Any], where: str) -> Source:
     _refuse_unknown(values, _SOURCE_KEYS, where)
     folder = _text(values, "folder", where)
     if re.match(r"[/\\]|[A-Za-z]:", folder) or "\\" in folder or ".." in folder.split("/"):
-        raise CmflError(
+        raise ProtocolError(
             f"{where}: folder: {folder!r} must be relative to the data root, with / and without .."
         )
     # One spelling of each folder: ./faces/ is faces.
@@ -121,16 +121,16 @@ def _source(values: dict[str, Any], where: str) -> Source:
     counts = {split: values.get(split, 0) for split in SPLITS}
     for split, count in counts.items():
         if not _is_count(count):
-            raise CmflError(f"{where}: {split}: {count!r} must be a whole number, 0 or more")
+            raise ProtocolError(f"{where}: {split}: {count!r} must be a whole number, 0 or more")
     if not any(counts.values()):
-        raise CmflError(f"{where}: it gives no image to a split; say how many with train, dev or eval")
+        raise ProtocolError(f"{where}: it gives no image to a split; say how many with train, dev or eval")
     if numbers is not None:
         numbers = _numbers(numbers, where)
         if not _NUMBERED.fullmatch(file):
-            raise CmflError(f"{where}: file: {file!r} must be one name with one {{number:05}} in it")
+            raise ProtocolError(f"{where}: file: {file!r} must be one name with one {{number:05}} in it")
         available = numbers[1] - numbers[0] + 1
         if sum(counts.values()) > available:
-            raise CmflError(
+            raise ProtocolError(
                 f"{where}: numbers: {available:,} files, but the splits take {sum(counts.values()):,}"
             )
     return Source(folder, _text(values, "attack", where, ""), file, numbers, counts)
@@ -140,7 +140,7 @@ def _numbers(value: Any, where: str) -> tuple[int, int]:
     pair = value if isinstance(value, list) and len(value) == 2 else [-1, -1]
     first, last = pair
     if not (_is_count(first) and _is_count(last) and first <= last < _MOST_NUMBERS):
-        raise CmflError(
+        raise ProtocolError(
             f"{where}: numbers: {value!r} must be [first, last], whole numbers from 0 to {_MOST_NUMBERS - 1}"
         )
     return first, last
@@ -153,15 +153,15 @@ def _is_count(value: Any) -> bool:
 def _text(values: dict[str, Any], key: str, where: str, default: str | None = None) -> str:
     value = values.get(key, default)
     if value is None:
-        raise CmflError(f"{where}: {key}: missing")
+        raise ProtocolError(f"{where}: {key}: missing")
     if not isinstance(value, str) or not value.isprintable():
-        raise CmflError(f"{where}: {key}: {value!r} must be a text of printable characters")
+        raise ProtocolError(f"{where}: {key}: {value!r} must be a text of printable characters")
     if not value and default != "":
-        raise CmflError(f"{where}: {key}: empty")
+        raise ProtocolError(f"{where}: {key}: empty")
     return value
 
 
 def _refuse_unknown(values: dict[str, Any], known: set[str], where: str) -> None:
     unknown = sorted(set(values) - known)
     if unknown:
-        raise CmflError(f"{where}: {unknown[0]}: unknown key; it knows {', '.join(sorted(known))}")
+        raise ProtocolError(f"{where}: {unknown[0]}: unknown key; it knows {', '.join(sorted(known))}")

@@ -17,7 +17,8 @@ from tests.cmfl_export.command import ENVIRONMENT
 STUCK = """
 import hashlib, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from cmfl_export import cli, detector, predict, runtime
+from cmfl_export import cli, detector, runtime
+from cmfl_export.predict import run as predict
 place, sys.argv = sys.argv[1], sys.argv[1:]
 
 def stuck():
@@ -171,6 +172,23 @@ os.kill(child, signal.SIGTERM)
 assert os.waitpid(child, 0)[1] == signal.SIGTERM
 time.sleep(2)
 assert interrupts.code() is None
+interrupts.leave(5)
+"""
+    assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 5
+
+
+def test_two_commands_in_one_process_keep_no_signal_back() -> None:
+    """A process that forks after two commands, and what it starts then, can still be interrupted."""
+    program = """
+import os, signal
+from cmfl_export.base import interrupts
+interrupts.install()
+interrupts.install()
+child = os.fork()
+if not child:
+    os._exit(len(signal.pthread_sigmask(signal.SIG_BLOCK, [])))
+assert os.waitpid(child, 0)[1] == 0
+assert not signal.pthread_sigmask(signal.SIG_BLOCK, [])
 interrupts.leave(5)
 """
     assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 5

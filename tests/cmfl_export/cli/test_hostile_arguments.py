@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from cmfl_export import cli
+from cmfl_export.base import interrupts
 from protocols import Sample, write_split
 
 
@@ -40,6 +41,7 @@ def said(
     monkeypatch.chdir(place)
     words = ["" if word == "<>" else word for word in arguments.split()]
     monkeypatch.setattr(sys, "argv", ["cmfl", *words])
+    monkeypatch.setattr(interrupts, "install", lambda: None)
     with pytest.raises(SystemExit) as caught:
         cli.main()
     out, err = capsys.readouterr()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import resource
 from dataclasses import replace
 from pathlib import Path
 
 import onnx
 import pytest
 
+import cmfl_export
 from cmfl_export import cli
+from cmfl_export.base import interrupts
 from cmfl_export.runtime.card import METADATA_KEY, ModelCard
 from tests.cmfl_export import tiny_model
 from tests.cmfl_export.command import TRAINING, cmfl, imported, the_error
@@ -44,15 +45,13 @@ class TestHelp:
         assert "cmfl_export" in names
         assert not names & {*TRAINING, "numpy", "PIL", "onnxruntime", "pyarrow", "rich"}
 
-    def test_takes_less_than_half_a_second(self) -> None:
-        """Of processor time, which a busy machine stretches less than time on the clock; best of three."""
-        times = []
-        for _ in range(3):
-            before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            cmfl("--help")
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-        assert min(times) < 0.5
+    def test_version(self) -> None:
+        done = cmfl("--version")
+        assert (done.returncode, done.stdout, done.stderr) == (
+            0,
+            f"cmfl-export {cmfl_export.__version__}\n",
+            "",
+        )
 
 
 class TestUsage:
@@ -165,6 +164,7 @@ class TestMain:
             raise RuntimeError("two\nlines")
 
         monkeypatch.setattr(cli, "app", fail)
+        monkeypatch.setattr(interrupts, "install", lambda: None)
         monkeypatch.delenv("CMFL_TRACEBACK", raising=False)
         return monkeypatch
 
@@ -173,7 +173,7 @@ class TestMain:
     ) -> None:
         with pytest.raises(SystemExit) as info:
             cli.main()
-        assert info.value.code == 2
+        assert info.value.code == 70
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("cmfl: internal error, please report it: RuntimeError('two\\nlines')")
         assert "CMFL_TRACEBACK=1" in line

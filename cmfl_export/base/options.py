@@ -1,0 +1,86 @@
+"""How a detector runs: its options, their defaults and their limits, each written once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypedDict, get_args
+
+from .errors import UsageError
+
+# `cpu` is the faster of the CPU runtimes that are installed; `onnxruntime` and `openvino` name one of them.
+ProviderName = Literal["auto", "cpu", "onnxruntime", "openvino", "cuda", "cuda-graph", "tensorrt"]
+PROVIDERS: tuple[str, ...] = get_args(ProviderName)
+
+Align = Literal["all", "largest"]
+
+
+class DetectorSettings(TypedDict, total=False):
+    """The fields of `DetectorOptions` as keywords of a function; a test holds that both agree."""
+
+    provider: str
+    threads: int | None
+    batch_size: int | None
+    workers: int | None
+    threshold: float | None
+    aligned: bool | None
+    align: Align | bool | None
+    minimum_face: int
+    face_scale: float
+    max_pixels: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorOptions:
+    """How a detector runs. Checked when it is made.
+
+    Attributes:
+        provider: "auto", "cpu", "onnxruntime", "openvino", "cuda", "cuda-graph" or "tensorrt"; see
+            `Session.open`.
+        threads: CPU threads of the model; None means all cores that this process may use.
+        batch_size: pictures per run; None means 8 on the CPU, 4 on OpenVINO, which runs several such batches
+            at once, and 64 on a GPU.
+        workers: decoding threads; None means one per core, 16 at most.
+        threshold: in [0, 1]; None means the one in the model card.
+        aligned: whether the pictures are aligned face crops; None means as the model was trained.
+        align: find the faces of the pictures and align them first: "largest" (or True) scores one face per
+            picture, "all" each of them. A picture without a face gets the status `no_face`.
+        minimum_face: side of the smallest face that is looked for, in pixels of the picture.
+        face_scale: size of the face in the crop; see `crop.template`.
+        max_pixels: pictures of more pixels get the status `too_large`.
+
+    Raises:
+        UsageError: an option is unknown or out of its range.
+    """
+
+    provider: ProviderName = "auto"
+    threads: int | None = None
+    batch_size: int | None = None
+    workers: int | None = None
+    threshold: float | None = None
+    aligned: bool | None = None
+    align: Align | bool | None = None
+    minimum_face: int = 20
+    face_scale: float = 0.8
+    max_pixels: int = 100_000_000
+
+    def __post_init__(self) -> None:
+        if self.provider not in PROVIDERS:
+            raise UsageError(f"unknown provider {self.provider!r}; choose one of: {', '.join(PROVIDERS)}")
+        for name in ("threads", "batch_size", "workers", "max_pixels"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"{name.replace('_', ' ')} must be at least 1, not {value}")
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise UsageError(f"the threshold must be within 0 and 1, not {self.threshold}")
+        if isinstance(self.align, bool):
+            object.__setattr__(self, "align", "largest" if self.align else None)
+        if self.align not in (None, *get_args(Align)):
+            raise UsageError(f"align is 'all' or 'largest', not {self.align!r}")
+        if self.align is not None and self.aligned is False:
+            raise UsageError("align makes aligned crops, so the pictures cannot be taken as not aligned")
+
+    @classmethod
+    def of(cls, options: DetectorOptions | None, settings: Mapping[str, Any]) -> DetectorOptions:
+        """The options with some of them replaced; None stands for the defaults."""
+        return replace(cls() if options is None else options, **settings)

@@ -89,7 +89,7 @@ class TestUsage:
             (["--threshold", "2"], "the threshold must be within 0 and 1"),
             (
                 ["--provider", "npu"],
-                "'npu' is not one of 'auto', 'cpu', 'onnxruntime', 'openvino', 'cuda', 'cuda-graph', 'tensorrt'",
+                "'npu' is not one of 'auto', 'cpu', 'onnxruntime', 'openvino', 'cuda', 'cuda-graph'",
             ),
             (["--threads", "0"], "threads must be at least 1"),
             (["--resume"], "standard output cannot be resumed"),

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from cmfl_export.base.errors import ModelError
 from cmfl_export.base.text_formats import FormatError, load_toml
-from cmfl_export.base.toml import toml_value
+from cmfl_export.base.toml import toml_table
 
 from .names import is_file_name, is_model_name, is_variant
 
@@ -112,18 +112,18 @@ class Manifest:
         head = {"schema": SCHEMA_VERSION} | {
             key: getattr(self, key) for key in ("name", "version", "description", "licence", "default")
         }
-        blocks = [_toml(head)]
+        blocks = [toml_table(head)]
         for file in self.files:
             values: dict[str, Any] = {"name": file.name, "size": file.size, "sha256": file.sha256}
             if file.variant:
                 values |= {"variant": file.variant, "threshold": file.threshold}
             if file.urls:
                 values["urls"] = list(file.urls)
-            blocks.append("[[file]]\n" + _toml(values))
+            blocks.append("[[file]]\n" + toml_table(values))
         for metrics in self.metrics:
             values = {key: getattr(metrics, key) for key in ("split", "variant", "real", "synthetic")}
             figures = {key: list(figure) for key, figure in metrics.figures.items()}
-            blocks.append("[[metrics]]\n" + _toml(values | figures))
+            blocks.append("[[metrics]]\n" + toml_table(values | figures))
         return "\n".join(blocks)
 
     @classmethod
@@ -300,7 +300,3 @@ def _refuse_twice(values: Iterable[str], where: str) -> None:
         if value in seen:
             raise ModelError(f"{where}: {value!r} is there twice")
         seen.add(value)
-
-
-def _toml(values: dict[str, Any]) -> str:
-    return "".join(f"{key} = {toml_value(value)}\n" for key, value in values.items())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 
 from cmfl_export.base.errors import ProtocolError
 from cmfl_export.base.files import write_whole, writing
-from cmfl_export.base.toml import toml_value
+from cmfl_export.base.toml import toml_table
 
 from .reading import write_split
 from .schema import Sample
@@ -179,13 +178,5 @@ def _record(built: Built, record: Mapping[str, Any]) -> str:
     }
     plain = {key: value for key, value in whole.items() if not isinstance(value, Mapping)}
     tables = {key: value for key, value in whole.items() if isinstance(value, Mapping)}
-    sections = [_pairs(plain), *(f"[{key}]\n{_pairs(table)}" for key, table in tables.items())]
+    sections = [toml_table(plain), *(f"[{key}]\n{toml_table(table)}" for key, table in tables.items())]
     return "# How this protocol was made by `cmfl protocol build`.\n\n" + "\n".join(sections)
-
-
-def _pairs(table: Mapping[str, Any]) -> str:
-    return "".join(f"{_key(key)} = {toml_value(value)}\n" for key, value in table.items())
-
-
-def _key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else toml_value(key)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
 
-from cmfl_export.base.cpu import usable_cores
 from cmfl_export.base.errors import ProtocolError
+from cmfl_export.base.threads import in_order
 
 from .name_advice import NameAdvice
 from .schema import Sample
@@ -52,11 +51,14 @@ def missing_files(
     paths = [root / sample.filename for sample in samples]
     chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
     # Threads hide the latency of network file systems, and a decoder releases the interpreter lock.
-    with ThreadPoolExecutor(usable_cores() if open else _STAT_THREADS) as pool:
-        problems = chain.from_iterable(
-            pool.map(lambda chunk: [_problem(path, open) for path in chunk], chunks)
-        )
-        missing = [(sample, problem) for sample, problem in zip(samples, problems, strict=True) if problem]
+    found = in_order(
+        lambda chunk: [_problem(path, open) for path in chunk],
+        chunks,
+        None if open else _STAT_THREADS,
+        name="files",
+    )
+    problems = chain.from_iterable(found)
+    missing = [(sample, problem) for sample, problem in zip(samples, problems, strict=True) if problem]
     advice = NameAdvice(root)
     return [(sample, problem + advice.of(sample.filename)) for sample, problem in missing]
 

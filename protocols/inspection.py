@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from cmfl_export.base.cpu import usable_cores
+from cmfl_export.base.threads import in_order
 from cmfl_export.images import MAX_FILE_BYTES, ImageError, open_rgb
 
 from .duplicates import thumbnail
@@ -56,13 +55,12 @@ def inspect_all(
     paths: Sequence[Path], audited: Sequence[bool], *, aligned: bool, workers: int | None
 ) -> Iterator[Inspected]:
     """`inspect` for every path, in order, on threads (as many as this process has cores by default)."""
-    pool = ThreadPoolExecutor(workers or usable_cores(), thread_name_prefix="cmfl-check")
-    try:
-        yield from pool.map(
-            lambda path, sampled: inspect(path, audited=sampled, aligned=aligned), paths, audited
-        )
-    finally:
-        pool.shutdown(cancel_futures=True)
+    return in_order(
+        lambda item: inspect(item[0], audited=item[1], aligned=aligned),
+        zip(paths, audited, strict=True),
+        workers,
+        name="check",
+    )
 
 
 def _content(path: Path) -> bytes | Path:

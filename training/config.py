@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from cmfl_export.base.errors import UsageError
 from cmfl_export.base.text_formats import MOST_TOML_BYTES, FormatError, load_toml, read_bytes
-from cmfl_export.base.toml import toml_value
+from cmfl_export.base.toml import toml_table
 from cmfl_export.runtime import ARCHITECTURES
 
 Architecture = Literal["two_stream", "one_stream"]
@@ -131,7 +131,7 @@ class TrainConfig:
             raise UsageError(f"average is {self.average}; it must lie between 0 and 1, 1 left out")
 
     def to_toml(self) -> str:
-        return "".join(f"{key} = {toml_value(value)}\n" for key, value in asdict(self).items())
+        return toml_table(asdict(self))
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], source: str = "the configuration") -> TrainConfig:

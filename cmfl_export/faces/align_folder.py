@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import TypeVar
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from ..base.cpu import usable_cores
 from ..base.errors import CmflError, UsageError
 from ..base.files import remove_parts, whole_file, writing
 from ..base.locks import exclusive_folder
 from ..base.progress import bar
+from ..base.threads import in_order
 from ..images import DEFAULT_MAX_PIXELS, ImageError, Status, count_paths, iter_paths, open_rgb, root_of
 from .aligner import AlignedFace, Aligner
 from .crop import FACE_SCALE, MARKER
 from .faces_csv import FaceRow, open_faces
 from .find import MINIMUM
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 FACES = "faces.csv"
 FORMATS = ("png", "jpg")
@@ -34,8 +29,6 @@ FORMATS = ("png", "jpg")
 _LONGEST_NAME = 240
 # Less would leave traces of its own in the spectrum.
 LOWEST_QUALITY = 95
-# Seconds that threads which write a crop are given after an interrupt or an error.
-_FAREWELL = 0.7
 
 
 @dataclass
@@ -187,7 +180,7 @@ def align_to(
                 else:
                     yield path, names.stem(path, relative)
 
-        for rows in _in_order(lambda item: rows_of(*item), remaining(), workers or usable_cores()):
+        for rows in in_order(lambda item: rows_of(*item), remaining(), workers, name="align"):
             table.write(rows)
             summary.count(rows)
             advance(summary.skipped)
@@ -249,20 +242,3 @@ def _save(crop: Image.Image, path: Path, quality: int, how: str) -> None:
             crop.save(part, "PNG", pnginfo=text)
         else:
             crop.save(part, "JPEG", quality=quality, subsampling=0, comment=f"{MARKER} {how}".encode())
-
-
-def _in_order(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
-    """`function` of each item, in order, on threads, and no more than two items a thread ahead."""
-    waiting: deque[Future[R]] = deque()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="cmfl-align")
-    try:
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        # What is being written comes to its end, but a decoder that does not is not waited for.
-        wait(waiting, _FAREWELL)

@@ -15,7 +15,6 @@ import pytest
 from PIL import Image
 
 from cmfl_export.base.errors import CmflError
-from cmfl_export.faces import align_folder as align_module
 from cmfl_export.faces.align_folder import AlignSummary, align_to
 from cmfl_export.faces.aligner import Aligner
 from cmfl_export.faces.crop import template
@@ -261,24 +260,6 @@ def test_names_that_are_not_unicode(folder: Path, tmp_path: Path) -> None:
     (row,) = read_faces(tmp_path / "out" / "faces.csv")
     assert row.path == str(name)
     assert (tmp_path / "out" / row.crop).is_file()
-
-
-def test_the_pool_keeps_order_and_runs_a_little_ahead() -> None:
-    taken = 0
-
-    def items() -> Any:
-        nonlocal taken
-        for number in range(50):
-            taken += 1
-            yield number
-
-    def slow_first(number: int) -> int:
-        time.sleep(0.02 if number == 0 else 0)
-        return number
-
-    for place, number in enumerate(align_module._in_order(slow_first, items(), 3)):
-        assert number == place
-        assert taken <= place + 8
 
 
 def test_a_row_of_another_length_is_none() -> None:

@@ -14,6 +14,7 @@ from ..base import setups
 from ..base.csv_lines import csv_fields, csv_record, whole_records, wrong_width
 from ..base.errors import InputError
 from ..base.files import writing
+from ..base.row_files import send, whole_part
 from ..base.setups import Setup
 from ..images import Status
 
@@ -103,18 +104,12 @@ class FaceRows:
             setups.keep(self._path, self._setup, csv_record(rows[0].values()))
             self._setup = None
         with writing(self._path):
-            self._send(b"".join(csv_record(row.values()) for row in rows))
+            send(self._stream, b"".join(csv_record(row.values()) for row in rows))
 
     def begin(self) -> None:
         """Writes the header."""
         with writing(self._path):
-            self._send(csv_record(COLUMNS))
-
-    def _send(self, data: bytes) -> None:
-        # An unbuffered file may take less than it is given.
-        view = memoryview(data)
-        while view:
-            view = view[self._stream.write(view) :]
+            send(self._stream, csv_record(COLUMNS))
 
 
 @contextmanager
@@ -139,20 +134,7 @@ def open_faces(path: Path, *, resume: bool = False, setup: Setup | None = None) 
         stream = path.open("a+b", buffering=0)
     with stream:
         with writing(path), path.open("rb") as written:
-            begin = end = first = 0
-            for row, stop in _whole_rows(written, path):
-                if row is None:
-                    begin = stop
-                else:
-                    first = first or stop
-                    done.append(row)
-                if row is None or row.is_last:
-                    end, complete = stop, len(done)
-            if end:
-                del done[complete:]
-            if done and setup is not None:
-                written.seek(begin)
-                setups.refuse_another(path, setup, written.read(first - begin))
+            end = whole_part(written, path, _whole_rows(written, path), done.append, setup)
             stream.truncate(end)
             if not done:
                 setups.forget(path)

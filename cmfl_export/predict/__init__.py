@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from .explanations import Explanation, explain
 from .row_values import check_score, number_in
-from .rows import COLUMNS, FACE_COLUMNS, FORMATS, Writer, open_writer, read_rows, row_of, row_of_csv
+from .row_writers import Writer, open_writer
+from .rows import COLUMNS, FACE_COLUMNS, FORMATS, read_rows, row_of, row_of_csv
 from .run import Summary, predict_to
 
 __all__ = [

@@ -21,7 +21,8 @@ from ..images import count_paths, iter_paths, refuse_inputs
 from ..runtime import Prediction
 from ..zoo import starter_label
 from .report_page import gallery
-from .rows import format_of, open_writer, read_rows
+from .row_writers import open_writer
+from .rows import format_of, read_rows
 
 
 @dataclass

@@ -15,7 +15,7 @@ from cmfl_export.evaluate.run import evaluate
 from cmfl_export.evaluate.scored import read_scores
 from cmfl_export.faces.aligner import Aligner
 from cmfl_export.images.status import Status
-from cmfl_export.predict.rows import read_rows
+from cmfl_export.predict import read_rows
 from cmfl_export.predict.run import predict_to
 from cmfl_export.runtime.prediction import Prediction
 from protocols import Sample, write_split

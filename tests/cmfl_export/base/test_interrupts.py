@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cmfl_export.predict.rows import read_rows
+from cmfl_export.predict import read_rows
 from tests.cmfl_export.command import ENVIRONMENT
 
 # The command line with a library that does not come back: C code that lets others run and minds no signal.

@@ -13,7 +13,7 @@ import pytest
 
 from cmfl_export.base.errors import CmflError
 from cmfl_export.base.locks import exclusive, exclusive_folder, one_writer
-from cmfl_export.predict.rows import open_writer
+from cmfl_export.predict import open_writer
 
 HOLD = """
 import sys, time

@@ -10,7 +10,7 @@ import pytest
 
 from cmfl_export.faces.faces_csv import read_faces
 from cmfl_export.images.status import Status
-from cmfl_export.predict.rows import read_rows
+from cmfl_export.predict import read_rows
 from tests.cmfl_export.command import cmfl, the_error
 from tests.cmfl_export.photographs import coffee, group
 

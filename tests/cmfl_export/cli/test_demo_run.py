@@ -12,7 +12,7 @@ from cmfl_export.base.errors import CmflError
 from cmfl_export.cli import demo_run as module
 from cmfl_export.cli.demo_run import demo, starter, table
 from cmfl_export.metrics.detection import d_eer
-from cmfl_export.predict.rows import read_rows
+from cmfl_export.predict import read_rows
 from cmfl_export.runtime.prediction import Prediction
 from models_zoo.add import add
 from tests.models_zoo.folders import model_folder

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cmfl_export.predict.rows import read_rows
+from cmfl_export.predict import read_rows
 from tests.cmfl_export import tiny_model
 from tests.cmfl_export.command import CMFL, ENVIRONMENT, cmfl, the_error
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cmfl_export.predict.rows import read_rows
+from cmfl_export.predict import read_rows
 from tests.cmfl_export.command import CMFL, ENVIRONMENT
 
 FULL = Path("/dev/full")

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from cmfl_export.base.errors import CmflError
 from cmfl_export.images.status import Status
-from cmfl_export.predict.rows import COLUMNS, FORMATS, open_writer, read_rows
+from cmfl_export.predict import COLUMNS, FORMATS, open_writer, read_rows
 from cmfl_export.runtime.prediction import Prediction
 
 ROWS = [
@@ -102,7 +102,7 @@ def test_jsonl_and_json(tmp_path: Path) -> None:
 def test_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from pyarrow import parquet
 
-    monkeypatch.setattr("cmfl_export.predict.rows._ROWS_IN_GROUP", 4)
+    monkeypatch.setattr("cmfl_export.predict.row_writers._ROWS_IN_GROUP", 4)
     save(tmp_path / "rows.parquet", ROWS)
     file = parquet.ParquetFile(tmp_path / "rows.parquet")
     assert [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)] == [4, 1]

@@ -17,8 +17,7 @@ from PIL import Image
 from cmfl_export.base.errors import CmflError
 from cmfl_export.detector import Detector
 from cmfl_export.images.status import Status
-from cmfl_export.predict import run
-from cmfl_export.predict.rows import read_rows
+from cmfl_export.predict import read_rows, run
 from cmfl_export.predict.run import Summary, predict_to
 from cmfl_export.runtime.prediction import Prediction
 from tests.cmfl_export import tiny_model

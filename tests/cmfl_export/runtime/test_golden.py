@@ -18,7 +18,7 @@ from PIL import Image
 from cmfl_export.detector import Detector
 from cmfl_export.export.parity import builtin_images
 from cmfl_export.images.decoding import decode
-from cmfl_export.predict.rows import read_rows
+from cmfl_export.predict import read_rows
 from cmfl_export.predict.run import predict_to
 from cmfl_export.runtime.prediction import Prediction
 from tests.conftest import picture

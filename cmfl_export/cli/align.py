@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,23 +16,25 @@ def align(
     inputs: Inputs,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the crops and faces.csv.")],
     largest: Largest = False,
-    format: Annotated[str, typer.Option(help="png or jpg.")] = "png",
-    quality: Annotated[int, typer.Option(help="Of jpg, 95 to 100; without chroma subsampling.")] = 95,
+    format: Annotated[Literal["png", "jpg"], typer.Option(help="File type of the crops.")] = "png",
+    quality: Annotated[int, typer.Option(help="JPEG quality, 95 to 100, without chroma subsampling.")] = 95,
     face_scale: FaceScale = DetectorOptions.face_scale,
     min_face: MinFace = DetectorOptions.minimum_face,
     recursive: Recursive = True,
     null: Null = False,
     provider: Provider = DetectorOptions.provider,
-    workers: Annotated[int | None, typer.Option(max=1024, help="Threads; one a core by default.")] = None,
+    workers: Annotated[int | None, typer.Option(max=1024, help="Threads.", show_default="all cores")] = None,
     max_pixels: Annotated[
-        int | None, typer.Option(min=1, help="Larger images get the status too_large.")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a folder that was cut off.")] = False,
+        int, typer.Option(min=1, help="Larger images get the status too_large.")
+    ] = DetectorOptions.max_pixels,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted folder.")] = False,
     progress: Progress = None,
 ) -> None:
-    """Find the faces in photographs and write them as aligned 224x224 crops, with a row for each."""
+    """Find the faces in photographs and write aligned crops.
+
+    Each crop is 224 x 224 pixels; faces.csv has one row per face.
+    """
     from ..faces import align_to
-    from ..images import DEFAULT_MAX_PIXELS
 
     summary = align_to(
         inputs,
@@ -46,7 +48,7 @@ def align(
         null_separated=null,
         provider=provider,
         workers=workers,
-        max_pixels=DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels,
+        max_pixels=max_pixels,
         resume=resume,
         progress=progress,
     )

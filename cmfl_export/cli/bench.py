@@ -17,34 +17,46 @@ def bench(
         list[str] | None,
         typer.Argument(
             metavar="MODEL...",
-            help="Exported .onnx files of one network, such as its fp32 and its int8; or a name of "
+            help="Exported .onnx files of one network, such as its fp32 and its int8; or a name from "
             "cmfl zoo list, which stands for all its variants.",
         ),
     ] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of images; drawn ones by default.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="JSON file for every figure.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Also draw it: .png, .svg or .pdf.")] = None,
-    batch_sizes: Annotated[str, typer.Option(help="Of the network alone, separated by commas.")] = "1,8,32",
-    seconds: Annotated[
-        float | None, typer.Option(help="Of one measurement; 1, and 4 with --train, by default.")
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of images to measure with.", show_default="drawn images")
     ] = None,
-    rounds: Annotated[int, typer.Option(help="How often each is taken.")] = 3,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write every figure to this JSON file.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the figures: .png, .svg or .pdf.")] = None,
+    batch_sizes: Annotated[
+        str, typer.Option(help="Batch sizes of the network alone, separated by commas.")
+    ] = "1,8,32",
+    seconds: Annotated[
+        float | None, typer.Option(help="Seconds per measurement.", show_default="1, and 4 with --train")
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="How often each measurement is taken.")] = 3,
     threads: Threads = None,
     providers: Annotated[
-        str | None, typer.Option(help="Backends, separated by commas; by default all but tensorrt that load.")
+        str | None,
+        typer.Option(help="Backends, separated by commas.", show_default="all that load, but tensorrt"),
     ] = None,
-    peers: Annotated[bool, typer.Option(help="Also measure PyTorch and the official script's loop.")] = True,
-    compare: Annotated[int, typer.Option(help="On how many images the scores are compared.")] = 64,
+    peers: Annotated[
+        bool, typer.Option(help="Also measure PyTorch, and a loop like that of the official script.")
+    ] = True,
+    compare: Annotated[int, typer.Option(help="Number of images whose scores are compared.")] = 64,
     train: Annotated[
-        bool, typer.Option("--train", help="Measure training instead; on a protocol or drawn images.")
+        bool, typer.Option("--train", help="Measure training instead, on a protocol or drawn images.")
     ] = False,
     protocol: Annotated[Path | None, typer.Option(help="With --train: folder with train.csv.")] = None,
     data_root: Annotated[Path | None, DATA_ROOT] = None,
     config: Annotated[Path | None, typer.Option(help="With --train: TOML file of the training.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="With --train: images a step.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="With --train: images per step.")] = None,
     workers: Annotated[int | None, typer.Option(help="With --train: loader processes.")] = None,
 ) -> None:
-    """Measure speed: backends and precisions beside PyTorch and the machine's limit; minutes long."""
+    """Measure the speed of models on this machine.
+
+    Backends and precisions stand beside PyTorch and the limit of the machine. It takes minutes.
+    """
     from ..bench import bench as run
     from ..bench import bench_training, lines
 

@@ -25,25 +25,36 @@ from .output import say
 
 
 def evaluate(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for scores, figures and report.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write: scores, figures and report.")],
     models: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[MODEL]...", help="Exported .onnx files, or names of the zoo, to compare."),
+        typer.Argument(
+            metavar="[MODEL]...", help="Exported .onnx files, or names from cmfl zoo list, to compare."
+        ),
     ] = None,
     protocol: Annotated[Path | None, PROTOCOL] = None,
     data_root: Annotated[Path | None, DATA_ROOT] = None,
-    split: Annotated[str, typer.Option(help="Which file of a protocol folder.")] = "eval",
+    split: Annotated[str, typer.Option(help="Split to measure on, in a protocol folder.")] = "eval",
     scores: Annotated[
         list[Path] | None,
-        typer.Option(help="A score file instead of a model; again for more. Ours, or id,label,path,score."),
+        typer.Option(
+            help="Score file to measure instead of a model; repeat for more. Rows of cmfl predict, or "
+            "id,label,path,score."
+        ),
     ] = None,
     degrade: Annotated[
         list[str] | None,
-        typer.Option(help="jpeg:95,75 blur:1,2 resize:0.5 noise:2,5 webp:80; again for more."),
+        typer.Option(
+            help="Also measure on degraded images: jpeg:95,75 blur:1,2 resize:0.5 noise:2,5 webp:80; repeat "
+            "for more."
+        ),
     ] = None,
-    threshold: Annotated[float | None, typer.Option(help="Instead of each model's own.")] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="P(real) from which an image is real.", show_default="each model's own"),
+    ] = None,
     samples: Annotated[int, typer.Option(help="Resamples of the bootstrap.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Of the bootstrap and of the noise.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap and of the noise.")] = 0,
     align: AlignLargest = False,
     min_face: MinFace = DetectorOptions.minimum_face,
     face_scale: FaceScale = DetectorOptions.face_scale,
@@ -53,7 +64,10 @@ def evaluate(
     workers: Workers = None,
     progress: Progress = None,
 ) -> None:
-    """Measure models or score files on a protocol: ISO/IEC 30107-3 figures, robustness, report."""
+    """Measure models or score files on a protocol (ISO 30107-3).
+
+    Writes scores.csv, metrics.json, report.html and the plots. Exit code 1 where an image has no score.
+    """
     from ..evaluate import evaluate as run
 
     evaluation = run(
@@ -86,11 +100,13 @@ def evaluate(
 
 def calibrate(
     model: Model,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The .onnx file to write.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Model file to write (.onnx).")],
     protocol: Annotated[Path, PROTOCOL],
     data_root: Annotated[Path, DATA_ROOT],
-    at: Annotated[str, typer.Option(help="The threshold's rule: d-eer, apcer:0.05 or bpcer:0.01.")] = "d-eer",
-    split: Annotated[str, typer.Option(help="Which file of a protocol folder.")] = "dev",
+    at: Annotated[
+        str, typer.Option(help="Rule of the threshold: d-eer, apcer:0.05 or bpcer:0.01.")
+    ] = "d-eer",
+    split: Annotated[str, typer.Option(help="Split to calibrate on, in a protocol folder.")] = "dev",
     align: AlignLargest = False,
     min_face: MinFace = DetectorOptions.minimum_face,
     face_scale: FaceScale = DetectorOptions.face_scale,
@@ -99,7 +115,10 @@ def calibrate(
     threads: Threads = None,
     workers: Workers = None,
 ) -> None:
-    """Choose temperature and threshold on a dev split; writes a copy of the model with both in its card."""
+    """Choose temperature and threshold on a dev split.
+
+    Writes a copy of the model whose card has both.
+    """
     from ..evaluate import calibrate as run
 
     calibration = run(

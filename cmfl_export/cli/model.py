@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -11,6 +11,7 @@ from ..base.errors import UsageError
 from ..base.options import DetectorOptions
 from .options import (
     DATA_ROOT,
+    Aligned,
     BatchSize,
     FaceScale,
     Inputs,
@@ -23,6 +24,7 @@ from .options import (
     Recursive,
     Spectra,
     Threads,
+    Threshold,
     Weights,
     Workers,
 )
@@ -31,31 +33,38 @@ from .output import say
 
 def export(
     weights: Weights,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The .onnx file to write.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Model file to write (.onnx).")],
     outputs: Annotated[
-        str, typer.Option(help="Optional graph outputs, separated by commas: embedding, heatmap, spectrum.")
+        str,
+        typer.Option(help="More outputs of the graph, separated by commas: embedding, heatmap, spectrum."),
     ] = "",
-    name: Annotated[str | None, typer.Option(help="Name in the model card; the file's by default.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name in the model card.", show_default="that of the file")
+    ] = None,
     spectra: Spectra = None,
     threshold: Annotated[float, typer.Option(help="P(real) from which an image is called real.")] = 0.5,
-    data: Annotated[str, typer.Option(help="The card's words on the training data.")] = "",
-    licence: Annotated[str, typer.Option(help="The card's words on the terms of use.")] = "not stated",
+    data: Annotated[str, typer.Option(help="What the card says about the training data.")] = "",
+    licence: Annotated[str, typer.Option(help="What the card says about the terms of use.")] = "not stated",
     precision: Annotated[
-        str, typer.Option(help="fp32, fp16 or int8; the latter two also of an exported fp32 .onnx.")
+        Literal["fp32", "fp16", "int8"],
+        typer.Option(help="Precision; fp16 and int8 can also be made from an exported fp32 .onnx."),
     ] = "fp32",
     calibration: Annotated[
         Path | None,
-        typer.Option(help="For fp16 and int8: a folder of images, or with --data-root a protocol."),
+        typer.Option(help="Images for fp16 and int8: a folder, or with --data-root a protocol."),
     ] = None,
     data_root: Annotated[Path | None, DATA_ROOT] = None,
     max_flips: Annotated[
-        float, typer.Option(help="Refuse fp16 or int8 when more decisions than this differ, in %.")
+        float, typer.Option(help="Refuse fp16 or int8 if more decisions than this differ, in %.")
     ] = 1.0,
     max_d_eer_change: Annotated[
-        float, typer.Option(help="Refuse fp16 or int8 when D-EER differs by more than this, in points.")
+        float, typer.Option(help="Refuse fp16 or int8 if D-EER differs by more than this, in points.")
     ] = 0.3,
 ) -> None:
-    """Export weights to one ONNX file, checked against PyTorch before it appears."""
+    """Export weights to one ONNX file, checked against PyTorch.
+
+    The file appears whole and checked, or not at all.
+    """
     from ..export import Limits, summary
     from ..export import export as run
 
@@ -82,19 +91,20 @@ def predict(
         list[str],
         typer.Argument(
             metavar="[MODEL] INPUT...",
-            help="MODEL if it ends in .onnx or is a name of cmfl zoo list, else the starter is used. Then "
-            "image files, folders, globs; - reads paths from standard input.",
+            help="A model: an .onnx file, or a name from cmfl zoo list; else the starter. Then image "
+            "files, folders or globs; - reads paths from standard input.",
         ),
     ],
     model: Annotated[
-        str | None, typer.Option(help="The model, whatever its file is called; then all else is input.")
+        str | None,
+        typer.Option(help="The model, whatever the name of its file; all arguments are then inputs."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="File for the rows; standard output by default.")
+        Path | None, typer.Option("--out", "-o", help="File for the rows.", show_default="standard output")
     ] = None,
     format: Annotated[
-        str | None,
-        typer.Option(help="csv, jsonl, json or parquet; from the file's name by default, else csv."),
+        Literal["csv", "jsonl", "json", "parquet"] | None,
+        typer.Option(help="Format of the rows.", show_default="from the name of the file, else csv"),
     ] = None,
     recursive: Recursive = True,
     null: Null = False,
@@ -102,8 +112,8 @@ def predict(
     batch_size: BatchSize = None,
     threads: Threads = None,
     workers: Workers = None,
-    threshold: Annotated[float | None, typer.Option(help="Instead of the model's own.")] = None,
-    aligned: Annotated[bool | None, typer.Option(help="Instead of the model's own geometry.")] = None,
+    threshold: Threshold = None,
+    aligned: Aligned = None,
     align: Annotated[
         bool, typer.Option("--align", help="The images are photographs: score every face in them.")
     ] = False,
@@ -113,16 +123,19 @@ def predict(
     max_pixels: Annotated[
         int, typer.Option(help="Larger images get the status too_large.")
     ] = DetectorOptions.max_pixels,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an output that was cut off.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted output.")] = False,
     progress: Progress = None,
     report: Annotated[
-        Path | None, typer.Option(help="Also write a page to look through the images, one .html file.")
+        Path | None, typer.Option(help="Also write one .html file to look through the images.")
     ] = None,
     report_images: Annotated[
-        int, typer.Option(help="Most images with pictures on that page; the others have text alone.")
+        int, typer.Option(help="Number of pictures on that page; the other images have only text.")
     ] = 5000,
 ) -> None:
-    """Score images; one row for each input, in order; with --align one for each face."""
+    """Score images: one row per image, or per face with --align.
+
+    The rows are in the order of the inputs. An image that cannot be scored has a row with a status.
+    """
     if largest and not align:
         raise UsageError("--largest is about the faces that --align finds; give both")
     from ..predict import predict_to
@@ -162,13 +175,16 @@ def predict(
 def explain(
     model: Model,
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="One image file.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The figure to write: .png, .svg or .pdf.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Figure to write: .png, .svg or .pdf.")],
     provider: Provider = DetectorOptions.provider,
     threads: Threads = None,
-    threshold: Annotated[float | None, typer.Option(help="Instead of the model's own.")] = None,
-    aligned: Annotated[bool | None, typer.Option(help="Instead of the model's own geometry.")] = None,
+    threshold: Threshold = None,
+    aligned: Aligned = None,
 ) -> None:
-    """Draw what the model saw in one image: spectrum, heatmaps and scores in one figure."""
+    """Draw what the model saw in one image.
+
+    The figure has the image, its spectrum, the heatmaps of both branches and the scores.
+    """
     from ..predict import explain as run
 
     options = DetectorOptions(provider=provider, threads=threads, threshold=threshold, aligned=aligned)
@@ -183,14 +199,20 @@ def verify(
     inputs: Inputs,
     tolerance: Annotated[
         float | None,
-        typer.Option(help="Largest difference of any probability; 1e-4 for fp32, 0.01 fp16, 0.05 int8."),
+        typer.Option(
+            help="Largest difference of any probability.",
+            show_default="1e-4 for fp32, 0.01 for fp16, 0.05 for int8",
+        ),
     ] = None,
     provider: Provider = DetectorOptions.provider,
     threads: Threads = None,
     spectra: Spectra = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Also write the report as JSON.")] = None,
 ) -> None:
-    """Prove that an exported file computes what PyTorch computes; exit code 1 where it does not."""
+    """Prove that a model file computes what PyTorch computes.
+
+    Exit code 1 where it does not.
+    """
     from ..export import verify as run
 
     report = run(
@@ -210,9 +232,12 @@ def verify(
 
 
 def show(
-    model: Model, json: Annotated[bool, typer.Option("--json", help="The card as it is in the file.")] = False
+    model: Model,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the card as JSON, as it is in the file.")
+    ] = False,
 ) -> None:
-    """Print the model card inside an exported file."""
+    """Print the model card in a model file."""
     from ..zoo import card_of
 
     card = card_of(model)
@@ -221,7 +246,10 @@ def show(
 
 
 def doctor() -> None:
-    """Say what is installed, which providers really load, and what to do about those that do not."""
+    """Say what is installed and which providers load.
+
+    It also says what to do about a provider that does not load. Exit code 1 where there is a problem.
+    """
     from .doctor_report import diagnose
 
     report = diagnose()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,7 +13,7 @@ from ..base.options import ProviderName
 _MOST_THREADS, _MOST_IN_BATCH = 1024, 65536
 
 Threads = Annotated[
-    int | None, typer.Option(max=_MOST_THREADS, help="CPU threads of the model; all cores by default.")
+    int | None, typer.Option(max=_MOST_THREADS, help="CPU threads of the model.", show_default="all cores")
 ]
 Provider = Annotated[
     ProviderName,
@@ -23,33 +23,48 @@ Provider = Annotated[
     ),
 ]
 Spectra = Annotated[
-    str | None, typer.Option(help="For an official one_stream checkpoint: rgb or fft. Its file does not say.")
+    Literal["rgb", "fft"] | None,
+    typer.Option(help="Spectra of an official one_stream checkpoint, which its file does not say."),
 ]
 Weights = Annotated[
-    Path, typer.Argument(metavar="WEIGHTS", help="best.safetensors, a run folder, or an official .pth.")
+    Path, typer.Argument(metavar="WEIGHTS", help="A run folder, its best.safetensors, or an official .pth.")
 ]
 Model = Annotated[
-    str, typer.Argument(metavar="MODEL", help="An exported .onnx file, or a name of cmfl zoo list.")
+    str, typer.Argument(metavar="MODEL", help="An exported .onnx file, or a name from cmfl zoo list.")
 ]
 Inputs = Annotated[
     list[str],
     typer.Argument(
-        metavar="INPUT...", help="Image files, folders, globs; - reads paths from standard input."
+        metavar="INPUT...", help="Image files, folders or globs; - reads paths from standard input."
     ),
 ]
 
-PROTOCOL = typer.Option(help="A protocol CSV, or a folder of them.")
-DATA_ROOT = typer.Option(help="What the protocol's file names are relative to.")
+PROTOCOL = typer.Option(help="Protocol: a CSV file, or a folder of them.")
+DATA_ROOT = typer.Option(help="Folder that the file names of the protocol start from.")
 BatchSize = Annotated[
-    int | None, typer.Option(max=_MOST_IN_BATCH, help="Images a run; 8 on the CPU, 64 on a GPU.")
+    int | None,
+    typer.Option(max=_MOST_IN_BATCH, help="Images per batch.", show_default="8 on the CPU, 64 on a GPU"),
 ]
-Workers = Annotated[int | None, typer.Option(max=_MOST_THREADS, help="Decoding threads.")]
-Progress = Annotated[bool | None, typer.Option(help="Progress bar on standard error.")]
-Recursive = Annotated[bool, typer.Option(help="Also look into the folders of folders.")]
-Null = Annotated[bool, typer.Option("--null", "-0", help="Paths on standard input end with NUL.")]
-Largest = Annotated[bool, typer.Option("--largest", help="Of each photograph only the largest face.")]
+Workers = Annotated[
+    int | None, typer.Option(max=_MOST_THREADS, help="Threads that decode.", show_default="all cores")
+]
+Progress = Annotated[
+    bool | None, typer.Option(help="Show a progress bar on standard error.", show_default="on a terminal")
+]
+Recursive = Annotated[bool, typer.Option(help="Also search folders inside folders.")]
+Null = Annotated[bool, typer.Option("--null", "-0", help="Paths on standard input end with a NUL byte.")]
+Largest = Annotated[bool, typer.Option("--largest", help="Take only the largest face of each photograph.")]
 AlignLargest = Annotated[
-    bool, typer.Option("--align", help="The images are photographs: find and align the largest face of each.")
+    bool, typer.Option("--align", help="The images are photographs: find and align the largest face in each.")
 ]
-MinFace = Annotated[int, typer.Option(help="Smallest face that is looked for, in pixels.")]
-FaceScale = Annotated[float, typer.Option(help="Size of the face in the crop; 1 is ArcFace's framing.")]
+MinFace = Annotated[int, typer.Option(help="Side of the smallest face to find, in pixels.")]
+FaceScale = Annotated[
+    float, typer.Option(help="Size of the face in the crop, 0.2 to 2; 1 is the framing of ArcFace.")
+]
+Threshold = Annotated[
+    float | None, typer.Option(help="P(real) from which an image is real.", show_default="the model's own")
+]
+Aligned = Annotated[
+    bool | None,
+    typer.Option(help="The images are aligned face crops.", show_default="as the model was trained"),
+]

@@ -11,46 +11,53 @@ from ..base.errors import UsageError
 from .options import DATA_ROOT, Progress, Workers
 from .output import say
 
-app = typer.Typer(help="Who is in train, dev and eval: build and check protocols.", no_args_is_help=True)
+app = typer.Typer(help="Build and check protocols: who is in train, dev and eval.", no_args_is_help=True)
 
 
 @app.command()
 def build(
-    out: Annotated[Path, typer.Option("--out", "-o", help="The protocol's folder.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the protocol to write.")],
     data_root: Annotated[Path, DATA_ROOT],
     real: Annotated[
-        list[Path] | None, typer.Option(metavar="DIR", help="Folder of real images; again for more.")
+        list[Path] | None, typer.Option(metavar="DIR", help="Folder of real images; repeat for more.")
     ] = None,
     attack: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=DIR", help="An attack and a folder of its images; again for more."),
+        typer.Option(metavar="NAME=DIR", help="An attack and a folder of its images; repeat for more."),
     ] = None,
     definition: Annotated[
         str | None,
-        typer.Option(help="Instead: stylegan2, stylegan3, swagan (the paper's), or a TOML file like theirs."),
+        typer.Option(
+            help="A protocol of the paper instead (stylegan2, stylegan3, swagan), or one of a TOML file."
+        ),
     ] = None,
     hold_out: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME", help="An attack for eval alone, cut as all (--no-balance keeps all); again."
-        ),
+        typer.Option(metavar="NAME", help="An attack that only eval has; repeat for more."),
     ] = None,
     subject: Annotated[
         str | None,
-        typer.Option(metavar="REGEX", help="Its group is the subject in a file name; else each file is one."),
+        typer.Option(
+            metavar="REGEX", help="Its group is the subject in a file name.", show_default="each file is one"
+        ),
     ] = None,
     subject_table: Annotated[
-        Path | None, typer.Option(help="Instead: a CSV with the columns filename,subject.")
+        Path | None, typer.Option(help="Subjects from a CSV instead, with the columns filename,subject.")
     ] = None,
-    shares: Annotated[str, typer.Option(help="Of train, dev and eval.")] = "0.7,0.15,0.15",
-    balance: Annotated[bool, typer.Option(help="Cut both classes of a split to the smaller.")] = True,
+    shares: Annotated[str, typer.Option(help="Shares of train, dev and eval.")] = "0.7,0.15,0.15",
+    balance: Annotated[
+        bool, typer.Option(help="Cut both classes of a split to the size of the smaller.")
+    ] = True,
     salt: Annotated[str | None, typer.Option(help="Another salt gives another split.")] = None,
     allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Build a definition from the files that are there.")
+        bool, typer.Option("--allow-missing", help="Build a definition also where files are missing.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the protocol in that folder.")] = False,
 ) -> None:
-    """Make train.csv, dev.csv and eval.csv from folders, or by a definition; no subject is in two of them."""
+    """Make train.csv, dev.csv and eval.csv from folders of images.
+
+    No subject is in two of them. With --definition the splits are those of the paper.
+    """
     if definition is not None:
         if real or attack:
             raise UsageError("give either --definition or the folders with --real and --attack")
@@ -83,20 +90,23 @@ def build(
 
 @app.command()
 def check(
-    protocol: Annotated[Path, typer.Argument(metavar="PROTOCOL", help="A protocol folder, or one CSV.")],
+    protocol: Annotated[Path, typer.Argument(metavar="PROTOCOL", help="A protocol folder, or one CSV file.")],
     data_root: Annotated[Path, DATA_ROOT],
-    shortcuts: Annotated[bool, typer.Option(help="Audit what else tells the classes apart.")] = True,
-    strict: Annotated[bool, typer.Option(help="What is only suspicious fails the check, too.")] = True,
+    shortcuts: Annotated[bool, typer.Option(help="Look for what else tells the classes apart.")] = True,
+    strict: Annotated[bool, typer.Option(help="Also fail where something is only suspicious.")] = True,
     limit: Annotated[
-        int | None, typer.Option(help="Images of each class and attack type that are audited, at most.")
+        int | None, typer.Option(help="Most images per class and attack type to look at for shortcuts.")
     ] = None,
-    aligned: Annotated[bool, typer.Option(help="How the network takes the images.")] = True,
-    seed: Annotated[int, typer.Option(help="Of the audit's sample.")] = 0,
+    aligned: Annotated[bool, typer.Option(help="The images are aligned face crops.")] = True,
+    seed: Annotated[int, typer.Option(help="Seed of the sample for shortcuts.")] = 0,
     workers: Workers = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Also write the report as JSON.")] = None,
     progress: Progress = None,
 ) -> None:
-    """Look for leaks, broken files and shortcuts; exit code 1 where there are any."""
+    """Look for leaks, broken files and shortcuts.
+
+    Exit code 1 where there are any.
+    """
     from protocols.check import LIMIT
     from protocols.check import check as run
 

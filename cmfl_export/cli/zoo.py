@@ -9,9 +9,9 @@ import typer
 
 from .output import say
 
-app = typer.Typer(help="Published models, and your own by name.", no_args_is_help=True)
+app = typer.Typer(help="List, pull and check published models, and your own.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A name of cmfl zoo list.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A name from cmfl zoo list.")]
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder in the zoo's format.")]
 
 
@@ -26,7 +26,7 @@ def list_models() -> None:
 
 @app.command()
 def show(name: Name) -> None:
-    """Print what the manifest says of a model, and where its files are."""
+    """Print the manifest of a model, and where its files are."""
     from models_zoo.listing import facts
 
     for line in facts(name):
@@ -37,13 +37,24 @@ def show(name: Name) -> None:
 def pull(
     name: Annotated[str, typer.Argument(metavar="NAME", help="NAME, or NAME:VARIANT such as starter:int8.")],
     mirror: Annotated[
-        str | None, typer.Option("--from", help="A folder or address like models_zoo/; CMFL_ZOO by default.")
+        str | None,
+        typer.Option(
+            "--from",
+            help="Mirror: a folder or an address laid out like models_zoo/.",
+            show_default="CMFL_ZOO",
+        ),
     ] = None,
     refresh: Annotated[
-        bool, typer.Option("--refresh", help="Take a mirror's newer version of a model that is not packaged.")
+        bool,
+        typer.Option(
+            "--refresh", help="Take the newer version of a mirror, for a model that is not packaged."
+        ),
     ] = False,
 ) -> None:
-    """Get a model's weights; goes on where it was cut off, and needs no network for what is here."""
+    """Download the weights of a model.
+
+    It goes on where it was cut off, and needs no network for files that are already here.
+    """
     from models_zoo.pull import pull as run
 
     for line in run(name, mirror=mirror, refresh=refresh).lines():
@@ -52,7 +63,10 @@ def pull(
 
 @app.command()
 def verify(name: Name) -> None:
-    """Hash a model's files and compare the card inside its weights; exit code 1 where they disagree."""
+    """Check the files of a model against its manifest.
+
+    It hashes the files and compares the cards in the weights. Exit code 1 where they disagree.
+    """
     from models_zoo.verify import verify as run
 
     report = run(name)
@@ -66,7 +80,7 @@ def verify(name: Name) -> None:
 def add(
     folder: Folder,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace one of this name, or stand in for a packaged one.")
+        bool, typer.Option("--force", help="Replace a model of this name, also a packaged one.")
     ] = False,
 ) -> None:
     """Check a folder and copy it to your own models."""
@@ -78,16 +92,21 @@ def add(
 
 @app.command()
 def describe(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="With .onnx files and recipe.toml.")],
-    version: Annotated[str | None, typer.Option(help="Such as 1.0.0.")] = None,
-    description: Annotated[str | None, typer.Option(help="One line.")] = None,
-    default: Annotated[str | None, typer.Option(help="The variant that the bare name stands for.")] = None,
-    url: Annotated[str | None, typer.Option(help="https address of a folder with the .onnx files.")] = None,
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Folder with .onnx files and recipe.toml.")
+    ],
+    version: Annotated[str | None, typer.Option(help="Version, such as 1.0.0.")] = None,
+    description: Annotated[str | None, typer.Option(help="Description in one line.")] = None,
+    default: Annotated[str | None, typer.Option(help="Variant that the name alone stands for.")] = None,
+    url: Annotated[str | None, typer.Option(help="Address (https) of a folder with the .onnx files.")] = None,
     metrics: Annotated[
-        list[Path] | None, typer.Option(help="metrics.json of cmfl evaluate; again for more.")
+        list[Path] | None, typer.Option(help="metrics.json of cmfl evaluate; repeat for more.")
     ] = None,
 ) -> None:
-    """Write a folder's manifest.toml and the facts of its card.md; again after every change."""
+    """Write manifest.toml and the facts in card.md of a folder.
+
+    Run it again after every change.
+    """
     from models_zoo.describe import describe as run
 
     manifest = run(

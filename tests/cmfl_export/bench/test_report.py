@@ -42,7 +42,7 @@ class TestInference:
     def test_the_limit_is_the_fastest_means(self, report: BenchReport) -> None:
         lines = table.lines(report)
         assert "limit of the CPU in matrix products: fp32 200, int8 800 GFLOP/s" in lines
-        assert "at 16.0 GFLOP an image these are: fp32 12.5, int8 50.0 images/s" in lines
+        assert "at 16.0 GFLOP per image these are: fp32 12.5, int8 50.0 images/s" in lines
 
     def test_failures_and_notes_come_last(self, report: BenchReport) -> None:
         assert table.lines(report)[-3:] == [

@@ -64,9 +64,9 @@ BUILD = "protocol build -o q --data-root . --real faces"
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("align faces -o crops --provider npu", "unknown provider 'npu'"),
+        ("align faces -o crops --provider npu", "'npu' is not one of 'auto', 'cpu'"),
         ("align faces -o crops --max-pixels 0", "Invalid value for '--max-pixels'"),
-        ("align faces -o crops --format gif", "unknown format 'gif'"),
+        ("align faces -o crops --format gif", "'gif' is not one of 'png', 'jpg'"),
         ("align hollow -o crops", "no images found in hollow"),
         ("predict m.onnx faces --threads 99999999999999999999", "'--threads'"),
         ("predict m.onnx faces --workers 99999999999999999999", "'--workers'"),

@@ -45,6 +45,13 @@ class TestHelp:
         assert "cmfl_export" in names
         assert not names & {*TRAINING, "numpy", "PIL", "onnxruntime", "pyarrow", "rich"}
 
+    @pytest.mark.parametrize("group", [[], ["protocol"], ["zoo"]])
+    def test_every_summary_fits_its_line(self, group: list[str]) -> None:
+        lines = cmfl(*group, "--help").stdout.split("Commands:")[1].splitlines()
+        assert len(lines) > 2
+        assert not [line for line in lines if line.endswith("...")]
+        assert max(map(len, lines)) <= 80
+
     def test_version(self) -> None:
         done = cmfl("--version")
         assert (done.returncode, done.stdout, done.stderr) == (
@@ -85,7 +92,7 @@ class TestUsage:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            (["--format", "xml"], "unknown format 'xml'"),
+            (["--format", "xml"], "'xml' is not one of 'csv', 'jsonl'"),
             (["--threshold", "2"], "the threshold must be within 0 and 1"),
             (
                 ["--provider", "npu"],

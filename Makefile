@@ -1,10 +1,11 @@
 # make demo: the whole job on data that comes with the installation.   make test: the whole suite.
+# make check: lint, types and the direction of imports.   make wheel: the wheel, into dist/.
 # Each needs nothing but Python 3.11+ and make; both share one virtual environment.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check install clean
+.PHONY: demo test check wheel install clean
 
 demo: install
 	rm -rf demo
@@ -18,6 +19,9 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+wheel: install
+	$(BIN)/python -m pip wheel --quiet --no-deps . -w dist
 
 install: $(VENV)/.installed
 

@@ -1,0 +1,65 @@
+"""The wheel, installed without extras into a new environment, predicts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.conftest import picture
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def cmfl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The command of an environment that holds the wheel and what it needs, and nothing else."""
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = [sys.executable, "-m", "pip"]
+    subprocess.run([*pip, "wheel", "--quiet", "--no-deps", ROOT, "-w", folder], check=True, timeout=300)
+    (wheel,) = folder.glob("*.whl")
+    environment = folder / "environment"
+    subprocess.run([sys.executable, "-m", "venv", environment], check=True, timeout=120)
+    scripts = environment / ("Scripts" if sys.platform == "win32" else "bin")
+    done = subprocess.run(
+        [scripts / "python", "-m", "pip", "install", "--quiet", wheel],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    if done.returncode and not os.environ.get("CMFL_REQUIRE_INDEX"):
+        pytest.skip(f"the packages that the wheel needs cannot be installed here: {done.stderr[-200:]}")
+    assert done.returncode == 0, done.stderr
+    return scripts / "cmfl"
+
+
+def test_predicts_with_the_starter(cmfl: Path, tmp_path: Path) -> None:
+    Image.fromarray(picture(0)).save(tmp_path / "a.png")
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [cmfl, "predict", "a.png", "--provider", "cpu"],
+        cwd=tmp_path,
+        env=environment | {"CMFL_CACHE": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    header, row = done.stdout.splitlines()
+    assert header.startswith("path,p_real,p_real_rgb,p_real_spectrum,")
+    assert row.startswith("a.png,0.")
+    assert "scored with starter" in done.stderr
+
+
+def test_says_which_extra_is_missing(cmfl: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [cmfl, "train", "-o", "run"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 2
+    assert "pip install 'cmfl-export[train]'" in done.stderr

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from cmfl_export.base.cache import CACHE_VARIABLE
 from cmfl_export.export.run import export
 from models_zoo import places
 from protocols import Sample, write_split
+from training import model
 from training.config import TrainConfig
 from training.model import CmflNet
 from training.weights import save_weights
@@ -131,3 +133,13 @@ def zoo(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv(places.MIRROR_VARIABLE, raising=False)
     monkeypatch.setattr(places, "packaged", lambda: folder / "packaged")
     return folder / "packaged"
+
+
+@pytest.fixture
+def small_trunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks of one convolution per branch, where what is trained does not matter."""
+
+    def make_trunk(_pretrained: bool = False) -> nn.Sequential:
+        return nn.Sequential(nn.Conv2d(3, model.WIDTH, 16, stride=16))
+
+    monkeypatch.setattr(model, "make_trunk", make_trunk)

@@ -1,4 +1,4 @@
-"""Detector: the way in from Python. Load a model, score pictures."""
+"""Detector, the entry point from Python: loads a model and scores pictures."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from .images import ImageError, ImageLike, Pixels, Status, decode, open_rgb
 from .runtime import SCORE_OUTPUTS, Prediction, Session, pipeline
 from .zoo import resolve
 
-# The CPU is as fast with small batches, and rows appear sooner; a GPU needs large ones to be busy.
-_CPU_BATCH, _LANE_BATCH, _GPU_BATCH = 8, 4, 64
+# The CPU is as fast with small batches, and rows appear sooner; a GPU needs large batches to be busy.
+_CPU_BATCH, _CONCURRENT_BATCH, _GPU_BATCH = 8, 4, 64
 _MOST_WORKERS = 16
 
 _ACCEPTED = (
@@ -37,16 +37,16 @@ class Detector:
     Safe to share between threads: nothing in it changes after it is made.
 
     Attributes:
-        options: as given; what is None there is decided below.
+        options: the options as given; the attributes below resolve those that are None.
         path: the model's file.
         card: the model's card.
         provider: where it really runs: "cpu" (ONNX Runtime), "openvino", "cuda", "cuda-graph" or "tensorrt".
-        passed_over: why `auto` did not take the GPU of a machine that has an NVIDIA driver, else "".
-        threshold: a picture is `real` when p_real >= threshold, else `synthetic`.
+        passed_over: why a faster way to run was not used (see `Session`), else "".
+        threshold: a picture is `real` if p_real >= threshold, else `synthetic`.
         aligned: the geometry, see `cmfl_export.images.fit`.
-        align: whether faces are found and aligned first: all of a picture, the largest, or None.
-        batch_size, workers, max_pixels: as given, or by default as `DetectorOptions` says.
-        lanes: how many batches of a stream are run at once.
+        align: whether faces are found and aligned first: "all" of a picture, the "largest", or None.
+        batch_size, workers, max_pixels: the values in use, see `DetectorOptions`.
+        concurrent_batches: how many batches of a stream run at once.
     """
 
     def __init__(
@@ -90,8 +90,14 @@ class Detector:
                 provider=self.provider,
             )
         )
-        self.lanes = self._session.lanes
-        size = _GPU_BATCH if self._session.pads else _LANE_BATCH if self.lanes > 1 else _CPU_BATCH
+        self.concurrent_batches = self._session.concurrent_batches
+        size = (
+            _GPU_BATCH
+            if self._session.full_batches
+            else _CONCURRENT_BATCH
+            if self.concurrent_batches > 1
+            else _CPU_BATCH
+        )
         self.batch_size = options.batch_size or size
         self.workers = options.workers or min(usable_cores(), _MOST_WORKERS)
         self.max_pixels = options.max_pixels
@@ -112,31 +118,33 @@ class Detector:
         *,
         extras: bool = False,
     ) -> Prediction | list[Prediction] | Iterator[Prediction]:
-        """Scores a picture or many.
+        """Scores one picture or many.
 
         Args:
             x: one picture: a path, the bytes of an image file, a Pillow image, a uint8 array [H, W, 3] RGB or
                 [H, W] grey. Or a list or tuple of pictures, or a uint8 array [N, H, W, 3]. Or an iterator of
-                pictures, which is then read lazily.
-            extras: fetch the model's optional outputs (embedding, heatmaps, spectrum) into
-                `Prediction.extras` as well, and `image`, the uint8 [224, 224, 3] that the model was given.
+                pictures, which is read lazily.
+            extras: also put the model's optional outputs (embedding, heatmaps, spectrum) into
+                `Prediction.extras`, and `image`, the model's input uint8 [224, 224, 3].
 
         Returns:
-            A Prediction; for many pictures a list of them, in order; for an iterator an iterator, in order.
-            A picture that cannot be scored gets a status and an error text instead of scores. `path` is ""
-            for pictures that came without one. With `align` "all" many pictures have a Prediction for each of
-            their faces, and one picture that of its largest face.
+            For one picture a Prediction, for many a list in order, for an iterator an iterator in order. A
+            picture that cannot be scored gets a status and an error text instead of scores. `path` is "" for
+            pictures without one. With `align` "all", many pictures give one Prediction per face, but a single
+            picture gives only that of its largest face.
 
         Raises:
-            TypeError: `x`, or a picture in it, is none of the above.
-            CmflError: the model failed to run, for instance for lack of GPU memory.
+            TypeError: `x`, or a picture in it, has another type.
+            ProviderError: the model failed to run, for instance for lack of GPU memory.
         """
         if isinstance(x, list | tuple) or (isinstance(x, np.ndarray) and x.ndim == 4):
             return list(self.stream(x, extras=extras))
         if isinstance(x, str | os.PathLike | bytes | Image.Image | np.ndarray):
-            # Alone and unpadded: a full batch for one picture would be 64 times the work.
-            return next(self._rows([x], extras, None, batch_size=1, workers=1, pad=False, lanes=1))
-        # An open file is an iterator too, of lines.
+            # Unpadded: a full batch for one picture would be up to 64 times the work.
+            return next(
+                self._rows([x], extras, None, batch_size=1, workers=1, pad=False, concurrent_batches=1)
+            )
+        # An open file is an iterator, too, but of lines.
         if isinstance(x, Iterator) and not isinstance(x, io.IOBase):
             return self.stream(x, extras=extras)
         raise TypeError(f"predict takes {_ACCEPTED}, not {type(x).__name__}")
@@ -148,18 +156,18 @@ class Detector:
         extras: bool = False,
         change: Callable[[Pixels, ImageLike], Pixels] | None = None,
     ) -> Iterator[Prediction]:
-        """Scores pictures lazily and in order, in bounded memory, decoding and aligning beside inference.
+        """Scores pictures lazily, in order and in bounded memory, decoding and aligning while the model runs.
 
         Args:
-            pictures: see `predict`; a few batches are taken ahead.
+            pictures: see `predict`; a few batches are read ahead.
             extras: as in `predict`.
-            change: applied to each image before it is scored, uint8 [224, 224, 3], with the picture that it
-                came from, on the decoding threads; gives an image of the same shape (see
+            change: a function that the decoding threads apply to each image, uint8 [224, 224, 3], and its
+                source picture before scoring; returns an image of the same shape and dtype (see
                 `cmfl_export.images.Degradation`).
 
         Raises:
-            TypeError: a picture is of the wrong type; after the rows of the pictures before it.
-            CmflError: the model failed to run.
+            TypeError: a picture has the wrong type; raised after the rows of the pictures before it.
+            ProviderError: the model failed to run.
         """
         one_batch = isinstance(pictures, Sized) and len(pictures) <= self.batch_size
         return self._rows(
@@ -168,23 +176,23 @@ class Detector:
             change,
             batch_size=self.batch_size,
             workers=self.workers,
-            pad=self._session.pads,
-            lanes=1 if one_batch else self.lanes,
+            pad=self._session.full_batches,
+            concurrent_batches=1 if one_batch else self.concurrent_batches,
         )
 
     def scores(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """The scores of images that are already in the model's geometry.
+        """The scores of images that already have the model's geometry.
 
         Args:
             batch: uint8 [n, 224, 224, 3], RGB, n >= 1.
 
         Returns:
-            float32 [n] in [0, 1], P(real): `p_real` and, for two-stream models, `p_real_rgb` and
-            `p_real_spectrum`, as the graph gives them: without the card's temperature.
+            P(real) by name, float32 [n] in [0, 1]: `p_real` and, for two-stream models, `p_real_rgb` and
+            `p_real_spectrum`. These are the graph's scores, without the card's temperature.
 
         Raises:
             ValueError: the batch has another dtype or shape.
-            CmflError: the model failed to run.
+            ProviderError: the model failed to run.
         """
         return self._session.run(batch, self._session.score_outputs)
 
@@ -197,7 +205,7 @@ class Detector:
         batch_size: int,
         workers: int,
         pad: bool,
-        lanes: int,
+        concurrent_batches: int,
     ) -> Iterator[Prediction]:
         def images_of(picture: ImageLike) -> list[pipeline.Decoded]:
             return [
@@ -209,11 +217,11 @@ class Detector:
         outcomes = pipeline.run(
             pictures,
             images_of,
-            lambda batch: self._session.run(batch, names, alone=lanes == 1),
+            lambda batch: self._session.run(batch, names, low_latency=concurrent_batches == 1),
             batch_size=batch_size,
             workers=workers,
             pad=pad,
-            lanes=lanes,
+            concurrent_batches=concurrent_batches,
         )
         for outcome in outcomes:
             path = os.fspath(outcome.source) if isinstance(outcome.source, str | os.PathLike) else ""
@@ -230,12 +238,12 @@ class Detector:
                 raise TypeError(f"{outcome.error}; predict takes {_ACCEPTED}") from outcome.error
             elif isinstance(outcome.error, CmflError):
                 raise outcome.error
-            else:  # whatever else one picture provoked must not end a run over a million
+            else:  # an unexpected error in one picture must not end a run over a million
                 text = " ".join(f"{type(outcome.error).__name__}: {outcome.error}".split())
                 yield Prediction(path, status=Status.UNREADABLE, error=text)
 
     def _seen(self, picture: ImageLike) -> list[tuple[Pixels, AlignedFace | None]]:
-        """What the model is given of a picture, with the faces that were aligned."""
+        """The model's inputs for a picture, each with its aligned face, if faces are searched for."""
         if self._aligner is None:
             return [(decode(picture, aligned=self.aligned, max_pixels=self.max_pixels), None)]
         faces = self._aligner(open_rgb(picture, max_pixels=self.max_pixels))
@@ -244,7 +252,7 @@ class Detector:
     def _judged(self, row: Prediction, outputs: dict[str, NDArray[Any]]) -> Prediction:
         scores = {name: float(outputs[name]) for name in SCORE_OUTPUTS if name in outputs}
         for name, score in scores.items():
-            # Not a number is in no range either.
+            # Written so that a NaN fails.
             if not 0.0 <= score <= 1.0:
                 error = f"the model's {name} is {score:.6g}, not a finite number within 0 and 1"
                 return replace(row, status=Status.UNREADABLE, error=error)
@@ -255,6 +263,6 @@ class Detector:
             p_real_rgb=scores.get("p_real_rgb"),
             p_real_spectrum=scores.get("p_real_spectrum"),
             decision="real" if scores["p_real"] >= self.threshold else "synthetic",
-            # Copies, because a row of a batch would keep the whole batch in memory.
+            # Copied, because a view of one row would keep the whole batch in memory.
             extras={name: value.copy() for name, value in outputs.items() if name not in SCORE_OUTPUTS},
         )

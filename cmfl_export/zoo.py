@@ -1,4 +1,4 @@
-"""What MODEL means: the file of this name, or else a model of the zoo."""
+"""Resolves the name of a model: a file of this name, or else a model of the zoo."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ def resolve(model: str | os.PathLike[str] | None) -> Path:
     """The file that a model's name stands for.
 
     Args:
-        model: a path; or `NAME` or `NAME:VARIANT` of the zoo, where no file has this name; None is the
-            starter model. A path object is never a name of the zoo.
+        model: a path, or `NAME` or `NAME:VARIANT` of the zoo if no file has this name; None is the starter
+            model. A path object is never a name of the zoo.
 
     Returns:
-        The path. Of a model of the zoo the SHA-256 has been checked.
+        The path. For a model of the zoo, its SHA-256 has been checked.
 
     Raises:
-        CmflError: neither a file nor a model of the zoo; or its weights are not here, or damaged.
+        ModelError: the name is neither a file nor a model of the zoo, or the model's weights are missing or
+            damaged.
     """
     if model is None:
         return _starter().path_of_weights()
@@ -38,30 +39,30 @@ def resolve(model: str | os.PathLike[str] | None) -> Path:
         if found is not None:
             return found.path_of_weights(variant)
         if is_model_name(name) and not path.exists():
-            raise ModelError(f"{text}: no such model file, and no model of the zoo; {registry.known()}")
+            raise ModelError(f"{text}: no such model file or model of the zoo; {registry.known()}")
     if not path.exists():
         raise ModelError(f"{text}: no such model file")
     return path
 
 
 def card_of(model: str | os.PathLike[str] | None) -> ModelCard:
-    """The model card of what `model` stands for, without preparing the model to run.
+    """The model card of the file that `model` stands for, without preparing the model to run.
 
     Raises:
-        CmflError: as of `resolve`; or the file is no exported model.
+        ModelError: as in `resolve`, or the file is not an exported model.
     """
     return read_card(resolve(model))
 
 
 def model_and_inputs(arguments: Sequence[str], model: str | None) -> tuple[str | None, list[str]]:
-    """Which of the arguments of `cmfl predict [MODEL] INPUT...` is the model.
+    """Splits the arguments of `cmfl predict [MODEL] INPUT...` into the model and the inputs.
 
-    The first one is, if it ends in .onnx or is a model of the zoo; `model` (--model) overrides that, and all
-    arguments are inputs. Without either the model is None, which stands for the starter.
+    The first argument is the model if it ends in .onnx or is a model of the zoo. If `model` (--model) is
+    given, it is the model, and all arguments are inputs. Else the model is None: the starter.
 
     Raises:
-        CmflError: the first argument is a name of the zoo and a file or folder as well; or it is nothing at
-            all; or no input is left.
+        UsageError: the first argument is both a name of the zoo and a file or folder, or it is neither a
+            model nor an input, or no input is left.
     """
     if model is not None:
         return model, list(arguments)
@@ -78,8 +79,7 @@ def model_and_inputs(arguments: Sequence[str], model: str | None) -> tuple[str |
         return None, [first, *rest]
     elif there:
         raise UsageError(
-            f"{first} is a model of the zoo and also a file or folder here; say which with "
-            f"--model {first}, or ./{first}"
+            f"{first} is a model of the zoo and also a file or folder here; give --model {first} or ./{first}"
         )
     else:
         chosen = first
@@ -89,10 +89,10 @@ def model_and_inputs(arguments: Sequence[str], model: str | None) -> tuple[str |
 
 
 def starter_label() -> str:
-    """The starter's name, version and variant, for a person.
+    """The starter's name, version and variant as text.
 
     Raises:
-        CmflError: there is no starter.
+        ModelError: there is no starter.
     """
     manifest = _starter().manifest
     return f"{manifest.name} {manifest.version} ({manifest.default})"
@@ -102,7 +102,7 @@ def _starter() -> registry.Model:
     model = registry.find(STARTER)
     if model is None:
         raise ModelError(
-            "no starter model is packaged with this version, so a model must be named: an .onnx file (see "
-            f"cmfl train and cmfl export), or one of the zoo; {registry.known()}"
+            "no starter model is packaged with this version; name a model: an .onnx file (see cmfl train and "
+            f"cmfl export), or one of the zoo; {registry.known()}"
         )
     return model

@@ -25,19 +25,19 @@ def missing_files(
     samples: Sequence[Sample],
     data_root: str | os.PathLike[str],
     *,
-    open: Callable[[Path], object] | None = None,
+    decode: Callable[[Path], object] | None = None,
 ) -> list[Missing]:
     """The samples that cannot be used, in order, each with the reason.
 
     Args:
         samples: rows of a split.
         data_root: the folder that their file names are relative to.
-        open: also tried on every file, `cmfl_export.images.open_rgb` for example, which takes as long as an
-            epoch's decoding but finds damaged files.
+        decode: also called with every file, for example `cmfl_export.images.open_rgb`. It finds damaged files
+            but takes as long as the decoding of one epoch.
 
     Returns:
-        Pairs of sample and reason: `not found`, `not a file`, `empty`, `permission denied`, or what
-        the system or the `ImageError` of `open` says; with the cause where a name was changed on its way (see
+        Pairs of sample and reason: `not found`, `not a file`, `empty`, `permission denied`, or what the
+        system or the `ImageError` of `decode` says; with the cause where a name was changed on its way (see
         `name_advice`). Empty when all is well.
 
     Raises:
@@ -52,9 +52,9 @@ def missing_files(
     chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
     # Threads hide the latency of network file systems, and a decoder releases the interpreter lock.
     found = in_order(
-        lambda chunk: [_problem(path, open) for path in chunk],
+        lambda chunk: [_problem(path, decode) for path in chunk],
         chunks,
-        None if open else _STAT_THREADS,
+        None if decode else _STAT_THREADS,
         name="files",
     )
     problems = chain.from_iterable(found)
@@ -85,14 +85,14 @@ def _file_problem(path: Path) -> str:
     return "" if os.access(path, os.R_OK) else "permission denied"
 
 
-def _problem(path: Path, open: Callable[[Path], object] | None) -> str:
+def _problem(path: Path, decode: Callable[[Path], object] | None) -> str:
     problem = _file_problem(path)
-    if problem or open is None:
+    if problem or decode is None:
         return problem
     from cmfl_export.images import ImageError
 
     try:
-        open(path)
+        decode(path)
     except ImageError as error:
         return error.message
     return ""

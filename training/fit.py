@@ -161,7 +161,7 @@ def usable(
 
     `open` is tried on each; without it the files only have to be there.
     """
-    missing = missing_files(samples, data_root, open=open)
+    missing = missing_files(samples, data_root, decode=open)
     if not missing:
         return list(samples)
     text = f"{split}: {describe_missing(missing, len(samples), data_root)}"

@@ -1,1 +1,1 @@
-"""What everything stands on: the standard library alone. Each module here is public as it is."""
+"""The base of all other packages. It needs only the standard library, and each of its modules is public."""

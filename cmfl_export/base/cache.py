@@ -1,4 +1,4 @@
-"""The user's own folder: what can be made or pulled again."""
+"""The user's cache folder, for files that can be made or downloaded again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CACHE_VARIABLE = "CMFL_CACHE"
 
 
 def cache_folder() -> Path:
-    """The user's folder: CMFL_CACHE, else `cmfl-export` where the system keeps what can be had again."""
+    """The user's cache folder: CMFL_CACHE if set, else `cmfl-export` in the system's folder for caches."""
     given = os.environ.get(CACHE_VARIABLE)
     if given:
         return Path(given).expanduser().absolute()
@@ -20,7 +20,7 @@ def cache_folder() -> Path:
         base = str(_home() / "Library" / "Caches")
     else:
         base = os.environ.get("XDG_CACHE_HOME", "")
-        # The specification: a relative path there is to be ignored.
+        # The XDG specification says to ignore a relative path.
         if not Path(base).is_absolute():
             base = str(_home() / ".cache")
     return Path(base) / "cmfl-export"
@@ -30,6 +30,6 @@ def _home() -> Path:
     try:
         return Path.home()
     except RuntimeError:
-        # A container's user without a home: there is nothing below this, and writing there says so. A folder
-        # that others can write to would let them stand in for packaged models.
+        # The user has no home, as in some containers: writing below this path fails with a clear error. In a
+        # folder that others can write to, they could replace packaged models.
         return Path(os.devnull)

@@ -1,7 +1,4 @@
-"""The CPU of this process: the instruction sets that it sees, and the cores that it may use.
-
-Standard library only.
-"""
+"""The CPU of this process: the instruction sets that it sees and the cores that it may use."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 _ROOT = Path("/")
 
-# Names for people, and what the kernel calls them in /proc/cpuinfo: all of a name's flags have to be there.
+# Names for people, and the kernel's flags for them in /proc/cpuinfo, all of which must be there.
 _FLAGS = {
     "AVX2": ("avx2",),
     "AVX-512": ("avx512f", "avx512bw", "avx512dq", "avx512vl"),
@@ -31,11 +28,11 @@ _FLAGS = {
     "bf16": ("bf16",),
     "fp16": ("asimdhp",),
 }
-# Those that add four 8-bit products in 32 bits. Without them x86 adds pairs in 16 bits, which saturate.
+# These add four 8-bit products in 32 bits. Without them x86 adds pairs in 16 bits, which saturate.
 _EXACT = {"AVX-VNNI", "AVX512-VNNI", "AMX-INT8", "dot product", "i8mm"}
 _HALF = {"AVX512-BF16", "AVX512-FP16", "AMX-BF16", "bf16", "fp16"}
 
-# Where glibc's <sys/platform/x86.h> has these flags: (leaf, register, bit), registers eax, ebx, ecx, edx.
+# The place of these flags in glibc's <sys/platform/x86.h>: (leaf, register, bit); registers eax to edx.
 _CPUID = {
     "avx2": (1, 1, 5),
     "avx512f": (1, 1, 16),
@@ -50,7 +47,7 @@ _CPUID = {
     "avx_vnni": (6, 0, 4),
     "avx512_bf16": (6, 0, 5),
 }
-# What macOS calls them.
+# macOS's names for them.
 _SYSCTL = {
     "asimddp": "hw.optional.arm.FEAT_DotProd",
     "i8mm": "hw.optional.arm.FEAT_I8MM",
@@ -63,23 +60,23 @@ _SYSCTL = {
     "avx512vl": "hw.optional.avx512vl",
     "avx512_vnni": "hw.optional.avx512vnni",
 }
-# IsProcessorFeaturePresent. Windows tells nothing of VNNI and AMX.
+# Numbers for IsProcessorFeaturePresent. Windows does not report VNNI and AMX.
 _WINDOWS = {"avx2": 40, "avx512f": 41, "asimddp": 43, "i8mm": 66, "asimdhp": 67, "bf16": 68}
 
 
 def instruction_sets() -> tuple[str, ...]:
-    """The names of the instruction sets here that matter to a model's speed and to int8.
+    """The names of this CPU's instruction sets that matter for a model's speed and for int8.
 
-    An emulator may show fewer than the machine has. Where the system does not tell, they are missing.
+    An emulator may show fewer than the machine has. Sets that the system does not report are left out.
     """
     return _named(_flags())
 
 
 def multiplies_int8_exactly() -> bool:
-    """Whether 8-bit products are added in 32 bits here: by VNNI, AVX-VNNI, AMX, or ARM's dot product.
+    """Whether this CPU adds 8-bit products in 32 bits: by VNNI, AVX-VNNI, AMX, or ARM's dot product.
 
-    False where the system does not tell. Without these, x86 adds two neighbouring products in 16 bits, which
-    saturate.
+    False where the system does not report it. Without these, x86 adds two neighbouring products in 16 bits,
+    which saturate.
     """
     return not _EXACT.isdisjoint(instruction_sets())
 
@@ -90,13 +87,13 @@ def multiplies_half_precision() -> bool:
 
 
 def usable_cores(root: Path = _ROOT) -> int:
-    """The CPU cores that this process may use.
+    """The number of CPU cores that this process may use.
 
-    Those of its affinity (which follows a cpuset), and at most the CPU time that the control groups of a
-    container allow, rounded up.
+    It is the size of the process's affinity (which follows a cpuset), but at most the CPU time that the
+    control groups of a container allow, rounded up.
 
     Args:
-        root: where proc and sys are.
+        root: the folder that contains proc and sys.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min([cores, *(math.ceil(quota) for quota in _quotas(root))]))
@@ -113,11 +110,10 @@ def _flags() -> frozenset[str]:
     if sys.platform == "win32":
         present = ctypes.windll.kernel32.IsProcessorFeaturePresent
         flags = {flag for flag, number in _WINDOWS.items() if present(number)}
-        # All processors with the one that ONNX Runtime knows how to use have the others.
+        # Every processor with avx512f that ONNX Runtime has kernels for has these three as well.
         return frozenset(flags | ({"avx512dq", "avx512bw", "avx512vl"} if "avx512f" in flags else set()))
     if platform.machine() == "x86_64":
-        # What the CPU says to this process, which is what the runtimes ask as well; under an emulator
-        # /proc/cpuinfo is the host's.
+        # The runtimes ask the CPU as well. Under an emulator, /proc/cpuinfo describes the host instead.
         asked = _glibc_flags()
         if asked is not None:
             return asked
@@ -125,12 +121,12 @@ def _flags() -> frozenset[str]:
 
 
 def _glibc_flags() -> frozenset[str] | None:
-    """The flags that glibc found usable; None before 2.33, and in other C libraries."""
+    """The flags that glibc found usable; None in glibc before 2.33 and in other C libraries."""
     try:
         leaf_of = ctypes.CDLL(None).__x86_get_cpuid_feature_leaf
     except (OSError, AttributeError):
         return None
-    # A struct of what the CPU has and of what is usable, four registers each.
+    # A struct: four registers for what the CPU has, then four for what is usable.
     leaf_of.restype = ctypes.POINTER(ctypes.c_uint32 * 8)
     leaf_of.argtypes = [ctypes.c_uint]
 
@@ -162,8 +158,10 @@ def _sysctl(name: str) -> bool:
 
 
 def _quotas(root: Path) -> Iterator[float]:
-    """The CPU time in cores that each control group of this process allows, from its own up to the topmost
-    that can be seen, of both versions."""
+    """Yields the CPU time, in cores, that each control group of this process allows.
+
+    Goes from its own group up to the topmost visible one, in both versions of control groups.
+    """
     for line in _lines(root / "proc/self/cgroup"):
         number, _, rest = line.partition(":")
         controllers, _, group = rest.partition(":")
@@ -181,7 +179,7 @@ def _quotas(root: Path) -> Iterator[float]:
 
 
 def _mounts(root: Path, kind: str) -> Iterator[tuple[Path, str]]:
-    """Where control groups of this kind are mounted, with the group that is on top there."""
+    """Yields the folders where control groups of this kind are mounted, each with its topmost group."""
     found = False
     for line in _lines(root / "proc/self/mountinfo"):
         fields, _, rest = line.partition(" - ")
@@ -200,9 +198,9 @@ def _mounts(root: Path, kind: str) -> Iterator[tuple[Path, str]]:
 
 
 def _upwards(mounted: Path, top: str, group: str) -> Iterator[Path]:
-    """The folders of a group and of those above it.
+    """Yields the folders of a group and of the groups above it.
 
-    In a container the group may be named as the host sees it; its own is then what is mounted.
+    In a container the group may have the name that the host gives it; the mounted folder is then its own.
     """
     own = PurePosixPath(group)
     inside = own.relative_to(top) if own.is_relative_to(top) and ".." not in own.parts else PurePosixPath()
@@ -221,7 +219,7 @@ def _quota_of_version_1(folder: Path) -> float | None:
 
 
 def _cores_of(quota: str, period: str) -> float | None:
-    """None where there is no limit ("max", or -1 in version 1) or the files hold something else."""
+    """The limit in cores; None where there is none ("max", or -1 in version 1) or it is no number."""
     try:
         time, of = int(quota), int(period)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and never in the place of an input."""
+"""Files that appear whole or not at all and never overwrite an input."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from pathlib import Path
 
 from .errors import UsageError
 
-# What is being written at this moment: a process that must end at once removes it.
+# Files and folders that are being written: a process that must end at once removes them.
 _unfinished: set[Path] = set()
 _PART = re.compile(r"^\.(?P<stem>.+)\.cmfl-(?P<mark>[0-9a-f]{12})(?P<suffix>\.\w+)?$", re.DOTALL)
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, of the same suffix, that takes its place if the block ends well.
+    """Gives a temporary path beside `path`, which replaces it if the block ends without an error.
 
-    Through a symbolic link its target is replaced, not the link.
+    The temporary path has the same suffix. Where `path` is a symbolic link, its target is replaced.
 
     Raises:
-        CmflError: `path` is a folder or a device, or its folder cannot be made or written to.
+        UsageError: `path` is a folder or a device, or its folder cannot be made or written to.
     """
     with writing(path):
         target = Path(os.path.realpath(path)) if path.is_symlink() else path
@@ -49,7 +49,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A temporary folder that goes away with the block, and with a process that must end at once."""
+    """Gives a temporary folder, removed after the block and when the process must end at once."""
     with tempfile.TemporaryDirectory(prefix="cmfl-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         with unfinished(folder):
@@ -58,7 +58,7 @@ def scratch_folder() -> Iterator[Path]:
 
 @contextmanager
 def unfinished(path: Path) -> Iterator[None]:
-    """A file or folder of this block's own, which goes away with a process that must end at once."""
+    """Marks a file or folder of this block, to be removed when the process must end at once."""
     _unfinished.add(path)
     try:
         yield
@@ -67,7 +67,7 @@ def unfinished(path: Path) -> Iterator[None]:
 
 
 def remove_unfinished() -> None:
-    """Removes what is `unfinished` in this process, which ends right after."""
+    """Removes everything `unfinished` in this process, which must end right after."""
     import shutil
 
     for path in list(_unfinished):
@@ -78,12 +78,15 @@ def remove_unfinished() -> None:
 
 
 def remove_parts(folder: Path, endings: Sequence[str]) -> int:
-    """Removes the temporary files of `whole_file` with these endings that killed processes left in a folder.
+    """Removes temporary files of `whole_file` that killed processes left in a folder.
 
-    Nobody else may be writing to it (`locks.exclusive_folder`). Links are not followed.
+    Nobody else may be writing to the folder (see `locks.exclusive_folder`). Links are not followed.
+
+    Args:
+        endings: only files with one of these suffixes are removed.
 
     Returns:
-        how many there were.
+        The number of removed files.
     """
     count = 0
     for place, _, names in os.walk(folder):
@@ -98,18 +101,22 @@ def remove_parts(folder: Path, endings: Sequence[str]) -> int:
 
 @contextmanager
 def writing(target: Path | str) -> Iterator[None]:
-    """Turns an OSError (no permission, a full disk) into the CmflError that names the target."""
+    """Turns an OSError (no permission, a full disk) into a UsageError that names the target."""
     try:
         yield
     except BrokenPipeError:
-        # Who read it has gone, which is no fault of the target; the caller ends quietly.
+        # The reader of a pipe has gone. That is no error of the target; the caller ends quietly.
         raise
     except OSError as error:
         raise UsageError(f"cannot write {target}: {error.strerror or error}") from error
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Writes a small file whole or not at all; a device or a pipe is written to as it is."""
+    """Writes a small file whole or not at all; writes directly to a device or a pipe.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
     with writing(path):
         if is_stream(path):
             path.write_bytes(data)
@@ -119,12 +126,12 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def is_stream(path: Path) -> bool:
-    """Whether it is a device, a pipe or an open file of this process (/dev/stdout), not a file of its own."""
+    """Whether a path is a device, a pipe or an open file of this process such as /dev/stdout."""
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError):
         return False
-    # A link there may lead to a regular file, which is open already and must not be replaced.
+    # A link in /dev or /proc may lead to a regular file that is already open and must not be replaced.
     of_process = path.is_symlink() and f"{os.path.realpath(path.parent)}/".startswith(("/dev/", "/proc/"))
     return of_process or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
@@ -132,23 +139,23 @@ def is_stream(path: Path) -> bool:
 def refuse_overwriting(
     outputs: Iterable[Path | None], inputs: Iterable[tuple[str, str | os.PathLike[str] | int]]
 ) -> None:
-    """Sees to it, before anything is written, that no output is an input or another output.
+    """Checks, before anything is written, that no output is an input or another output.
 
-    Files are compared by what they are, so that links, other ways to write a path and other cases of letters
-    are seen through. Costs a look at each input, and nothing where no output is there yet.
+    Files are compared by identity, so links, other spellings of a path and other letter cases are recognised.
+    The inputs are looked at only if an output exists already.
 
     Args:
-        outputs: files that will be written; None is none.
-        inputs: (what it is, such as "the model", path or descriptor) of each file that is read.
+        outputs: files that will be written; None entries are skipped.
+        inputs: for each file that is read: what it is, such as "the model", and its path or descriptor.
 
     Raises:
-        CmflError: naming the file and what it is.
+        UsageError: an output is one of the others. The message names the file and what it is.
     """
     named = [path for path in outputs if path is not None and not is_stream(path)]
     for number, path in enumerate(named):
         for other in named[:number]:
             if _same_place(path, other):
-                raise UsageError(f"{path} and {other} are one file; give two outputs two names")
+                raise UsageError(f"{path} and {other} are the same file; give each output its own name")
     there = {identity: path for path in named if (identity := _identity(path)) is not None}
     if there:
         for what, source in inputs:
@@ -161,7 +168,16 @@ def refuse_overwriting(
 
 
 def check_ending(path: Path | None, endings: Sequence[str], what: str) -> None:
-    """Raises CmflError if a file to write is not called what it will be; a device may be called anything."""
+    """Checks that a file to write has one of the endings; a device may have any name.
+
+    Args:
+        path: the file; None is accepted.
+        endings: allowed suffixes in lower case, with their dots.
+        what: what will be written; begins the error.
+
+    Raises:
+        UsageError: the file has another ending, or is a folder.
+    """
     if path is None or is_stream(path):
         return
     if path.is_dir():
@@ -174,7 +190,7 @@ def _same_place(path: Path, other: Path) -> bool:
     first, second = (Path(os.path.realpath(one)) for one in (path, other))
     if first.exists() and second.exists():
         return first.samefile(second)
-    # On some file systems other cases of letters are the same name.
+    # Some file systems do not distinguish upper and lower case.
     return str(first).casefold() == str(second).casefold()
 
 
@@ -187,13 +203,13 @@ def _identity(path: str | os.PathLike[str] | int) -> tuple[int, int] | None:
 
 
 def sha256_of(path: Path) -> str:
-    """Hex SHA-256 of a file."""
+    """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def sync(path: Path) -> None:
-    """Returns when the file's content is on the disk."""
-    # Windows syncs only what is open for writing.
+    """Waits until a file's content is on the disk."""
+    # Windows syncs only files that are open for writing.
     with path.open("r+b") as stream:
         os.fsync(stream.fileno())

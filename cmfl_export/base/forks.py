@@ -1,4 +1,4 @@
-"""Forked processes: the threads that ONNX Runtime and OpenVINO compute on stay behind in the parent."""
+"""Forked processes, which do not get the computing threads of ONNX Runtime and OpenVINO."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from .errors import ProviderError
 
 
 class Native:
-    """What can be used in no other process than that which made it.
+    """Guards objects of a native library that only the process that made them can use.
 
-    A run in a forked child would wait for threads that are not there, and taking it down would end the child
-    by a signal. So the child keeps it, unused, as long as it lives.
+    In a forked child, a run would wait for threads that do not exist, and freeing the objects would end the
+    child by a signal. So a child keeps them, unused, until it ends.
     """
 
     def __init__(self, name: str, *parts: Any, remedy: str = "load it again in each process") -> None:
-        """
+        """Registers the objects of this process.
+
         Args:
-            name: of the model or library, to begin a sentence with.
-            parts: the objects with the threads.
-            remedy: what to do in a forked child.
+            name: the model or library; begins the error.
+            parts: the objects that own threads.
+            remedy: what the error advises to do in a forked child.
         """
         self._name = name
         self._parts = parts
@@ -31,9 +32,10 @@ class Native:
         _all.add(self)
 
     def check(self) -> None:
-        """
+        """Checks that this is the process that made the objects.
+
         Raises:
-            CmflError: this process was forked from the one that made it.
+            ProviderError: this process was forked from that one.
         """
         if os.getpid() != self._process:
             raise ProviderError(

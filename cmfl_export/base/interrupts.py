@@ -1,8 +1,8 @@
-"""Signals of a command: it ends within seconds, whatever runs, and leaves nothing unfinished behind.
+"""Signal handling for commands: a command ends within seconds and leaves no unfinished files.
 
 The first signal raises KeyboardInterrupt in the main thread, as Python does for Ctrl-C, so that outputs are
-closed and a report of the rows so far is written. A thread watches beside: where that does not come to an
-end, because a decoder, a model or a library is busy or keeps the exception to itself, it ends the process.
+closed and a report of the rows so far is written. If the command does not end then, because a decoder, a
+model or a library is busy or swallows the exception, a watching thread ends the process.
 """
 
 from __future__ import annotations
@@ -24,18 +24,19 @@ from .files import remove_unfinished
 _SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
 ]
+# Seconds from the first signal until the watching thread ends the process.
 _GRACE = 1.4
-# To write a report of what is there; a second signal does not wait for it.
+# The same inside `lasting`, where a report is written; a second signal does not wait for it.
 _LASTING_GRACE = 60.0
 # Some senders (timeout, terminals, service managers) send a signal twice or two signals at once.
 _SECOND_AFTER = 0.3
-# Threads of a pool that is idle end by themselves.
+# Seconds for the threads of an idle pool to end by themselves.
 _FAREWELL = 0.2
 _SHOW_CURSOR = b"\x1b[?25h\n"
 
 
 class _State:
-    """Of the process, as signals are."""
+    """The state of this process's signal handling."""
 
     first: int | None = None
     since = 0.0
@@ -46,14 +47,14 @@ class _State:
 
 
 _state = _State()
-# Of each thread: threads fork at the same time.
+# One mask per thread, because several threads may fork at the same time.
 _held = threading.local()
 
 
 def install() -> None:
-    """Takes the signals of this process, which is a command's; those that it was started without stay so.
+    """Installs the signal handlers of a command, except for signals that its parent told it to ignore.
 
-    A second command in the same process finds them taken.
+    Does nothing the second time.
     """
     if _state.sender is not None:
         return
@@ -61,11 +62,11 @@ def install() -> None:
     receiver, sender = socket.socketpair()
     for end in (receiver, sender):
         end.setblocking(False)
-    # Kept, as a socket that nothing refers to is closed.
+    # Kept, because Python closes a socket that nothing refers to.
     _state.sender = sender
     for number in taken:
         signal.signal(number, _on_signal)
-    # Written to by the C handler, even while the main thread is busy in a library.
+    # Python's C handler writes to it even while the main thread is busy in a library.
     signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(before=_hold, after_in_parent=_let_go, after_in_child=_forget)
@@ -74,19 +75,19 @@ def install() -> None:
 
 
 def code() -> int | None:
-    """The exit code of a process that a signal interrupted, as shells count; None where there was none."""
+    """The exit code after a signal, as shells count it (128 + number); None if there was no signal."""
     return None if _state.first is None else 128 + _state.first
 
 
 def message() -> str:
-    """What is said about it."""
+    """The message about the signal, such as "interrupted by SIGTERM"."""
     by = "" if _state.first in (None, signal.SIGINT) else f" by {signal.Signals(_state.first or 0).name}"
     return f"interrupted{by}"
 
 
 @contextmanager
 def lasting() -> Iterator[None]:
-    """A block that an interrupted process is given time to finish: the writing of what there is."""
+    """Gives an interrupted process up to a minute to finish the block, for instance to write a report."""
     _state.lasting += 1
     try:
         yield
@@ -95,19 +96,19 @@ def lasting() -> Iterator[None]:
 
 
 def leave(status: int) -> NoReturn:
-    """The last step of a command: ends the process, without waiting for threads that are busy."""
+    """Ends the process as a command's last step, without waiting for busy threads."""
     _state.leaving = True
     if code() is None and not _busy():
         sys.exit(status)
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
             stream.flush()
-    # Python would join the threads of pools, or end them inside libraries that abort the process then.
+    # A normal exit would join the pool threads, or end them inside libraries that then abort the process.
     _end(status)
 
 
 def _busy() -> bool:
-    """Whether threads of ours still work."""
+    """Whether threads of this package still work."""
     until = time.monotonic() + _FAREWELL
     ours = [thread for thread in threading.enumerate() if thread.name.startswith("cmfl-")]
     for thread in ours:
@@ -133,7 +134,7 @@ def _note(number: int) -> None:
 
 
 def _watch(receiver: socket.socket, taken: list[int]) -> None:
-    """Runs beside the command."""
+    """Waits for signals beside the command and ends the process when its time is over."""
     while True:
         select.select([receiver], [], [], _wait())
         with suppress(BlockingIOError):
@@ -173,7 +174,7 @@ def _end(status: int) -> NoReturn:
 
 
 def _hold() -> None:
-    """Keeps signals back during a fork: one to the child would come through the socket to the parent."""
+    """Blocks signals during a fork: one sent to the child would reach the parent through the socket."""
     _held.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
 
 
@@ -182,7 +183,7 @@ def _let_go() -> None:
 
 
 def _forget() -> None:
-    """A forked child's signals are its own affair: it must not interrupt the parent through the socket."""
+    """Restores the default handlers in a forked child, which must not interrupt the parent."""
     with suppress(ValueError):
         signal.set_wakeup_fd(-1)
         for number in _SIGNALS:

@@ -1,4 +1,4 @@
-"""One writer at a time: locks that a killed process does not leave behind."""
+"""Locks that let only one writer use an output and end with a killed process."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ else:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            # A file system that knows no locks is written to without.
+            # On a file system without locks, continue without one.
             return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
         return True
 
@@ -55,15 +55,18 @@ else:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Waits until no other thread or process holds the lock, a file that is made and stays.
+    """Holds a lock during the block, after waiting until no other thread or process holds it.
+
+    Args:
+        path: the lock file, which is made and stays.
 
     Raises:
-        CmflError: the file cannot be made.
+        UsageError: the file cannot be made.
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         stream = path.open("ab")
-    # Closing the file, which the system does for a process that dies, lets go of the lock.
+    # Closing the file releases the lock; the system closes it for a process that dies.
     with stream:
         with writing(path):
             _wait(stream.fileno())
@@ -71,10 +74,10 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def hold(descriptor: int, path: Path) -> None:
-    """Takes an open output for as long as it stays open; of a device or a pipe nothing is taken.
+    """Locks an open output until it is closed. Devices and pipes are not locked.
 
     Raises:
-        CmflError: another thread or process has it.
+        UsageError: another thread or process holds the lock.
     """
     if stat.S_ISREG(os.fstat(descriptor).st_mode) and not _take(descriptor):
         raise _held(path)
@@ -82,14 +85,14 @@ def hold(descriptor: int, path: Path) -> None:
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Keeps an output file that appears whole to this thread, by a hidden file beside it.
+    """Reserves an output file for this thread during the block, by a hidden lock file beside it.
 
-    It goes away at the end; what a killed process leaves of it is taken over. What is there and is no regular
-    file is not locked; nor is a file in a folder that cannot be written to. Folders on the way that were made
-    here and are still empty at the end go away.
+    The lock file is removed at the end; one that a killed process left is taken over. A path that is not a
+    regular file is not locked, nor is a file in a folder without write permission. Missing folders are made,
+    and removed at the end if they are still empty.
 
     Raises:
-        CmflError: another thread or process is writing this file, or its folder cannot be made.
+        UsageError: another thread or process is writing this file, or its folder cannot be made.
     """
     target = Path(os.path.realpath(path))
     if is_stream(path) or target.is_dir():
@@ -100,7 +103,7 @@ def exclusive(path: Path) -> Iterator[None]:
         try:
             descriptor = _taken(beside)
         except OSError:
-            # Whoever writes the file will say better what is wrong.
+            # Writing the file will give the better error.
             yield
             return
         if descriptor is None:
@@ -111,7 +114,7 @@ def exclusive(path: Path) -> Iterator[None]:
                 yield
         finally:
             _descriptors.discard(descriptor)
-            # While it is held, so that nobody's lock is removed.
+            # Removed while it is held, so that it is not another holder's file.
             with suppress(OSError):
                 beside.unlink()
             os.close(descriptor)
@@ -119,21 +122,21 @@ def exclusive(path: Path) -> Iterator[None]:
 
 @contextmanager
 def exclusive_folder(folder: Path) -> Iterator[None]:
-    """Keeps an output folder to this thread; it is made where missing, and nothing is put into it.
+    """Reserves an output folder for this thread during the block, without a lock file in it.
 
-    A folder that was made here and is still empty at the end goes away.
+    A missing folder is made, and removed at the end if it is still empty.
 
     Raises:
-        CmflError: another thread or process is writing to this folder, or it cannot be made.
+        UsageError: another thread or process is writing to this folder, or it cannot be made.
     """
     if folder.exists() and not folder.is_dir():
-        # Whoever writes to it will say better what is wrong.
+        # Writing to it will give the better error.
         yield
         return
     with _folder(folder, folder):
         try:
             descriptor = os.open(folder, os.O_RDONLY)
-        except PermissionError:  # Windows opens no folder
+        except PermissionError:  # Windows cannot open a folder
             with exclusive(folder / "folder"):
                 yield
             return
@@ -148,11 +151,11 @@ def exclusive_folder(folder: Path) -> Iterator[None]:
 
 
 def one_writer(*names: str, folder: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Makes a function hold its outputs while it runs: the arguments of these names, paths or None.
+    """Decorates a function so that it reserves its outputs while it runs.
 
     Args:
-        names: of arguments.
-        folder: they are folders.
+        names: the function's arguments that are output paths or None.
+        folder: whether they are folders.
     """
     hold_one = exclusive_folder if folder else exclusive
 
@@ -175,7 +178,7 @@ def one_writer(*names: str, folder: bool = False) -> Callable[[Callable[P, R]], 
 
 @contextmanager
 def _folder(folder: Path, target: Path) -> Iterator[None]:
-    """Makes a folder; what was made here and is still empty at the end is removed."""
+    """Makes a folder and its parents; removes at the end those it made that are still empty."""
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     with writing(target):
         folder.mkdir(parents=True, exist_ok=True)
@@ -188,13 +191,13 @@ def _folder(folder: Path, target: Path) -> Iterator[None]:
 
 
 def _taken(beside: Path) -> int | None:
-    """A descriptor of the lock file, held; None where another holds it."""
+    """A descriptor that holds the lock file; None if another holds it."""
     while True:
         descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         if not _take(descriptor):
             os.close(descriptor)
             return None
-        # Its holder may have removed it between the opening and the lock, which is then nobody's.
+        # The former holder may have removed the file between opening and locking; then try again.
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(descriptor), beside.stat()):
                 return descriptor
@@ -202,7 +205,7 @@ def _taken(beside: Path) -> int | None:
 
 
 def _close_in_child() -> None:
-    """A forked child, which may outlive a killed parent for a while, does not keep the parent's locks."""
+    """Releases the parent's locks in a forked child, which may outlive a killed parent for a while."""
     for descriptor in _descriptors:
         with suppress(OSError):
             os.close(descriptor)

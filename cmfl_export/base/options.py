@@ -1,4 +1,4 @@
-"""How a detector runs: its options, their defaults and their limits, each written once."""
+"""The options of a detector, with their defaults and limits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Literal, TypedDict, get_args
 
 from .errors import UsageError
 
-# `cpu` is the faster of the CPU runtimes that are installed; `onnxruntime` and `openvino` name one of them.
+# `cpu` stands for the faster of the installed CPU runtimes; `onnxruntime` and `openvino` name one of them.
 ProviderName = Literal["auto", "cpu", "onnxruntime", "openvino", "cuda", "cuda-graph", "tensorrt"]
 PROVIDERS: tuple[str, ...] = get_args(ProviderName)
 
@@ -16,7 +16,7 @@ Align = Literal["all", "largest"]
 
 
 class DetectorSettings(TypedDict, total=False):
-    """The fields of `DetectorOptions` as keywords of a function; a test holds that both agree."""
+    """The fields of `DetectorOptions` as keyword arguments. A test checks that both agree."""
 
     provider: str
     threads: int | None
@@ -32,22 +32,22 @@ class DetectorSettings(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorOptions:
-    """How a detector runs. Checked when it is made.
+    """The options of a detector, checked when they are made.
 
     Attributes:
         provider: "auto", "cpu", "onnxruntime", "openvino", "cuda", "cuda-graph" or "tensorrt"; see
             `Session.open`.
         threads: CPU threads of the model; None means all cores that this process may use.
-        batch_size: pictures per run; None means 8 on the CPU, 4 on OpenVINO, which runs several such batches
-            at once, and 64 on a GPU.
+        batch_size: pictures per run; None means 8 on the CPU, 4 on OpenVINO, which runs several batches
+            concurrently, and 64 on a GPU.
         workers: decoding threads; None means one per core, 16 at most.
         threshold: in [0, 1]; None means the one in the model card.
-        aligned: whether the pictures are aligned face crops; None means as the model was trained.
-        align: find the faces of the pictures and align them first: "largest" (or True) scores one face per
-            picture, "all" each of them. A picture without a face gets the status `no_face`.
-        minimum_face: side of the smallest face that is looked for, in pixels of the picture.
+        aligned: whether the pictures are aligned face crops; None means as in the model's training.
+        align: find the faces in the pictures and align them first: "largest" (or True) scores one face per
+            picture, "all" scores each face. A picture without a face gets the status `no_face`.
+        minimum_face: side of the smallest face to look for, in pixels of the picture.
         face_scale: size of the face in the crop; see `crop.template`.
-        max_pixels: pictures of more pixels get the status `too_large`.
+        max_pixels: pictures with more pixels get the status `too_large`.
 
     Raises:
         UsageError: an option is unknown or out of its range.
@@ -76,11 +76,15 @@ class DetectorOptions:
         if isinstance(self.align, bool):
             object.__setattr__(self, "align", "largest" if self.align else None)
         if self.align not in (None, *get_args(Align)):
-            raise UsageError(f"align is 'all' or 'largest', not {self.align!r}")
+            raise UsageError(f"align must be 'all' or 'largest', not {self.align!r}")
         if self.align is not None and self.aligned is False:
-            raise UsageError("align makes aligned crops, so the pictures cannot be taken as not aligned")
+            raise UsageError("align makes aligned crops, so it excludes aligned=False; leave one of them out")
 
     @classmethod
     def of(cls, options: DetectorOptions | None, settings: Mapping[str, Any]) -> DetectorOptions:
-        """The options with some of them replaced; None stands for the defaults."""
+        """The options (None: the defaults) with those in `settings` replaced.
+
+        Raises:
+            UsageError: an option is unknown or out of its range.
+        """
         return replace(cls() if options is None else options, **settings)

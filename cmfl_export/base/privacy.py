@@ -1,9 +1,9 @@
-"""Libraries that call home, kept from it. Standard library only.
+"""Turns off the telemetry of ONNX Runtime and OpenVINO.
 
-ONNX Runtime sends events to its maker and leaves a device id in the user's cache and temporary folder; the
-import of OpenVINO sends one and leaves folders in the home. `import cmfl_export` keeps the first from it, in
-child processes as well, and `providers.load_openvino` the second. CMFL_TELEMETRY=1 leaves them to it, and a
-value of ORT_DISABLE_TELEMETRY that is set already stays.
+ONNX Runtime sends events to its maker and leaves a device id in the user's cache and temporary folder. The
+import of OpenVINO sends an event and leaves folders in the user's home. `import cmfl_export` turns off the
+first, in child processes as well, and `providers.load_openvino` the second. CMFL_TELEMETRY=1 leaves both on.
+A value of ORT_DISABLE_TELEMETRY that is already set stays.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _OPENVINO_PACKAGE = "openvino_telemetry"
 
 
 def wanted() -> bool:
-    """Whether the user wants the libraries to do as their makers ship them."""
+    """Whether the user wants to leave the libraries' telemetry on."""
     return os.environ.get(VARIABLE, "").strip().lower() in ("1", "true", "yes", "on")
 
 
@@ -29,18 +29,18 @@ def onnxruntime_is_silent() -> bool:
 
 
 def silence_onnxruntime() -> None:
-    """Tells ONNX Runtime to send and leave nothing; before its import, as it reads the environment then."""
+    """Turns off ONNX Runtime's telemetry. Call this before its import, which reads the environment."""
     if not wanted():
         os.environ.setdefault(ORT_VARIABLE, "1")
 
 
 @contextlib.contextmanager
 def silent_openvino() -> Iterator[None]:
-    """For the import of OpenVINO, which takes a stub of its own where its telemetry package is missing."""
+    """Hides OpenVINO's telemetry package during the block; OpenVINO's import then uses its own stub."""
     if wanted() or _OPENVINO_PACKAGE in sys.modules:
         yield
         return
-    # What an import of a module that is None does is said in Python's reference: it is not found.
+    # Python's reference: the import of a module that is None here raises ModuleNotFoundError.
     sys.modules[_OPENVINO_PACKAGE] = None  # type: ignore[assignment]
     try:
         yield

@@ -10,15 +10,15 @@ from threading import Thread
 
 @contextmanager
 def bar(count: Callable[[], int | None], *, shown: bool | None = None) -> Iterator[Callable[[int], None]]:
-    """Shows rows done, the rate, and once the total is known the time left.
+    """Shows the number of rows done, the rate and, once the total is known, the time left.
 
     Args:
-        count: how many inputs there are, None if that cannot be known. It runs beside the work, because
-            walking a large folder takes long.
-        shown: None shows the bar where standard error is a terminal.
+        count: returns the number of inputs, or None if it is unknown. It runs in a thread, because walking
+            a large folder takes long.
+        shown: whether to show the bar; None means only if standard error is a terminal.
 
     Yields:
-        What to call after each row, with the number of inputs that were skipped so far.
+        A function to call after each row with the number of inputs skipped so far.
     """
     if not (sys.stderr.isatty() if shown is None else shown):
         yield lambda _skipped: None

@@ -1,4 +1,4 @@
-"""Files of rows that only grow: each row whole, and after a kill gone on with from the last whole picture."""
+"""Append-only files of rows, which a run continues after a kill from the last complete picture."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from .setups import Setup
 
 
 class Row(Protocol):
+    """A row of a result file."""
+
     @property
     def is_last(self) -> bool:
-        """Whether it is the last row of its picture, which may have several."""
+        """Whether this is the last row of its picture, which may have several."""
         ...
 
 
@@ -21,8 +23,8 @@ AnyRow = TypeVar("AnyRow", bound=Row)
 
 
 def send(stream: BinaryIO, data: bytes) -> None:
-    """Writes all of the bytes; the operating system then has them."""
-    # An unbuffered file may take less than it is given.
+    """Writes all of the bytes and flushes them to the operating system."""
+    # One write to an unbuffered file may write only a part.
     view = memoryview(data)
     while view:
         view = view[stream.write(view) :]
@@ -36,17 +38,17 @@ def whole_part(
     take: Callable[[AnyRow], None],
     setup: Setup | None,
 ) -> int:
-    """Finds where a file of rows is to be gone on with: after the last picture that has all of its rows.
+    """Finds where to continue a file of rows: after the last picture that has all of its rows.
 
     Args:
         stream: the file, readable.
-        path: what errors call it, and beside which its set-up is.
+        path: the file's path, for errors and to find its set-up.
         rows: each finished record of `stream` and the offset of its end; None stands for a header.
-        take: called with each row of a whole picture.
-        setup: what the new rows will come from; None asks nothing of those that are there.
+        take: called with each row of a complete picture.
+        setup: what the new rows will come from; None skips the comparison with the old rows.
 
     Returns:
-        The offset, 0 where there is nothing to keep.
+        The offset; 0 if there is nothing to keep.
 
     Raises:
         UsageError: the rows come from another set-up.

@@ -1,4 +1,4 @@
-"""What the rows of a file come from: kept beside the file, and held against the run that goes on with it."""
+"""The set-up (model and options) of a file of rows: kept beside it, and compared by a run that resumes it."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ from typing import Any
 from .errors import UsageError
 from .files import write_whole
 
-# The model and each option that changes rows, by the name that a person knows it by.
+# The model and each option that changes rows, by the name that users know.
 Setup = Mapping[str, str | int | float | bool | None]
 
 _ENDING = ".setup.json"
 _MOST_BYTES = 1 << 16
-_ABOUT = "What the rows of the file beside come from; --resume goes on with the same alone."
+_ABOUT = "The model and options that made the rows of the file beside this one; --resume needs the same."
 
 
 def beside(path: Path) -> Path:
-    """Where the set-up of a file of rows is kept."""
+    """The path of the set-up file for a file of rows."""
     return path.with_name(path.name + _ENDING)
 
 
 def complete(setup: Setup) -> Setup:
-    """The set-up with the version of this package, which decodes and scores."""
+    """The set-up together with the version of this package, which decodes and scores."""
     return {**setup, "cmfl-export": version("cmfl-export")}
 
 
 def keep(path: Path, setup: Setup, first: bytes) -> None:
     """Writes the set-up beside a file whose first row will be `first`.
 
-    Before that row, so that no row is ever there without it; a kill in between leaves a file without rows.
+    Call this before writing that row, so that no row is ever without a set-up: a kill in between leaves a
+    file without rows. In a folder without write permission nothing is written.
 
     Raises:
-        CmflError: it cannot be written, although the folder can be.
+        UsageError: it cannot be written.
     """
     record = {"about": _ABOUT, "first_row_sha256": _hash(first), "setup": dict(complete(setup))}
     if os.access(path.parent, os.W_OK):
@@ -46,16 +47,16 @@ def keep(path: Path, setup: Setup, first: bytes) -> None:
 
 
 def forget(path: Path) -> None:
-    """Removes the set-up of rows that are no more."""
+    """Removes the set-up of rows that no longer exist."""
     with suppress(OSError):
         beside(path).unlink()
 
 
 def refuse_another(path: Path, setup: Setup, first: bytes) -> None:
-    """Sees to it that a file of rows that begins with `first` is gone on with by its own set-up.
+    """Checks that a file of rows that begins with `first` comes from this set-up.
 
     Raises:
-        CmflError: the set-up is another, saying in what; or it is unknown.
+        UsageError: it comes from another set-up (the message says what differs) or an unknown one.
     """
     kept = beside(path)
     try:
@@ -64,15 +65,16 @@ def refuse_another(path: Path, setup: Setup, first: bytes) -> None:
         before, begins = dict(record["setup"]), record["first_row_sha256"]
     except FileNotFoundError:
         raise UsageError(
-            f"{kept} is missing, so what model and options the rows of {path} come from is not known (they "
-            "were written by an older version, or the two files were parted); write to another file"
+            f"{kept} is missing, so the model and options that made the rows of {path} are unknown (an older "
+            "version wrote them, or the two files were separated); write to another file"
         ) from None
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise UsageError(
-            f"{kept} cannot be read, so what the rows of {path} come from is not known; write to another file"
+            f"{kept} cannot be read, so the model and options that made the rows of {path} are unknown; "
+            "write to another file"
         ) from error
     if begins != _hash(first):
-        raise UsageError(f"{kept} is of other rows than those of {path}; write to another file")
+        raise UsageError(f"{kept} belongs to other rows than those of {path}; write to another file")
     now = complete(setup)
     changed = [
         f"{name}: {_shown(before.get(name))} -> {_shown(now.get(name))}"
@@ -91,5 +93,5 @@ def _hash(row: bytes) -> str:
 
 
 def _shown(value: object) -> str:
-    # Of a file that anybody may have written.
+    # The value may come from a file that anybody wrote.
     return "none" if value is None else ascii(value)[:120].strip("'")

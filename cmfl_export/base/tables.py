@@ -6,11 +6,11 @@ from collections.abc import Collection, Sequence
 
 
 def aligned(rows: Sequence[Sequence[str]], *, numbers: Collection[int] | None = None) -> list[str]:
-    """Rows of one length as lines, in aligned columns.
+    """The lines of a table with aligned columns.
 
     Args:
-        rows: cells, the header among them.
-        numbers: the columns, from 0, that are set flush right; by default all but the first.
+        rows: lists of cells of one length, including the header.
+        numbers: the columns, from 0, to align right; by default all but the first.
     """
     if not rows:
         return []

@@ -1,17 +1,17 @@
-"""Text for a person: what is not seen, or changes how other text is seen, is written out."""
+"""Text for a terminal or a page, with invisible characters written out."""
 
 from __future__ import annotations
 
 import unicodedata
 
-# Characters that are not seen, or that change how others are seen: control, format (among them the
-# right-to-left overrides), lone surrogates (bytes of a file name that are not UTF-8), private, unassigned,
-# and the separators of lines and paragraphs.
+# Characters that are invisible or change how others look: control, format (such as right-to-left overrides),
+# lone surrogates (bytes of a file name that are not UTF-8), private, unassigned, and separators of lines and
+# paragraphs.
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def visible(text: str) -> str:
-    """The text with every unseen character written out as `\\n`, `\\u202e` or `\\udc80`: a name as it is."""
+    """The text with every invisible character written out, such as `\\n`, `\\u202e` or `\\udc80`."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(

@@ -1,4 +1,4 @@
-"""JSON and TOML that nobody vouches for: bounded in size, depth and digits, and without a second meaning."""
+"""Reads JSON and TOML of untrusted files: bounded in size, depth and digits, without ambiguous content."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .errors import InputError
 
 MOST_TOML_BYTES = 256 * 1024
 MOST_JSON_BYTES = 64 * 1024 * 1024
-_MOST_DEPTH = 32  # of values in values; what this toolkit writes has 6
-_MOST_KEY_PARTS = 8  # a.b.c has 3; tomllib takes memory by the square of them
-_MOST_DIGITS = 19  # of a whole number of 64 bits
+_MOST_DEPTH = 32  # levels of nesting; files that this toolkit writes have 6
+_MOST_KEY_PARTS = 8  # a.b.c has 3; tomllib's memory grows with their square
+_MOST_DIGITS = 19  # a 64-bit whole number has no more
 
-# Possessive, and to the end of the text where nothing closes a string, so that the time is linear.
+# Possessive, and an unclosed string goes to the end of the text, so that the time is linear.
 _JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 _TOML_STRING_OR_COMMENT = re.compile(
     r'"""(?:[^\\]|\\.)*?(?:"""|\\?\Z)|'
@@ -32,22 +32,23 @@ _BRACKET = re.compile(r"[\[\]{}]")
 
 
 class FormatError(ValueError):
-    """What is wrong with a text, in one line without the file's name."""
+    """A text is not valid JSON or TOML. The message is one line, without the file's name."""
 
 
 def read_bytes(path: Path, most: int, what: str) -> bytes:
-    """The content of a file of at most so many bytes.
+    """The content of a file.
 
     Args:
-        what: what errors call it, such as "the configuration".
+        most: the largest size, in bytes.
+        what: what errors call the file, such as "the configuration".
 
     Raises:
-        CmflError: it cannot be read, or is larger.
+        InputError: the file cannot be read or is larger.
     """
     try:
         with path.open("rb") as stream:
             data = stream.read(most + 1)
-    except (OSError, ValueError) as error:  # a ValueError where the path has a zero byte
+    except (OSError, ValueError) as error:  # ValueError: the path has a zero byte
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{what} {path} cannot be read: {reason}") from error
     if len(data) > most:
@@ -56,17 +57,17 @@ def read_bytes(path: Path, most: int, what: str) -> bytes:
 
 
 def decoded(data: bytes) -> str:
-    """The text of UTF-8, with or without its mark at the beginning.
+    """The text of UTF-8 bytes, with or without a byte order mark.
 
     Raises:
-        FormatError: other bytes, or a zero byte.
+        FormatError: the bytes are not UTF-8, or one is zero.
     """
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise FormatError(f"not UTF-8 (byte {error.start + 1}); save it as UTF-8") from error
     if "\0" in text:
-        raise FormatError("it has a zero byte, so it is no text")
+        raise FormatError("it has a zero byte, so it is not text")
     return text
 
 
@@ -74,12 +75,13 @@ def load_json(data: bytes | str, most: int = MOST_JSON_BYTES, *, lenient: bool =
     """The value of a JSON text.
 
     Args:
-        most: bytes, or characters of a str.
-        lenient: read NaN and Infinity, which are no JSON but which Python writes, as null.
+        data: the text, or its UTF-8 bytes.
+        most: the largest length of `data`.
+        lenient: read NaN and Infinity as null; they are not JSON, but Python writes them.
 
     Raises:
-        FormatError: not JSON; larger or deeper than any that this toolkit writes; a number beyond 64 bits, or
-            none (NaN, Infinity); or a name that is twice in one object.
+        FormatError: it is not JSON; it is too large or nested too deeply; a number has more than 64 bits or
+            is NaN or infinite; or a name occurs twice in one object.
     """
     if len(data) > most:
         raise FormatError(f"it has more than {most} bytes")
@@ -97,28 +99,28 @@ def load_json(data: bytes | str, most: int = MOST_JSON_BYTES, *, lenient: bool =
     except json.JSONDecodeError as error:
         raise FormatError(f"not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from error
     except RecursionError as error:
-        raise FormatError(f"not JSON: values lie deeper than {_MOST_DEPTH} in one another") from error
+        raise FormatError(f"not JSON: values are nested more than {_MOST_DEPTH} deep") from error
 
 
 def load_toml(data: bytes) -> dict[str, Any]:
     """The table of a TOML text.
 
     Raises:
-        FormatError: as for `load_json`, and where a key has more than 8 parts. TOML has nan and inf, which
-            who uses the values is to refuse, with the key's name.
+        FormatError: as for `load_json`, or a key has more than 8 parts. TOML allows nan and inf; the caller
+            must refuse these, naming the key.
     """
     if len(data) > MOST_TOML_BYTES:
         raise FormatError(f"it has more than {MOST_TOML_BYTES} bytes")
     text = decoded(data)
     bare = _TOML_STRING_OR_COMMENT.sub(lambda found: "" if found[0].startswith("#") else "s", text)
-    # Blanks may stand around the dots of a key, and nothing but a separator between two keys.
+    # A key may have blanks around its dots; between two keys there is always a separator.
     keys = _NO_KEY.split(bare.replace(" ", "").replace("\t", ""))
     if any(key.count(".") >= _MOST_KEY_PARTS for key in keys):
         raise FormatError(f"not TOML: a key has more than {_MOST_KEY_PARTS} parts between dots")
     _refuse_depth(bare, "TOML")
     try:
         values = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # a ValueError for thousands of digits
+    except (ValueError, RecursionError) as error:  # ValueError: thousands of digits
         reason = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "a number has too many digits"
         raise FormatError(f"not TOML: {reason}") from error
     _refuse_huge(values)
@@ -126,16 +128,16 @@ def load_toml(data: bytes) -> dict[str, Any]:
 
 
 def _refuse_depth(bare: str, kind: str) -> None:
-    """Refuses brackets in brackets beyond the limit; `bare` has no strings in it."""
+    """Refuses brackets nested beyond the limit. `bare` is the text without its strings."""
     depth = 0
     for bracket in _BRACKET.findall(bare):
         depth += 1 if bracket in "[{" else -1
         if depth > _MOST_DEPTH:
-            raise FormatError(f"not {kind}: values lie deeper than {_MOST_DEPTH} in one another")
+            raise FormatError(f"not {kind}: values are nested more than {_MOST_DEPTH} deep")
 
 
 def _refuse_huge(value: Any) -> None:
-    """Refuses whole numbers beyond 64 bits, which TOML also writes in hexadecimal digits."""
+    """Refuses whole numbers of more than 64 bits, which TOML may also write in hexadecimal."""
     if isinstance(value, dict):
         for item in value.values():
             _refuse_huge(item)
@@ -172,5 +174,5 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise FormatError(f"the name {twice[:60]!r} is there twice in one object")
+        raise FormatError(f"the name {twice[:60]!r} occurs twice in one object")
     return found

@@ -1,4 +1,4 @@
-"""A function over many items on threads, in order and in bounded memory."""
+"""Maps a function over many items on threads, in order and in bounded memory."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from .cpu import usable_cores
 T = TypeVar("T")
 R = TypeVar("R")
 
-# Seconds that are left to what is under way when the caller stops: a file that is being written gets whole,
-# and a decoder that does not come back is not waited for.
+# Seconds that running calls get when the caller stops: enough to finish writing a file, but a decoder that
+# hangs does not block the end.
 _FAREWELL = 0.7
 
 
@@ -23,10 +23,10 @@ def in_order(
     """Yields `function` of each item, in order, from threads.
 
     Args:
-        function: what it raises is raised here, when the item's turn comes.
-        items: taken lazily, in the calling thread, at most two items per worker ahead.
-        workers: threads; None means as many as this process has cores.
-        name: of the work, for those who look at the threads of a process.
+        function: an exception that it raises is raised here, in the item's turn.
+        items: read lazily, in the calling thread, at most two items per worker ahead.
+        workers: number of threads; None means one per usable core.
+        name: part of the threads' names.
     """
     threads = workers or usable_cores()
     waiting: deque[Future[R]] = deque()

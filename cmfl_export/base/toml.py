@@ -1,7 +1,7 @@
-"""Writing TOML, which the standard library only reads.
+"""Writes TOML, which the standard library only reads.
 
-A list stays on one line, as [value, low, high] in a manifest should: tomli-w, the usual library, gives each
-item a line of its own.
+A list stays on one line, such as [value, low, high] in a manifest; tomli-w, the usual library, puts each item
+on its own line.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 
 def toml_table(values: Mapping[str, Any]) -> str:
-    """The pairs of one table, one per line: texts, numbers, truth values, and lists of these."""
+    """The TOML of one table, a pair per line. Values are texts, numbers, truth values or lists of these."""
     return "".join(f"{_key(key)} = {_value(value)}\n" for key, value in values.items())
 
 
@@ -22,5 +22,5 @@ def _key(key: str) -> str:
 
 
 def _value(value: Any) -> str:
-    """What JSON writes of these is TOML, except that TOML wants one more character escaped."""
+    """The TOML of one value: its JSON, with one more character escaped."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

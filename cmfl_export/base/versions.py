@@ -1,4 +1,4 @@
-"""Which versions of which packages took part."""
+"""Versions of installed packages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ PACKAGES = (
 
 
 def library_versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
-    """The installed versions of these packages; by default of what takes part in making the file."""
+    """The installed versions by package; by default of the packages that take part in an export.
+
+    Packages that are not installed are left out.
+    """
     versions = {}
     for package in packages:
         try:

@@ -58,9 +58,9 @@ class ExportedModel:
 
     def _score_files(self, seconds: float) -> float:
         # One stream over all images of a measurement: filling and draining the pipeline is a part of it, and
-        # with few images it would be most of it. All lanes get as many batches, or some would stand still at
-        # the end.
-        size = self._detector.batch_size * self._detector.lanes
+        # with few images it would be most of it. All concurrent batches get as many images, else some would
+        # idle at the end.
+        size = self._detector.batch_size * self._detector.concurrent_batches
         count = max(1, round(self._rate * seconds / size)) * size
         start = time.perf_counter()
         rows = sum(1 for _ in self._detector.stream(islice(self._turn, count)))

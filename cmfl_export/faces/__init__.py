@@ -1,4 +1,4 @@
-"""From a photograph to aligned crops."""
+"""From photographs to aligned face crops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faces of photographs into a folder of aligned crops: the whole of `cmfl align`."""
+"""Writes the faces of photographs as aligned crops into a folder: the work of `cmfl align`."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ from .find import MINIMUM
 
 FACES = "faces.csv"
 FORMATS = ("png", "jpg")
-# In bytes; file systems take 255, and a number and an ending come after it.
+# In bytes. File systems allow 255, and a number and an ending follow the name.
 _LONGEST_NAME = 240
-# Less would leave traces of its own in the spectrum.
+# Lower qualities leave traces in the spectrum.
 LOWEST_QUALITY = 95
 
 
 @dataclass
 class AlignSummary:
-    """What a run did.
+    """The results of a run.
 
     Attributes:
-        out: the folder.
+        out: the folder of the crops.
         provider: where the networks really ran.
-        n: inputs.
-        faces: crops written.
-        failed: inputs without a crop, by status.
-        skipped: inputs that had their rows already (resume).
-        seconds: without loading the networks.
+        n: number of inputs.
+        faces: number of crops written.
+        failed: number of inputs without a crop, by status.
+        skipped: number of inputs that already had rows (resume).
+        seconds: duration without loading the networks.
     """
 
     out: Path
@@ -92,32 +92,35 @@ def align_to(
     resume: bool = False,
     progress: bool | None = None,
 ) -> AlignSummary:
-    """Writes the aligned faces of every input into a folder, and what is known of them into its faces.csv.
+    """Writes the aligned faces of every input into a folder, with a faces.csv that describes them.
 
-    The crop of `photos/a/b.jpg`, found in the input `photos`, is `a/b-0.png`; its second face's `a/b-1.png`.
-    Where two inputs would have the same crop the later one gets `a/b~2-0.png`. faces.csv has a row for each
-    face, and one for each input without, in order; the rows of an input are written after its crops, so that
-    an interrupt or a kill leaves nothing in it that is not there. What lies in `out` is no input.
+    The crops of `photos/a/b.jpg`, found in the input `photos`, are `a/b-0.png` for its largest face,
+    `a/b-1.png` for the next, and so on. If two inputs would have the same crop, the later one gets
+    `a/b~2-0.png`. faces.csv has one row per face, and one row per input without a face, in order. The rows
+    of an input are written after its crops, so that after an interrupt or a kill every crop in it exists.
+    Files in `out` are no inputs.
 
     Args:
         inputs, recursive, null_separated: see `iter_paths`.
-        out: the folder; made where missing.
+        out: the folder; made if missing.
         largest, face_scale, minimum, provider: see `Aligner`.
         format: "png", or "jpg" of the given quality without chroma subsampling.
-        quality: of JPEG, 95 to 100.
-        workers: threads that decode, search and write; by default one a core.
-        max_pixels: larger pictures get the status `too_large`.
-        resume: go on with a faces.csv; inputs that have rows are skipped.
-        progress: a progress bar on standard error; None shows it on a terminal.
+        quality: quality of JPEG, 95 to 100.
+        workers: threads that decode, search and write; None means one per core.
+        max_pixels: pictures with more pixels get the status `too_large`.
+        resume: continue an existing faces.csv; inputs that have rows are skipped.
+        progress: whether to show a progress bar on standard error; None means only on a terminal.
 
     Raises:
-        CmflError: no input; an option out of its range; a faces.csv that is there and not to be resumed,
-            or is no such file, or comes from other options; a crop or a row that cannot be written; a folder
-            that another process is writing to; no networks, or they failed to run.
+        UsageError: there is no input, an option is out of its range, the rows to resume come from other
+            options, a file cannot be written, or another process is writing to the folder.
+        InputError: a faces.csv exists without `resume`, or is not such a file.
+        PackageError: the package with the networks is missing.
+        ProviderError: the networks do not load here, or failed to run.
     """
     out = Path(out)
     if format not in FORMATS:
-        raise UsageError(f"unknown format {format!r}; it is one of {', '.join(FORMATS)}")
+        raise UsageError(f"unknown format {format!r}; choose one of: {', '.join(FORMATS)}")
     if not LOWEST_QUALITY <= quality <= 100:
         raise UsageError(f"the quality must be within {LOWEST_QUALITY} and 100, not {quality}")
     if workers is not None and workers < 1:
@@ -128,8 +131,8 @@ def align_to(
     first = next(paths, None)
     if first is None and inside:
         raise UsageError(
-            f"all images of {', '.join(inputs)} lie in {out}, the folder for the crops, whose files are no "
-            "inputs; name a new folder outside of it with -o"
+            f"all images of {', '.join(inputs)} are in {out}, the folder for the crops, which is not "
+            "searched; name another folder with -o"
         )
     if first is None:
         raise UsageError(f"no images found in {', '.join(inputs) or 'an empty list of inputs'}")
@@ -141,7 +144,7 @@ def align_to(
             return [FaceRow(path, status=error.status, error=error.message)]
         except CmflError:
             raise
-        except Exception as error:  # whatever else one picture provoked must not end a run over a million
+        except Exception as error:  # an unexpected error in one picture must not end a run over a million
             text = " ".join(f"{type(error).__name__}: {error}".split())
             return [FaceRow(path, status=Status.UNREADABLE, error=text)]
         return [_written(path, face, f"{stem}-{face.number}.{format}") for face in faces]
@@ -189,10 +192,14 @@ def align_to(
 
 
 class _Names:
-    """Gives each input a place in the folder that no other input has."""
+    """Gives each input a unique name in the folder."""
 
     def __init__(self, crops: Iterable[tuple[str, str]]) -> None:
-        """`crops`: path and crop of rows that are there."""
+        """Begins with the names of existing crops.
+
+        Args:
+            crops: path and crop of the rows that exist already.
+        """
         self._owner = {crop.rpartition("-")[0].casefold(): path for path, crop in crops}
 
     def stem(self, path: str, relative: PurePath) -> str:
@@ -201,7 +208,7 @@ class _Names:
             name = name[:-1]
         plain = stem = relative.with_name(name).as_posix()
         number = 1
-        # Without regard to case, which some file systems do not have.
+        # Upper and lower case count as the same, as on some file systems.
         while self._owner.setdefault(stem.casefold(), path) != path:
             number += 1
             stem = f"{plain}~{number}"
@@ -209,7 +216,7 @@ class _Names:
 
 
 def _rooted(inputs: Sequence[str], recursive: bool, null_separated: bool) -> Iterator[tuple[str, PurePath]]:
-    """Every path with its place below the folder that its input names."""
+    """Yields every path of the inputs, with its path relative to the folder that its input names."""
     for text in inputs:
         root = PurePath(root_of(text))
         for path in iter_paths([text], recursive=recursive, null_separated=null_separated):
@@ -222,9 +229,9 @@ def _rooted(inputs: Sequence[str], recursive: bool, null_separated: bool) -> Ite
 def _outside(
     out: Path, paths: Iterable[tuple[str, PurePath]], inside: list[str]
 ) -> Iterator[tuple[str, PurePath]]:
-    """The paths without those in the folder that is written to: it may be in a folder that is searched.
+    """Yields the paths that are not in the output folder, which may be in a folder that is searched.
 
-    The first of those is put into `inside`.
+    The first path in the output folder is appended to `inside`.
     """
     folder = os.path.realpath(out) + os.sep
     for path, relative in paths:

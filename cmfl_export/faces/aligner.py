@@ -1,4 +1,4 @@
-"""Photographs in, aligned faces out: finding and cutting in one, for every command that has --align."""
+"""Finds and crops the faces of a photograph, for every command with --align."""
 
 from __future__ import annotations
 
@@ -11,12 +11,18 @@ from ..images import ImageError, Status
 from .crop import FACE_SCALE, Aligned, align
 from .find import MINIMUM, Face, FaceFinder
 
-# Framings beyond these show a nose, or a crowd.
+# Beyond these scales a crop shows only a nose, or a crowd.
 _SMALLEST_SCALE, _LARGEST_SCALE = 0.2, 2.0
 
 
 class AlignedFace(NamedTuple):
-    """One face of a picture: its number, 0 for the largest, of how many, where it is, and its crop."""
+    """One face of a picture.
+
+    Attributes:
+        number, of: its number, 0 for the largest, and the number of faces in the picture's result.
+        face: where it is.
+        crop: its aligned crop.
+    """
 
     number: int
     of: int
@@ -25,13 +31,13 @@ class AlignedFace(NamedTuple):
 
     @property
     def box(self) -> tuple[float, float, float, float]:
-        """Of the face, to a tenth of a pixel, as in rows."""
+        """The face's left, top, right and bottom, rounded to a tenth of a pixel as in rows."""
         left, top, right, bottom = (round(value, 1) for value in self.face.box)
         return left, top, right, bottom
 
 
 class Aligner:
-    """Finds the faces of a picture and cuts them out. Safe to share between threads."""
+    """Finds and crops the faces of a picture. Safe to share between threads."""
 
     def __init__(
         self,
@@ -44,16 +50,17 @@ class Aligner:
         """Loads the networks.
 
         Args:
-            largest: of each picture only the largest face.
+            largest: keep only the largest face of each picture.
             face_scale: size of the face in the crop, 0.2 to 2; see `crop.template`.
             minimum, provider: see `FaceFinder`.
 
         Raises:
-            CmflError: no networks, or a number is out of its range.
+            UsageError: a number is out of its range.
+            PackageError, ProviderError: the networks cannot be loaded, see `FaceNetworks`.
         """
         if not _SMALLEST_SCALE <= face_scale <= _LARGEST_SCALE:
             raise UsageError(
-                f"the face's scale must be within {_SMALLEST_SCALE} and {_LARGEST_SCALE}, not {face_scale}"
+                f"the face scale must be within {_SMALLEST_SCALE} and {_LARGEST_SCALE}, not {face_scale}"
             )
         self._finder = FaceFinder(provider=provider, minimum=minimum)
         self._largest = largest
@@ -64,8 +71,8 @@ class Aligner:
         """The faces of an RGB picture, at least one, the largest first.
 
         Raises:
-            ImageError: `no_face`.
-            CmflError: a network failed to run.
+            ImageError: there is no face; its status is `no_face`.
+            ProviderError: a network failed to run.
         """
         faces = self._finder.find(picture)
         if not faces:

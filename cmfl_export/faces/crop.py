@@ -1,4 +1,4 @@
-"""The geometry of an aligned face: five landmarks brought to their places in a 224 x 224 crop."""
+"""The geometry of an aligned face: a 224 x 224 crop with five landmarks at fixed places."""
 
 from __future__ import annotations
 
@@ -14,37 +14,38 @@ from ..images import SIZE
 
 Points = NDArray[np.float64]  # [n, 2], (x, y)
 
-# ArcFace's template for 112 x 112 (Deng et al., CVPR 2019), times two: left eye, right eye, nose, corners of
-# the mouth.
+# ArcFace's template for 112 x 112 (Deng et al., CVPR 2019), times two: left eye, right eye, nose, left and
+# right corner of the mouth.
 _ARCFACE: Points = 2 * np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
 )
-# ArcFace's framing ends at chin and brow. This much of it shows the head about as FFHQ does.
+# ArcFace's crop ends at chin and brow. At this scale the crop shows the head about as FFHQ does.
 FACE_SCALE = DetectorOptions.face_scale
 
-# The name under which a crop's file says that it was aligned, and how: PNG text, or the beginning of a JPEG
+# The key of the note in a crop's file that tells how it was aligned: PNG text, or the beginning of a JPEG
 # comment. `protocols.check` looks for it.
 MARKER = "cmfl-align"
 
-# What bicubic interpolation reaches beyond the crop, in pixels of the crop.
+# How far bicubic interpolation reads beyond the crop, in pixels of the crop.
 _MARGIN = 4
 
 
 class Aligned(NamedTuple):
-    """A crop, RGB 224 x 224, and which share of it (0..1) lies outside of the picture and was filled up."""
+    """A crop, RGB 224 x 224, and the share of it (0..1) that lies outside the picture and was filled."""
 
     image: Image.Image
     padding: float
 
 
 class Similarity(NamedTuple):
-    """(x + iy) -> turn * (x + iy) + shift: a rotation, a scale and a shift, and no reflection."""
+    """A rotation, scale and shift without reflection: (x + iy) -> turn * (x + iy) + shift."""
 
     turn: complex
     shift: complex
 
     @property
     def scale(self) -> float:
+        """The factor by which it enlarges."""
         return abs(self.turn)
 
     def __call__(self, points: Points) -> Points:
@@ -53,22 +54,23 @@ class Similarity(NamedTuple):
 
     @property
     def inverse(self) -> Similarity:
+        """The similarity that undoes this one."""
         return Similarity(1 / self.turn, -self.shift / self.turn)
 
 
 def template(face_scale: float = FACE_SCALE) -> Points:
-    """Where the landmarks are in the crop, float64 [5, 2]. At scale 1 the face is as large as ArcFace's."""
+    """The places of the landmarks in the crop, float64 [5, 2]. At scale 1 the face has ArcFace's size."""
     middle = SIZE / 2
     return middle + face_scale * (_ARCFACE - middle)
 
 
 def similarity(source: Points, target: Points) -> Similarity:
-    """The similarity that brings points nearest to others, by the sum of squared distances.
+    """The similarity that maps `source` to `target` with the least sum of squared distances.
 
     The closed form of Umeyama (IEEE TPAMI 1991), which in the plane is a regression on complex numbers.
 
     Args:
-        source, target: float64 [n, 2]; not all points of either are the same.
+        source, target: float64 [n, 2]; neither may consist of equal points.
     """
     a, b = _complex(source), _complex(target)
     from_mean = a - a.mean()
@@ -77,20 +79,20 @@ def similarity(source: Points, target: Points) -> Similarity:
 
 
 def align(picture: Image.Image, landmarks: Points, *, face_scale: float = FACE_SCALE) -> Aligned:
-    """Cuts a face out of an RGB picture, upright and with its landmarks at their places.
+    """Crops a face from an RGB picture, upright and with its landmarks at the places of `template`.
 
     A face that is larger in the picture than in the crop is first reduced, with its surroundings, by Pillow's
-    antialiased bicubic filter; then one affine bicubic interpolation turns and shifts it. What lies outside
-    of the picture is filled by reflection.
+    antialiased bicubic filter; then one affine bicubic interpolation turns and shifts it. Parts outside the
+    picture are filled by reflection.
 
     Args:
         picture: RGB.
-        landmarks: float64 [5, 2], as in `Face`; not all the same.
+        landmarks: float64 [5, 2], as in `Face`; not all equal.
         face_scale: see `template`.
     """
     to_crop = similarity(landmarks, template(face_scale))
     corners = np.array([[0, 0], [SIZE, 0], [0, SIZE], [SIZE, SIZE]], np.float64)
-    # The part of the picture that the crop shows, and a little more.
+    # The part of the picture that the crop shows, with a margin.
     seen, reach = to_crop.inverse(corners), _MARGIN / to_crop.scale
     wanted = np.array([np.floor(seen.min(axis=0) - reach), np.ceil(seen.max(axis=0) + reach)])
     there = wanted.clip(0, picture.size)
@@ -98,7 +100,7 @@ def align(picture: Image.Image, landmarks: Points, *, face_scale: float = FACE_S
 
 
 def _cut(picture: Image.Image, to_crop: Similarity, wanted: Points, there: Points) -> Image.Image:
-    """The crop from the part `wanted` of a picture, which has only `there` of it ([2, 2]: corners)."""
+    """The crop of the area `wanted`, of which the picture contains only `there` (corners, [2, 2])."""
     reduction = min(to_crop.scale, 1.0)
     width, height = (max(1, math.ceil(side * reduction)) for side in there[1] - there[0])
     left, top, right, bottom = there.ravel().tolist()
@@ -109,7 +111,7 @@ def _cut(picture: Image.Image, to_crop: Similarity, wanted: Points, there: Point
     margins = [*zip(before[::-1].tolist(), after[::-1].tolist(), strict=True), (0, 0)]
     padded = np.pad(np.asarray(region), margins, mode="symmetric")
     back = to_crop.inverse
-    # Where the first pixel of the padded region is in the picture.
+    # The place of the padded region's first pixel in the picture.
     x, y = there[0] - before / (across, down)
     matrix = (
         across * back.turn.real,
@@ -125,7 +127,7 @@ def _cut(picture: Image.Image, to_crop: Similarity, wanted: Points, there: Point
 
 
 def _outside(back: Similarity, size: tuple[int, int]) -> float:
-    """The share of the crop's pixels whose middle is not in the picture."""
+    """The share of the crop's pixels whose centre is outside the picture."""
     y, x = np.mgrid[0:SIZE, 0:SIZE] + 0.5
     places = back(np.stack([x.ravel(), y.ravel()], axis=1))
     return float(np.mean(((places < 0) | (places > size)).any(axis=1)))

@@ -1,4 +1,4 @@
-"""faces.csv: what `cmfl align` says of each face, and of each input without one."""
+"""faces.csv: one row per face that `cmfl align` found, and per input without a face."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class FaceRow:
-    """One row. Positions are in pixels of the picture, upright by its EXIF orientation, from its corner.
+    """One row of faces.csv. Positions are in pixels of the upright picture, from its top left corner.
 
     Attributes:
         path: the input.
-        face, faces: the number of the face, from 0 for the largest, of how many of this input have rows.
+        face, faces: the number of this face, 0 for the largest, and the number of faces with rows.
         box: left, top, right, bottom.
-        landmarks: x and y of eyes, nose and corners of the mouth; left is left in the picture.
-        confidence: of the detection, 0..1.
-        padding: share of the crop that is not in the picture, 0..1.
-        crop: the file, relative to the folder that faces.csv is in, with forward slashes.
-        status, error: as in `Prediction`; a row without a face has nothing but these and its path.
+        landmarks: x and y of eyes, nose and corners of the mouth; "left" means left in the picture.
+        confidence: confidence of the detection, 0..1.
+        padding: share of the crop that lies outside the picture, 0..1.
+        crop: the file, relative to the folder of faces.csv, with forward slashes.
+        status, error: as in `Prediction`; a row without a face has only these and its path.
     """
 
     path: str
@@ -54,18 +54,22 @@ class FaceRow:
 
     @property
     def is_last(self) -> bool:
-        """Whether it is the last row of its input."""
+        """Whether this is the last row of its input."""
         return self.face is None or self.faces is None or self.face + 1 >= self.faces
 
     def values(self) -> tuple[object, ...]:
-        """In the order of COLUMNS."""
+        """The values in the order of COLUMNS."""
         places = (*(self.box or (None,) * 4), *(self.landmarks or (None,) * 10))
         found = (self.confidence, self.padding, self.crop)
         return (self.path, self.face, self.faces, *places, *found, self.status.value, self.error)
 
     @classmethod
     def of(cls, texts: Sequence[str]) -> FaceRow:
-        """Reads back `values`. Raises ValueError on what is no such row."""
+        """Reads a row from the texts of its `values`.
+
+        Raises:
+            ValueError: the texts are not such a row.
+        """
         if len(texts) != len(COLUMNS):
             raise ValueError(wrong_width(texts, len(COLUMNS)))
         path, face, faces, *places, confidence, padding, crop, status, error = texts
@@ -75,7 +79,7 @@ class FaceRow:
         shares = float(confidence), float(padding)
         # Written so that a NaN fails.
         if not all(map(math.isfinite, numbers)) or not all(0 <= share <= 1 for share in shares):
-            raise ValueError("a position is no finite number, or confidence or padding is not from 0 to 1")
+            raise ValueError("a position is not finite, or confidence or padding is not within 0 and 1")
         if not 0 <= int(face) < int(faces):
             raise ValueError(f"face {face} of {faces}")
         return cls(
@@ -85,20 +89,20 @@ class FaceRow:
 
 
 class FaceRows:
-    """A faces.csv that grows a picture at a time. `done` has the rows that a resumed one begins with."""
+    """A faces.csv that grows by one picture at a time. `done` holds the rows of a resumed file."""
 
     def __init__(self, stream: BinaryIO, path: Path, done: Sequence[FaceRow], setup: Setup | None) -> None:
         self.done = done
         self._stream = stream
         self._path = path
-        # To be kept as soon as there is a row.
+        # Written together with the first row.
         self._setup = None if done else setup
 
     def write(self, rows: Sequence[FaceRow]) -> None:
-        """Writes all rows of one picture; the operating system then has them.
+        """Writes all rows of one picture and flushes them to the operating system.
 
         Raises:
-            CmflError: the file cannot be written.
+            UsageError: the file cannot be written.
         """
         if rows and self._setup is not None:
             setups.keep(self._path, self._setup, csv_record(rows[0].values()))
@@ -114,23 +118,23 @@ class FaceRows:
 
 @contextmanager
 def open_faces(path: Path, *, resume: bool = False, setup: Setup | None = None) -> Iterator[FaceRows]:
-    """Opens a faces.csv for writing; with `resume` goes on with it, without what a kill left unfinished.
+    """Opens a faces.csv for writing.
 
     Args:
         path: the file; nobody else may be writing it.
-        resume: go on with a file that is there.
-        setup: what the rows come from, see `setups`; that of a resumed file must be the same.
+        resume: continue an existing file, without the rows of a picture that a kill cut short.
+        setup: the set-up of the rows, see `setups`; a resumed file must have the same.
 
     Raises:
-        CmflError: the file exists and is not to be resumed, cannot be written, is no faces.csv, or comes from
-            another set-up.
+        InputError: the file exists without `resume`, or is not a faces.csv.
+        UsageError: the file cannot be written, or comes from another set-up.
     """
     done: list[FaceRow] = []
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not resume:
-            raise InputError(f"{path} exists; go on with it with --resume, or name another folder")
-        # Without a buffer, which after a full disk would fail once more when it is closed.
+            raise InputError(f"{path} exists; continue it with --resume, or name another folder")
+        # Unbuffered: after a full disk, closing a buffer would fail once more.
         stream = path.open("a+b", buffering=0)
     with stream:
         with writing(path), path.open("rb") as written:
@@ -145,10 +149,10 @@ def open_faces(path: Path, *, resume: bool = False, setup: Setup | None = None) 
 
 
 def read_faces(path: Path) -> list[FaceRow]:
-    """Reads a faces.csv; a last row that a kill cut short is left out.
+    """Reads a faces.csv, without a last row that a kill cut short.
 
     Raises:
-        CmflError: the file cannot be read, or is no faces.csv.
+        InputError: the file cannot be read or is not a faces.csv.
     """
     try:
         with path.open("rb") as stream:
@@ -158,13 +162,13 @@ def read_faces(path: Path) -> list[FaceRow]:
 
 
 def _whole_rows(stream: BinaryIO, path: Path) -> Iterator[tuple[FaceRow | None, int]]:
-    """(row, offset of its end) of each finished record; the header is a record without a row."""
+    """Yields each finished record as its row and the offset of its end; the header's row is None."""
     stream.seek(0)
     header = csv_record(COLUMNS)
     line = 1
     try:
         if not header.startswith(stream.read(len(header))):
-            raise ValueError("its header is another one")
+            raise ValueError("it has another header")
         stream.seek(0)
         for record, end in whole_records(stream, "csv"):
             yield (None if record == header else FaceRow.of(csv_fields(record))), end

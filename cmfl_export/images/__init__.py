@@ -1,4 +1,4 @@
-"""From a file to pixels: inputs, decoding, and why a file has none."""
+"""From a file to pixels: inputs, decoding, and the reason where an image cannot be decoded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one picture may cost: time, by its header and while it is read, and memory, shared by all threads."""
+"""Limits on the time and memory of decoding one picture. All threads share the memory."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from typing import BinaryIO
 
 from PIL.ImageFile import ImageFile
 
-# Processor time of the decoding thread, which a busy machine does not stretch.
+# CPU time of the decoding thread, so that a busy machine does not shorten the limit.
 MOST_SECONDS = 20.0
 MOST_BYTES = 1 << 31
 
-# So little passes without asking: a picture of 2,000 x 2,000.
+# Pictures that need less, up to about 2,000 x 2,000 pixels, take no lock.
 _FREE_BYTES = 1 << 25
-# Files below this are decoded before a clock would matter, whatever is in them.
+# Smaller files decode quickly whatever they contain, so their time is not measured.
 _UNTIMED_BYTES = 1 << 16
 
-# A scan goes over all coefficients, even an empty one: encoders make about ten.
+# Every scan, even an empty one, goes over all coefficients. Encoders write about ten.
 _MOST_SCANS = 1000
 _MOST_SCANNED = 2_000_000_000
-# What Pillow decodes in Python, pixel by pixel and without reading in between.
+# Pillow decodes run lengths in Python, pixel by pixel and without reading in between.
 _MOST_RUN_LENGTH_PIXELS = 16_000_000
 _MOST_PACKETS = 4_000_000
 
-# Rough bytes a pixel while decoding: Pillow's own picture and its copy as RGB; WebP and AVIF hold several
-# canvases, JPEG 2000 32 bits a sample, progressive JPEG all coefficients.
+# Rough bytes per pixel while decoding: Pillow's picture and its copy as RGB. WebP and AVIF keep several
+# canvases, JPEG 2000 32 bits per sample, progressive JPEG all coefficients.
 _BYTES_PER_PIXEL = {"WEBP": 16, "AVIF": 16, "JPEG2000": 20}
 _USUAL_BYTES_PER_PIXEL = 8
 _DEEP_BYTES_PER_PIXEL = 28
@@ -40,14 +40,14 @@ _COEFFICIENT_BYTES_PER_PIXEL = 6
 
 
 class TooSlowError(Exception):
-    """The picture would take, or has taken, more time than one picture may."""
+    """Decoding the picture would take, or has taken, longer than the limit."""
 
 
 class Room:
-    """Memory that all decoding threads share. Who finds too little waits, in order of arrival.
+    """A budget of memory that all decoding threads share. Threads that find too little wait in order.
 
-    A picture that needs more than there is at all is decoded while no other is. Nobody asks twice, so that
-    nobody can wait for himself.
+    A picture that needs more than the whole budget is decoded while no other is. Each picture asks only once,
+    so that it cannot wait for itself.
     """
 
     def __init__(self, size: int) -> None:
@@ -55,14 +55,14 @@ class Room:
         self.clear()
 
     def clear(self) -> None:
-        """Forgets who is inside and who waits: after a fork, none of these threads is in the child."""
+        """Forgets all holders and waiters. Used after a fork, when the child has none of these threads."""
         self._held = 0
         self._waiting: deque[object] = deque()
         self._changed = Condition()
 
     @contextmanager
     def of(self, size: int) -> Iterator[None]:
-        """Holds `size` bytes; small pictures pass without a lock."""
+        """Holds `size` bytes during the block; small sizes take no lock."""
         if size <= _FREE_BYTES:
             yield
             return
@@ -94,7 +94,7 @@ os.register_at_fork(after_in_child=room.clear)
 
 
 class _Timed:
-    """A file that stops giving when the time is over: decoders run in threads, which nobody can end."""
+    """A file whose `read` fails once the time is over: the only way to stop a decoder in a thread."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._read = stream.read
@@ -109,14 +109,14 @@ class _Timed:
 
 
 def timed(stream: BinaryIO, length: int, head: bytes) -> BinaryIO:
-    """The stream with a clock, where reading it says something of the time that decoding takes."""
-    # libtiff reads by the file's number, AVIF and WebP at once.
+    """The stream with a time limit; the stream itself for short files and those not read step by step."""
+    # libtiff reads through the file descriptor; AVIF and WebP are read at once.
     whole = head.startswith((b"II", b"MM", b"RIFF")) or head[4:8] == b"ftyp"
     return stream if length < _UNTIMED_BYTES or whole else _Timed(stream)  # type: ignore[return-value]
 
 
 def webp_pixels(head: bytes) -> tuple[int, int] | None:
-    """The size of a WebP picture by its first 30 bytes: opening it takes the memory already."""
+    """Width and height of a WebP picture from its first 30 bytes, because opening it takes the memory."""
     if not (head.startswith(b"RIFF") and head[8:12] == b"WEBP" and len(head) >= 30):
         return None
     if head[12:16] == b"VP8X":
@@ -129,7 +129,7 @@ def webp_pixels(head: bytes) -> tuple[int, int] | None:
 
 
 def bytes_to_decode(format: str | None, mode: str, pixels: int, *, progressive: bool = False) -> int:
-    """About how much memory decoding takes."""
+    """A rough estimate of the memory that decoding takes, in bytes."""
     each = _BYTES_PER_PIXEL.get(format or "", _USUAL_BYTES_PER_PIXEL)
     if mode[0] in "IF":
         each += _DEEP_BYTES_PER_PIXEL
@@ -137,14 +137,22 @@ def bytes_to_decode(format: str | None, mode: str, pixels: int, *, progressive: 
 
 
 def check_scans(scans: int, pixels: int) -> None:
-    """Raises TooSlowError on a JPEG that goes over its picture too often."""
+    """Checks the number of a JPEG's scans, each of which goes over the whole picture.
+
+    Raises:
+        TooSlowError: there are too many.
+    """
     if scans > _MOST_SCANS or scans * pixels > _MOST_SCANNED:
         number = f"more than {_MOST_SCANS}" if scans > _MOST_SCANS else str(scans)
         raise TooSlowError(f"{number} scans of {pixels} pixels")
 
 
 def check_header(image: ImageFile, stream: BinaryIO) -> None:
-    """Raises TooSlowError on an opened picture whose header tells so. Leaves the stream's position."""
+    """Checks the header of an opened BMP or JPEG 2000 picture. Keeps the stream's position.
+
+    Raises:
+        TooSlowError: decoding would take too long.
+    """
     pixels = image.width * image.height
     if image.format == "BMP" and image.tile and image.tile[0].codec_name == "bmp_rle":
         if pixels > _MOST_RUN_LENGTH_PIXELS:
@@ -159,7 +167,7 @@ def check_header(image: ImageFile, stream: BinaryIO) -> None:
 
 
 def _packets(data: bytes) -> int:
-    """How many packets a JPEG 2000 code stream has: tiles, components, resolutions, layers and precincts."""
+    """The number of packets in a JPEG 2000 code stream: tiles, components, resolutions, layers, precincts."""
     start = data.find(b"\xff\x4f\xff\x51")
     coding = re.compile(rb"\xff\x52").search(data, max(start, 0))
     if start < 0 or coding is None:
@@ -170,7 +178,7 @@ def _packets(data: bytes) -> int:
         )
         style, _, layers, _, levels = struct.unpack_from(">BBHBB", data, coding.start() + 4)
         precincts = data[coding.start() + 14 : coding.start() + 15 + levels] if style & 1 else b""
-        # The exponents of the sizes, one nibble each.
+        # One byte per resolution: the exponents of width and height, a nibble each.
         sides = [(1 << (value & 15), 1 << (value >> 4)) for value in precincts]
         tiles = math.ceil((width - tile_left) / across) * math.ceil((height - tile_top) / down)
         places = sum(

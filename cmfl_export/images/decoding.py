@@ -1,6 +1,6 @@
 """The one decoder: a file, bytes, a Pillow image or an array becomes uint8 RGB [224, 224, 3].
 
-Training, verification and prediction all come through here, so that a picture means the same numbers in each.
+Training, verification and prediction all use it, so that they see the same numbers for a picture.
 """
 
 from __future__ import annotations
@@ -33,27 +33,27 @@ SIZE = 224
 DEFAULT_MAX_PIXELS = DetectorOptions.max_pixels
 MAX_FILE_BYTES = 1 << 29
 
-# What the shorter side of a picture that is not aligned is brought to, before the crop.
+# The shorter side of a picture that is not aligned, before the crop.
 UNALIGNED_SIZE = 256
 
-# Beyond this ratio of the sides only the part that the crop keeps is resized: a strip of 1 x 10,000 would
+# Beyond this ratio of the sides only the part inside the crop is resized: a strip of 1 x 10,000 would
 # otherwise become 224 x 2,240,000.
 EXTREME_RATIO = 8
 
-# What photographs come in (JPEG covers MPO). The rest of what Pillow reads is attack surface.
+# The formats of photographs (JPEG covers MPO). Pillow's other formats would only add attack surface.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
-# A text may begin with these formats' one or two letters, so a bad header after them means "no image at all".
+# These signatures are one or two letters that a text may begin with, so a bad header means "not an image".
 _WEAK_SIGNATURES = {"BMP", "PPM"}
-# What Pillow says of TIFF files that it has no mode for.
+# Parts of Pillow's errors for pixel formats that it does not support.
 _UNKNOWN = (
     *("unknown pixel mode", "unknown data organization", "unsupported bit depth"),
     *("cannot handle", "Unsupported BMP", "unable to determine J2K image mode"),
 )
 
-# Enough to tell what a file is.
+# This many bytes suffice to recognise a file's format.
 _HEAD = 64
 
-# EXIF orientation -> what turns the stored picture upright.
+# EXIF orientation -> the operation that turns the stored picture upright.
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -65,7 +65,7 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# What Pillow warns of (corrupt metadata, its own idea of a large picture) is in the status or of no matter.
+# Pillow's warnings (corrupt metadata, its own limit on large pictures) are harmless or covered by the status.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 Pixels = npt.NDArray[np.uint8]
@@ -73,7 +73,7 @@ ImageLike = str | os.PathLike[str] | bytes | Image.Image | Pixels
 
 
 class ImageError(Exception):
-    """A picture that cannot be scored: `status` is why, `message` one short line without the path."""
+    """A picture cannot be scored. `status` is the reason, `message` one short line without the path."""
 
     def __init__(self, status: Status, message: str) -> None:
         super().__init__(message)
@@ -82,31 +82,31 @@ class ImageError(Exception):
 
 
 def decode(source: ImageLike, *, aligned: bool = True, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pixels:
-    """The picture as the model takes it: uint8 [224, 224, 3], RGB, 0..255, contiguous and writable.
+    """The picture as the model's input: uint8 [224, 224, 3], RGB, 0..255, contiguous and writable.
 
-    `source` and the errors are those of `open_rgb`; the geometry is that of `fit`. Thread-safe.
+    Takes the sources and raises the errors of `open_rgb`; has the geometry of `fit`. Thread-safe.
     """
     with _opened(source, max_pixels) as image:
         return np.array(fit(image, aligned=aligned))
 
 
 def open_rgb(source: ImageLike, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image:
-    """The picture at its full size, mode RGB, upright by its EXIF orientation, first frame of an animation.
+    """The picture at its full size, in mode RGB, turned upright by its EXIF orientation.
+
+    An animation gives its first frame. Transparent pictures are laid over white, as viewers and web pages
+    show them. 16-bit grey (and Pillow's mode I) is divided by 257 and rounded; 16-bit colour keeps its high
+    byte; floating point counts as 0..1, and overshoot is clipped. Files that Pillow would decode wrongly are
+    refused (see `pixel_layouts`), as are files above 512 MiB and those that take too long (see
+    `decode_limits`). All threads share one budget of memory: a large picture waits until others are done.
 
     Args:
-        source: a path, the bytes of a file, a Pillow image (left as it is), or a uint8 array [H, W, 3] RGB or
+        source: a path, the bytes of a file, a Pillow image (not changed), or a uint8 array [H, W, 3] RGB or
             [H, W] grey.
-        max_pixels: larger pictures are refused from their header, before anything is decoded. (Pillow itself
+        max_pixels: larger pictures are refused by their header, before anything is decoded. (Pillow itself
             refuses TIFF and WebP above twice `PIL.Image.MAX_IMAGE_PIXELS`, 179 million by default.)
 
-    Transparent pictures are laid over white, the background that viewers and web pages show them on. 16-bit
-    grey (and Pillow's mode I) is divided by 257 and rounded; 16-bit colour keeps its high byte; floating
-    point is 0..1, and what overshoots is clipped. What Pillow would decode wrongly is refused, see
-    `pixel_layouts`, and so is a file above 512 MiB and one that takes too long, see `decode_limits`. All
-    threads share one budget of memory: a large picture waits until others are done.
-
     Raises:
-        ImageError: the picture cannot be scored; nothing else leaves this function for a bad picture.
+        ImageError: the picture cannot be scored. A bad picture raises no other error.
         TypeError: `source` is of another type, or an array of another dtype or shape.
     """
     with _opened(source, max_pixels) as image:
@@ -115,7 +115,7 @@ def open_rgb(source: ImageLike, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Imag
 
 @contextmanager
 def _opened(source: ImageLike, max_pixels: int) -> Iterator[Image.Image]:
-    """What `open_rgb` gives, while its part of the shared memory is held."""
+    """Gives the picture of `open_rgb` while holding its part of the shared memory."""
     if isinstance(source, np.ndarray):
         yield _from_array(source, max_pixels)
         return
@@ -136,12 +136,11 @@ def _opened(source: ImageLike, max_pixels: int) -> Iterator[Image.Image]:
 
 
 def fit(image: Image.Image, *, aligned: bool) -> Image.Image:
-    """The geometry: shorter side to 224 (aligned) or 256 (not aligned), then the central 224 x 224.
+    """Resizes the shorter side to 224 (aligned) or 256 (not aligned) and crops the central 224 x 224.
 
-    Pillow's antialiased bilinear filter and torchvision's rounding: the result is that of torchvision's
-    Resize + CenterCrop on a Pillow image, and an aligned picture of 224 x 224 passes untouched. Beyond an
-    aspect ratio of 8 only the part that the crop keeps is resized, so that memory stays bounded; a value may
-    then differ by 1.
+    The result is that of torchvision's Resize + CenterCrop on a Pillow image: Pillow's antialiased bilinear
+    filter and torchvision's rounding. An aligned picture of 224 x 224 stays as it is. Beyond an aspect ratio
+    of 8 only the part inside the crop is resized, to bound the memory; a value may then differ by 1.
     """
     shorter = SIZE if aligned else UNALIGNED_SIZE
     width, height = image.size
@@ -159,7 +158,7 @@ def fit(image: Image.Image, *, aligned: bool) -> Image.Image:
 
 
 def resize_shorter(image: Image.Image, shorter: int) -> Image.Image:
-    """The whole picture with its shorter side of this length, as torchvision's Resize on a Pillow image."""
+    """The whole picture, resized to this shorter side as by torchvision's Resize on a Pillow image."""
     size = _scaled(*image.size, shorter)
     return image if image.size == size else image.resize(size, Image.Resampling.BILINEAR)
 
@@ -188,11 +187,11 @@ def _from_path(path: str, max_pixels: int) -> Iterator[Image.Image]:
     try:
         mode = file.stat().st_mode
     except ValueError as error:
-        # A NUL, or characters that the file system has no bytes for.
+        # The path has a NUL, or characters that the file system cannot store.
         raise ImageError(Status.NOT_FOUND, "no file can have this name") from error
     if stat.S_ISDIR(mode):
         if not os.access(path, os.R_OK | os.X_OK):
-            raise ImageError(Status.PERMISSION_DENIED, "the folder may not be read")
+            raise ImageError(Status.PERMISSION_DENIED, "no permission to read the folder")
         raise ImageError(Status.NOT_A_FILE, "a folder, not an image file")
     if not stat.S_ISREG(mode):
         # Opening a named pipe or a device could block for ever.
@@ -226,8 +225,8 @@ def _from_stream(stream: BinaryIO, length: int, max_pixels: int, name: str = "")
 def _read(
     stream: BinaryIO, length: int, head: bytes, max_pixels: int, name: str, held: ExitStack
 ) -> Image.Image:
-    """The picture of a file, in the part of the shared memory that `held` gets."""
-    # Opening a WebP takes the memory of its canvas already.
+    """The picture of a file. Its part of the shared memory is held by `held`."""
+    # Opening a WebP already takes the memory of its canvas.
     size = webp_pixels(head)
     if size is not None:
         _check_size(*size, max_pixels)
@@ -247,7 +246,7 @@ def _read(
                 raise IncompleteError
             return _loaded(image)
         if image.format == "JPEG2000" and lacks_its_end(stream, length):
-            # OpenJPEG fills up what is missing instead of failing.
+            # OpenJPEG fills missing data instead of failing.
             raise EOFError
         if size is None:
             held.enter_context(room.of(bytes_to_decode(image.format, image.mode, pixels)))
@@ -258,7 +257,7 @@ def _read(
 
 
 def _surveyed(stream: BinaryIO) -> tuple[bytes, Survey]:
-    """A JPEG file's bytes and markers; leaves the stream's position."""
+    """The bytes and markers of a JPEG file. Keeps the stream's position."""
     position = stream.tell()
     stream.seek(0)
     data = stream.read()
@@ -267,7 +266,7 @@ def _surveyed(stream: BinaryIO) -> tuple[bytes, Survey]:
 
 
 def _identify(stream: BinaryIO, head: bytes, name: str) -> ImageFile:
-    """Reads the header. `Image.open` would apply Pillow's process-wide pixel limit here; ours is per call."""
+    """Reads the header. `Image.open` would apply Pillow's pixel limit per process; ours is per call."""
     kind = foreign_kind("", head)
     if kind:
         raise UnsupportedError(advice(kind))
@@ -281,7 +280,7 @@ def _identify(stream: BinaryIO, head: bytes, name: str) -> ImageFile:
         try:
             accepted = accept is None or accept(prefix)
         except (IndexError, struct.error):
-            # Fewer bytes than the signature has.
+            # The file has fewer bytes than the signature.
             accepted = False
         if isinstance(accepted, str):
             raise ImageError(Status.UNREADABLE, accepted)
@@ -293,10 +292,12 @@ def _identify(stream: BinaryIO, head: bytes, name: str) -> ImageFile:
         except TooSlowError:
             raise
         except Exception as error:
-            # A TIFF's unknown compression is a key that Pillow has not.
+            # Pillow raises a KeyError for a TIFF compression that it does not know.
             unknown = format == "TIFF" and isinstance(error.__cause__, KeyError)
             if unknown or any(text in str(error) for text in _UNKNOWN):
-                raise UnsupportedError(f"{format} of an unsupported pixel format; save it as PNG") from error
+                raise UnsupportedError(
+                    f"{format} with an unsupported pixel format; save it as PNG"
+                ) from error
             if format not in _WEAK_SIGNATURES:
                 broken = error
     if broken is not None:
@@ -308,7 +309,7 @@ def _identify(stream: BinaryIO, head: bytes, name: str) -> ImageFile:
 
 
 def _loaded(image: Image.Image, stream: BinaryIO | None = None) -> Image.Image:
-    """Loads it, from `stream` where it is a file's: upright and RGB."""
+    """Loads a picture upright and in RGB; `stream` is its file, if it has one."""
     layout = layout_of(image)
     image.load()
     method = _UPRIGHT.get(_orientation(image))
@@ -334,13 +335,13 @@ def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:
-        # Broken metadata is no reason to refuse sound pixels; viewers show them as stored, too.
+        # Broken metadata is no reason to refuse sound pixels; viewers also show them as stored.
         return 1
 
 
 @contextmanager
 def _as_image_error() -> Iterator[None]:
-    """Pillow's plugins raise whatever their parsing stumbles over; a caller gets one class and a status."""
+    """Turns every exception into an ImageError with a status: Pillow's plugins raise many classes."""
     try:
         yield
     except ImageError:

@@ -1,4 +1,4 @@
-"""Degradations: what happens to pictures on their way, applied to a decoded image in measured doses."""
+"""Degradations of decoded images, such as compression and blur, in measured strengths."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .decoding import Pixels
 
 @dataclass(frozen=True)
 class Degradation:
-    """One kind of damage in one dose.
+    """One kind of damage in one strength.
 
     Attributes:
         family: one of FAMILIES.
-        strength: the family's own measure, see FAMILIES.
-        seed: of what is random in it (noise alone).
+        strength: in the unit that FAMILIES gives.
+        seed: random seed; only noise uses it.
     """
 
     family: str
@@ -30,6 +30,7 @@ class Degradation:
 
     @property
     def label(self) -> str:
+        """Family and strength, such as `jpeg 75`."""
         return f"{self.family} {self.strength:g}"
 
     def apply(self, image: Pixels, name: str) -> Pixels:
@@ -37,8 +38,8 @@ class Degradation:
 
         Args:
             image: uint8 [H, W, 3], RGB.
-            name: of the image; noise is drawn from it and the seed, so that it depends on neither the order
-                of the images nor the threads.
+            name: the image's name. Noise is drawn from name and seed, so that neither the order of the images
+                nor the threads change it.
 
         Returns:
             uint8 [H, W, 3], a new array.
@@ -47,17 +48,17 @@ class Degradation:
 
 
 def parse_degradations(specs: Sequence[str], seed: int = 0) -> list[Degradation]:
-    """Degradations as written on the command line: `jpeg:95,75`, `blur:1,2`, `resize:0.5`, ...
+    """Parses degradations as written on the command line: `jpeg:95,75`, `blur:1,2`, `resize:0.5`, ...
 
     Raises:
-        CmflError: an unknown family, a strength that is no number or out of range, or one given twice.
+        UsageError: a family is unknown, a strength is no number or out of range, or one is given twice.
     """
     found: list[Degradation] = []
     for spec in specs:
         family, _, doses = spec.partition(":")
         kind = _KINDS.get(family)
         if kind is None:
-            raise UsageError(f"unknown degradation {family!r} in {spec!r}; there are: {', '.join(_KINDS)}")
+            raise UsageError(f"unknown degradation {family!r} in {spec!r}; choose from: {', '.join(_KINDS)}")
         for text in doses.split(","):
             try:
                 strength = float(text)
@@ -125,7 +126,7 @@ _KINDS = {
     "jpeg": _Kind(_jpeg, _is_quality, "whole qualities from 1 to 100", "75"),
     "webp": _Kind(_webp, _is_quality, "whole qualities from 1 to 100", "80"),
     "blur": _Kind(_blur, lambda x: 0 < x <= 50, "a Gaussian's sigma in pixels, above 0 up to 50", "1.5"),
-    "resize": _Kind(_resize, lambda x: 0 < x < 1, "a factor between 0 and 1 (there and back)", "0.5"),
-    "noise": _Kind(_noise, lambda x: 0 < x <= 255, "a sigma in grey levels of 255, above 0", "5"),
+    "resize": _Kind(_resize, lambda x: 0 < x < 1, "a factor between 0 and 1 (down and up again)", "0.5"),
+    "noise": _Kind(_noise, lambda x: 0 < x <= 255, "a sigma in grey levels, above 0 up to 255", "5"),
 }
 FAMILIES = {name: kind.measure for name, kind in _KINDS.items()}

@@ -1,4 +1,4 @@
-"""Files that are known but not decoded: what they are, by name and first bytes, and what to do about them."""
+"""Image files of kinds that are known but not decoded: recognised by name and first bytes, with advice."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ _BY_CONTENT = (
 
 
 def is_foreign(name: str) -> bool:
-    """Whether a file of this name is an image of a kind that is known but not decoded, as photo.heic is."""
+    """Whether a file's name is that of a known image kind that is not decoded, such as photo.heic."""
     return _suffix(name) in _KIND_OF_SUFFIX
 
 
 def foreign_kind(name: str, head: bytes) -> str:
-    """What a file is that is not decoded, by its first 32 bytes, else by its name; or ""."""
+    """The kind of a file that is not decoded, by its first 32 bytes, else by its name; "" if unknown."""
     if head[4:12] in (b"ftypmif1", b"ftypmsf1") and b"avif" not in head:
-        # A container for several codecs; the brands that follow say which.
+        # A container for several codecs; the brands that follow name the codec.
         return _HEIC
     for offset, magic, kind in _BY_CONTENT:
         if head.startswith(magic, offset):
@@ -69,14 +69,14 @@ def foreign_kind(name: str, head: bytes) -> str:
 
 
 def hint(name: str) -> str:
-    """What to add to the words on a file that is no image at all, by its name; or ""."""
+    """Advice to append to the error for a file that is not an image, by its name; or ""."""
     if _suffix(name) == ".onnx":
         return ", but a model; give it once, in front of the images: cmfl predict MODEL.onnx FOLDER"
     return ""
 
 
 def advice(kind: str) -> str:
-    """One line for the status of a file of that kind."""
+    """The error text for a file of this kind: what it is and how to convert it."""
     example = {
         _HEIC: ", for instance with 'heif-convert photo.heic photo.jpg'",
         _RAW: " with the program that develops your photographs",

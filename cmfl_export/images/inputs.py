@@ -1,4 +1,4 @@
-"""Inputs as written on the command line become an ordered stream of paths."""
+"""Turns the inputs of a command line into an ordered stream of paths."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from .foreign import is_foreign
 
-# What a folder yields; a file named by hand is tried whatever its name.
+# The endings of the files that a folder yields; a file that the user names is tried with any ending.
 EXTENSIONS = (
     *(
         ".jpg",
@@ -46,11 +46,11 @@ EXTENSIONS = (
     ),
 )
 
-# A folder as (device, inode): how a folder that contains itself through a symbolic link is noticed.
+# A folder as (device, inode), to notice a folder that contains itself through a symbolic link.
 _Identity = tuple[int, int]
 # (name, is it a folder)
 _Entry = tuple[str, bool]
-# A folder, the parts of the pattern to match below it, and the folders that `**` has come through.
+# A folder, the parts of the pattern to match below it, and the folders that `**` has passed through.
 _Search = tuple[str, list[str], frozenset[_Identity]]
 
 
@@ -64,21 +64,20 @@ def iter_paths(
     """Yields one path for each picture, lazily, in the order of `inputs`.
 
     Each input is one of:
-        - `-`: a list of paths from `stdin` (default: standard input), one a line, or NUL-separated. Each is
-          one path as it stands, whatever it names. Blank lines are left out, as is a `\\r` that ends a line.
-        - something that exists: a file gives itself. A folder gives the image files in it (by extension, in
-          either case), in order of name, its subfolders among them when `recursive`. Images of kinds that are
-          known but not decoded (HEIC, camera raw and others, see `foreign`) are among them, so that they are
-          reported and not lost. Names that start with a dot are passed over: no picture of the user has one,
-          but parts that a killed run left do.
-        - a pattern with `*`, `?`, `[...]` or `**`: what it matches, each treated as above, in order of name.
-          As in a shell, `*` and `**` pass over names that start with a dot.
-        - anything else: itself; the decoder then says what is wrong with it.
+        - `-`: a list of paths from `stdin` (default: standard input), one per line or NUL-separated. Each
+          path is taken literally. Blank lines are skipped, and a `\\r` at the end of a line is removed.
+        - a file that exists: yields itself.
+        - a folder that exists: yields the image files in it (by extension, in upper or lower case), in order
+          of name, with those of its subfolders if `recursive`. Images that are known but not decoded (HEIC,
+          camera raw and others, see `foreign`) are included, so that they are reported. Names that start
+          with a dot are skipped: a killed run leaves temporary files with such names.
+        - a pattern with `*`, `?`, `[...]` or `**`: its matches, each treated as above, in order of name.
+          As in a shell, `*` and `**` skip names that start with a dot.
+        - anything else: yields itself; the decoder then says what is wrong with it.
 
-    What cannot be walked is yielded itself, so that it is reported and not lost: an unreadable folder, a
-    folder whose name ends like an image's (write `name.jpg/` to walk it), a folder that contains itself
-    through a symbolic link. An empty folder yields nothing. Names that are not UTF-8 arrive as `os.fsdecode`
-    gives them.
+    Folders that cannot be walked are yielded themselves, so that they are reported: an unreadable folder, a
+    folder with an image's extension (write `name.jpg/` to walk it), a folder that contains itself through a
+    symbolic link. An empty folder yields nothing. Names that are not UTF-8 are decoded by `os.fsdecode`.
     """
     for text in inputs:
         if text == "-":
@@ -90,7 +89,7 @@ def iter_paths(
 
 
 def count_paths(inputs: Iterable[str], *, recursive: bool = True) -> int | None:
-    """How many paths `iter_paths` will yield; None when a list on standard input is among them."""
+    """The number of paths that `iter_paths` will yield; None if `inputs` contains standard input (`-`)."""
     inputs = list(inputs)
     if "-" in inputs:
         return None
@@ -98,10 +97,10 @@ def count_paths(inputs: Iterable[str], *, recursive: bool = True) -> int | None:
 
 
 def root_of(text: str) -> str:
-    """The folder that an input names: what the paths that it yields have in common by the way it is written.
+    """The folder that all paths of an input begin with, as the user wrote it.
 
-    A folder's is itself, a pattern's what stands before its first wildcard, a file's the folder that it is
-    in; a list from standard input has none.
+    For a folder it is the folder itself, for a pattern the part before its first wildcard, for a file its
+    parent folder, and for a list on standard input "".
     """
     if text == "-":
         return ""
@@ -124,7 +123,7 @@ def _lines(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _null_separated(stream: BinaryIO) -> Iterator[bytes]:
-    # read1 hands over what a pipe has now instead of waiting for a whole block.
+    # read1 returns what a pipe holds now instead of waiting for a whole block.
     read = getattr(stream, "read1", stream.read)
     rest = b""
     while block := read(1 << 16):
@@ -143,7 +142,7 @@ def _matched(pattern: str, recursive: bool) -> Iterator[str]:
 
 
 def _named(path: str, recursive: bool) -> Iterator[str]:
-    """A file is itself; a folder is what is in it, unless its own name is an image's."""
+    """Yields a file itself; walks a folder, unless its name has an image's extension."""
     if _is_folder(path) and not _is_image_name(path):
         yield from _walk(path, recursive)
     else:
@@ -151,8 +150,8 @@ def _named(path: str, recursive: bool) -> Iterator[str]:
 
 
 def _walk(root: str, recursive: bool) -> Iterator[str]:
-    # A stack and not recursion: folders may be nested deeper than Python calls may be. A level is a folder,
-    # the rest of its entries, and the identities of it and the folders above it.
+    # A stack, because folders may be nested deeper than Python's calls. A level is a folder, its remaining
+    # entries, and the identities of this folder and those above it.
     levels: list[tuple[str, Iterator[_Entry], frozenset[_Identity]]] = []
 
     def enter(folder: str, above: frozenset[_Identity]) -> bool:
@@ -184,19 +183,19 @@ def _walk(root: str, recursive: bool) -> Iterator[str]:
 
 
 def _matches(pattern: str) -> Iterator[str]:
-    """What a pattern matches, in order of name.
+    """Yields the matches of a pattern, in order of name.
 
-    The standard `glob` has no order, and follows a link to its own folder forty times.
-    `**` is any number of folders. It does not look inside a folder that the rest of the pattern matches: that
-    folder is walked whole, so that `**/*` gives every picture once.
+    The standard `glob` has no order and follows a link to its own folder forty times. `**` stands for any
+    number of folders. It does not look inside a folder that the rest of the pattern matches, because the
+    caller walks that folder: so `**/*` gives every picture once.
     """
-    # Several `**` in a row are one, and must not find everything several times.
+    # Several `**` in a row count as one: they must not find everything several times.
     written = PurePath(pattern).parts
     parts = [
         part for part, before in zip(written, ("", *written), strict=False) if part != "**" or before != "**"
     ]
     if pattern.endswith("/"):
-        # An empty name at the end: only folders have one.
+        # An empty name at the end matches only folders.
         parts.append("")
     pending: list[_Search] = [("", parts, frozenset())]
     while pending:
@@ -216,7 +215,7 @@ def _matches(pattern: str) -> Iterator[str]:
 
 
 def _below(folder: str, parts: list[str], above: frozenset[_Identity]) -> list[_Search]:
-    """The folders in which a search whose `parts` begin with `**` goes on."""
+    """The subfolders where a search whose `parts` begin with `**` continues."""
     try:
         identity = _identity(folder or os.curdir)
     except OSError:
@@ -232,7 +231,7 @@ def _below(folder: str, parts: list[str], above: frozenset[_Identity]) -> list[_
 
 
 def _listing(folder: str, pattern: str) -> list[_Entry]:
-    """What a pattern may match in a folder: a name with a dot in front only if the pattern has one too."""
+    """The entries of a folder that a pattern may match: names with a leading dot only if it has one, too."""
     try:
         entries = _entries(folder or os.curdir)
     except OSError:
@@ -241,7 +240,7 @@ def _listing(folder: str, pattern: str) -> list[_Entry]:
 
 
 def _entries(folder: str) -> list[_Entry]:
-    """What is in a folder, in order of name. Raises OSError where it cannot be read."""
+    """The entries of a folder, in order of name. Raises OSError if it cannot be read."""
     with os.scandir(folder) as entries:
         return sorted((entry.name, _is_folder(entry)) for entry in entries)
 
@@ -259,12 +258,12 @@ def _identity(folder: str) -> _Identity:
 
 
 def _join(folder: str, name: str) -> str:
-    """Unlike pathlib, leaves what the user wrote as it is: `./faces` stays `./faces`."""
+    """Joins two parts as the user wrote them: unlike pathlib, it keeps the `./` of `./faces`."""
     return f"{folder}{name}" if not folder or folder.endswith("/") else f"{folder}{os.sep}{name}"
 
 
 def is_pattern(text: str) -> bool:
-    """Whether it has a wildcard; something of that very name comes first."""
+    """Whether a text has a wildcard. Callers first check for a file of exactly this name."""
     return any(character in text for character in "*?[")
 
 

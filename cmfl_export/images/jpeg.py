@@ -1,6 +1,6 @@
-"""The markers of a JPEG file: how many scans it has, and whether the data of the picture is all there.
+"""The markers of a JPEG file: the number of its scans, and whether all of the picture's data is there.
 
-libjpeg fills up what is missing and only warns, and Pillow keeps the warning to itself.
+libjpeg fills missing data and only warns, and Pillow does not pass the warning on.
 """
 
 from __future__ import annotations
@@ -13,33 +13,34 @@ from typing import Any
 
 from PIL.JpegImagePlugin import JpegImageFile
 
-# What ends the data of a scan: neither a stuffed zero, nor a restart, nor a filling byte.
+# The data of a scan ends at a marker that is neither a stuffed zero nor a restart nor a fill byte.
 _END_OF_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
-# What may follow a scan: tables, another scan, the number of lines, application data, comments, the end.
+# These may follow a scan: tables, another scan, the number of lines, application data, comments, the end.
 _BETWEEN = {0xC4, 0xCC, 0xD9, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)}
 _STOP = 2000
 
-# So many equal bytes in a row may be a hole. In flat areas sound files have them, too.
+# This many equal bytes in a row may be a hole. Sound files have them in flat areas, too.
 _HOLE = 16
 _LONG_HOLE = 64
 _MOST_PADDING = 128
-# The decoder wants eight bytes in hand before it goes on.
+# The decoder needs eight more bytes before it continues.
 _IN_HAND = 8
 _MARGIN = 24
 
 
 @dataclass
 class Survey:
-    """What the markers say.
+    """The contents of a JPEG file's markers.
 
     Attributes:
-        scans: how many scans there are; counting stops at 2,000.
-        whole: whether the picture's data is all there, as far as markers can tell.
-        doubt: where a run of equal bytes begins in the one scan of a sequential file, and where that scan
-            ends: whether the run is a hole only decoding tells, see `load_in_doubt`.
+        scans: the number of scans; counting stops at 2,000.
+        progressive: whether the coding is progressive.
+        whole: whether all of the picture's data is there, as far as the markers show.
+        doubt: for a sequential file of one scan with a long run of equal bytes: where the run begins and
+            where the scan ends. Only decoding shows whether the run is a hole, see `load_in_doubt`.
     """
 
     scans: int = 0
@@ -87,10 +88,10 @@ def survey(data: bytes) -> Survey:
 
 
 def load_in_doubt(image: JpegImageFile, data: bytes, doubt: tuple[int, int]) -> bool:
-    """Loads the picture; False when the run of equal bytes is a hole, so that the pixels are wrong.
+    """Loads the picture. Returns False if the run of equal bytes is a hole, so that the pixels are wrong.
 
-    Sound data ends with the picture. With a hole in it, the decoder is through with the picture before the
-    data ends, or is not when it does.
+    Sound data ends with the picture. With a hole in it, the picture ends before the data, or the data before
+    the picture.
     """
     start, end = doubt
     written: list[bool] = []
@@ -105,16 +106,16 @@ def load_in_doubt(image: JpegImageFile, data: bytes, doubt: tuple[int, int]) -> 
             image.im.putpixel(place, mark)
 
     stages = [
-        # A run behind the picture is padding.
+        # A run after the picture is padding.
         (data[: start + _MARGIN], look),
         (data[start + _MARGIN : end - _MARGIN], look),
-        # With something behind it the decoder uses the data up.
+        # The appended bytes make the decoder use all of the data.
         (data[max(end - _MARGIN, start + _MARGIN) : end] + bytes(_IN_HAND), look),
         (data[end:], lambda: None),
     ]
     image.fp = _Stages(begin, stages)  # type: ignore[assignment]
     image.load()
-    # The decoder asks for no further piece when it is through.
+    # The decoder asks for no further piece once it has finished.
     if not written or written[0]:
         return True
     if len(written) == 1 or written[1]:
@@ -123,7 +124,7 @@ def load_in_doubt(image: JpegImageFile, data: bytes, doubt: tuple[int, int]) -> 
 
 
 class _Stages:
-    """A file that is read in pieces, and calls back when a piece is used up and the next one is asked for."""
+    """A file that is read in pieces and calls a function when a piece is used up and more is asked for."""
 
     def __init__(self, begin: Callable[[], None], stages: Iterable[tuple[bytes, Callable[[], None]]]) -> None:
         self._begin: Callable[[], None] | None = begin
@@ -151,14 +152,14 @@ class _Stages:
 def _frame(found: Survey, code: int, segment: bytes) -> None:
     found.progressive = code in _PROGRESSIVE
     parts: Any = [segment[start : start + 3] for start in range(6, len(segment) - 2, 3)]
-    # -1 bits have come of a coefficient that no scan had: 1 stands for "something is missing".
+    # The bits still missing of each coefficient: 1 until a scan brings it.
     found._missing = {part[0]: [1] * (64 if found.progressive else 1) for part in parts}
     found._sampling = {part[0]: (part[1] >> 4, part[1] & 15) for part in parts}
     found._size = int.from_bytes(segment[3:5], "big"), int.from_bytes(segment[1:3], "big")
 
 
 def _scan(found: Survey, segment: bytes, data: bytes, start: int, end: int) -> bool:
-    """Notes one scan; False when its header is not understood."""
+    """Records one scan. Returns False if its header is invalid or its data has a hole."""
     found.scans += 1
     count = segment[0] if segment else 0
     if len(segment) < 4 + 2 * count:
@@ -169,7 +170,7 @@ def _scan(found: Survey, segment: bytes, data: bytes, start: int, end: int) -> b
     for component in segment[1 : 1 + 2 * count : 2]:
         if component in found._missing and last < 64:
             found._missing[component][first : last + 1] = [bits] * (last + 1 - first)
-    # Filling bytes may stand in front of a marker, and some encoders pad with zeros.
+    # Fill bytes may stand before a marker, and some encoders pad with zeros.
     body = data[start:end].rstrip(b"\xff")
     filled = end - start - len(body) >= _HOLE
     padded = len(body) - len(body.rstrip(b"\0"))
@@ -182,17 +183,17 @@ def _scan(found: Survey, segment: bytes, data: bytes, start: int, end: int) -> b
         if found._interval:
             numbers = [match.group()[1] & 7 for match in _RESTART.finditer(data, start, end)]
             expected = math.ceil(_units(found, segment[1 : 1 + 2 * count : 2]) / found._interval) - 1
-            # Restarts count to eight. Where all are there, each mends what was before it.
+            # Restarts are numbered modulo eight. If all are there, decoding recovers at each.
             return numbers == [number & 7 for number in range(expected)]
         if found.progressive and first > 0:
             long_hole = bytes([data[begin]]) * _LONG_HOLE
-            # Blocks without details are counted there, not written one by one.
+            # Such a scan stores how many blocks without details follow, not each of them.
             return beyond <= _MOST_PADDING and not data.startswith(long_hole, begin)
     return True
 
 
 def _units(found: Survey, components: bytes) -> int:
-    """How many units a scan of these components has: blocks where it is one, else what all have in common."""
+    """The number of coded units in a scan of these components: blocks for one component, else MCUs."""
     most = [max(values, default=1) or 1 for values in zip(*found._sampling.values(), strict=True)] or [1, 1]
     alone = len(components) == 1
     own = found._sampling.get(components[0], most) if alone else most

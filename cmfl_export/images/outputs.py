@@ -1,4 +1,4 @@
-"""Outputs of commands that take pictures from folders and lists: none of them may be one of the pictures."""
+"""Checks that no output of a command overwrites one of its input pictures."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from ..base.files import is_stream, refuse_overwriting
 from .decoding import FORMATS
 from .inputs import EXTENSIONS, is_pattern, iter_paths
 
-# What the outputs of this package begin with: rows as csv, jsonl, json and parquet, pages, reports.
+# The first bytes of this package's outputs: rows as csv, jsonl, json and parquet, pages, reports.
 _OURS = (b"path,", b'{"path": ', b"[\n", b"PAR1", b"<!doctype html>", b"{\n")
 
 
 def refuse_inputs(outputs: Iterable[Path | None], inputs: Sequence[str]) -> None:
-    """Sees to it, before the inputs are walked and anything is written, that no output is among them.
+    """Checks, before the inputs are walked and anything is written, that no output is one of them.
 
-    Folders and lists may hold millions of files, which are not asked for: a picture is known by its name or
-    its content.
+    The folders and lists of inputs may hold millions of files and are not searched: an existing output is
+    recognised as a picture by its name or content.
 
     Args:
-        outputs: files that will be written; None is none.
+        outputs: files that will be written; None entries are skipped.
         inputs: as in `iter_paths`.
 
     Raises:
-        CmflError: naming the output, and what it is.
+        UsageError: an output is, or may be, an input. The message names it and says why.
     """
     named = [path for path in outputs if path is not None]
     refuse_overwriting(named, _files(inputs))
@@ -38,7 +38,7 @@ def refuse_inputs(outputs: Iterable[Path | None], inputs: Sequence[str]) -> None
             continue
         target = Path(os.path.realpath(output))
         if {output.suffix.lower(), target.suffix.lower()} & set(EXTENSIONS):
-            raise UsageError(f"{output} has the name of a picture; give the output another one")
+            raise UsageError(f"{output} has the name of a picture; give the output another name")
         if not target.is_file() or target.stat().st_size == 0:
             continue
         if _is_picture(target):
@@ -50,13 +50,13 @@ def refuse_inputs(outputs: Iterable[Path | None], inputs: Sequence[str]) -> None
             refuse_overwriting([output], (("one of the inputs", path) for path in walked))
         if "-" in inputs and not _is_ours(target):
             raise UsageError(
-                f"{output} is there and no output of cmfl, so the list on standard input may name it; remove "
-                "it, or give the output another name"
+                f"{output} exists and is no output of cmfl, so the list on standard input may name it; "
+                "remove it, or give the output another name"
             )
 
 
 def _files(inputs: Sequence[str]) -> Iterator[tuple[str, str | int]]:
-    """What is named itself, is matched by a pattern, or is the file that the list comes from."""
+    """Yields the files that inputs name, those that patterns match, and the file behind standard input."""
     for text in inputs:
         if text != "-":
             yield "one of the inputs", text
@@ -65,7 +65,7 @@ def _files(inputs: Sequence[str]) -> Iterator[tuple[str, str | int]]:
         else:
             try:
                 yield "the list on standard input", sys.stdin.fileno()
-            except (OSError, ValueError, AttributeError):  # no file of the system's
+            except (OSError, ValueError, AttributeError):  # standard input is no file
                 continue
 
 
@@ -73,7 +73,7 @@ def _is_picture(path: Path) -> bool:
     try:
         with Image.open(path, formats=FORMATS):
             return True
-    except Exception:  # whatever a decoder makes of another file
+    except Exception:  # a decoder may raise anything on a file of another kind
         return False
 
 

@@ -1,4 +1,4 @@
-"""How samples lie in a file, and what of that Pillow decodes right; every mode becomes 8-bit RGB here."""
+"""Converts every pixel format to 8-bit RGB and refuses those that Pillow would decode wrongly."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from PIL.ImageFile import ImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-# Floats are 0..1. What lies beyond is clipped as long as it can be overshoot or a highlight.
+# Floats count as 0..1. Values beyond that are clipped within this range, as overshoot or highlights.
 _FLOAT_RANGE = (-1.0, 2.0)
 
-# Grey of few bits is spread over 0..255 in decoding, the transparent value in the header is not.
+# Decoding spreads grey of 2 or 4 bits over 0..255, but not the transparent value in the header.
 _SPREAD = {"L;2": 85, "L;4": 17}
 
-_NOT_8_OR_16_BITS = "save it with 8 or 16 bits a channel"
+_NOT_8_OR_16_BITS = "save it with 8 or 16 bits per channel"
 
 
 class _Tag:
@@ -35,24 +35,24 @@ class _Tag:
     DNG = 50706
 
 
-# TIFF: none, CCITT, LZW, JPEG, Deflate, PackBits, Deflate as it was first numbered.
+# TIFF: none, CCITT, LZW, JPEG, Deflate, PackBits, Deflate by its old number.
 _COMPRESSIONS = {1, 2, 3, 4, 5, 7, 8, 32773, 32946}
 _UNCOMPRESSED = 1
 
 
 class UnsupportedError(Exception):
-    """A sound file whose samples cannot be decoded right; the text is what they are."""
+    """A sound file has samples that cannot be decoded correctly. The text describes them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What must be known of a file, besides Pillow's mode, to understand the samples that it loads.
+    """The facts about a file, besides Pillow's mode, that are needed to interpret its samples.
 
     Attributes:
         white: the value of white in 16-bit grey.
-        key: the grey value or the colour that is transparent, as it is loaded; None leaves transparency to
-            Pillow.
-        low_key: of 16-bit colour, whose high bytes are loaded, the low bytes of the transparent colour.
+        key: the transparent grey value or colour, in loaded values; None leaves transparency to Pillow.
+        low_key: for 16-bit colour, of which Pillow loads the high bytes: the low bytes of the transparent
+            colour.
     """
 
     white: int = 65535
@@ -61,7 +61,7 @@ class Layout:
 
 
 class Picture(NamedTuple):
-    """A loaded picture with its layout; `low` are the low bytes of 16-bit colour, where `low_key` is set."""
+    """A loaded picture with its layout. `low` holds the low bytes of 16-bit colour if `low_key` is set."""
 
     image: Image.Image
     layout: Layout = Layout()
@@ -69,10 +69,10 @@ class Picture(NamedTuple):
 
 
 def layout_of(image: Image.Image) -> Layout:
-    """The layout of a picture that has been opened and not loaded yet.
+    """The layout of a picture that is opened but not yet loaded.
 
     Raises:
-        UnsupportedError: Pillow would load something else than the file holds.
+        UnsupportedError: Pillow would load wrong values.
     """
     if isinstance(image, TiffImageFile):
         return _of_tiff(image)
@@ -84,18 +84,18 @@ def layout_of(image: Image.Image) -> Layout:
 
 
 def low_bytes(image: ImageFile) -> Image.Image:
-    """Loads a 16-bit colour PNG that has just been opened: its low bytes instead of the high ones."""
-    # Read in the wrong byte order, the byte that Pillow keeps is the other one.
+    """Loads the low bytes, instead of the high ones, of a 16-bit colour PNG that has just been opened."""
+    # In the wrong byte order, Pillow keeps the other byte.
     image.tile = [tile._replace(args="RGB;16L") for tile in image.tile]
     image.load()
     return image
 
 
 def to_rgb(picture: Picture) -> Image.Image:
-    """Mode RGB; transparent pictures over white.
+    """The picture in mode RGB; transparent pictures are laid over white.
 
     Raises:
-        UnsupportedError: floating point whose range is unknown.
+        UnsupportedError: the picture has floating-point values of an unknown range.
     """
     image, layout, _ = picture
     mode = image.mode
@@ -119,7 +119,7 @@ def _of_png(image: PngImageFile) -> Layout:
     if key is None or isinstance(key, bytes) or image.mode == "P":
         return Layout()
     if not image.tile:
-        # Loaded by somebody else. What Pillow understands by itself is left to it.
+        # The caller has loaded it. Pillow handles the transparency of all other modes.
         return Layout(key=key) if image.mode == "I;16" else Layout()
     raw = image.tile[0].args
     if raw == "RGB;16B":
@@ -145,8 +145,8 @@ def _of_tiff(image: TiffImageFile) -> Layout:
     if _first(tags.get(_Tag.SAMPLE_FORMAT, 1)) == 2 or image.mode == "I":
         raise UnsupportedError(f"{bits}-bit integers of unknown range; {_NOT_8_OR_16_BITS}")
     wide = image.mode == "F" or bits > 8
-    # Pillow swaps the bytes once more that libtiff has swapped, does not turn white, and takes planes of
-    # 16 bits for planes of 8.
+    # Pillow swaps bytes that libtiff has already swapped, does not invert white, and reads planes of 16 bits
+    # as planes of 8.
     wrong = {
         "floats, compressed and big-endian": image.mode == "F" and packed and tags.prefix == b"MM",
         "more than 8 bits with white as 0": wide and photometric == 0,
@@ -171,7 +171,7 @@ def _first(value: Any) -> int:
 
 
 def _is_key(picture: Picture) -> npt.NDArray[np.bool_]:
-    """[H, W], where the picture has its transparent colour."""
+    """Where the picture has its transparent colour: bool [H, W]."""
     image, layout, low = picture
     if image.mode == "1":
         image = image.convert("L")

@@ -1,4 +1,4 @@
-"""Why an input has, or has not, a score."""
+"""The status of an input: whether it has a score, and if not, why."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """Why an input has, or has not, a score."""
+    """Whether an input has a score (`OK`), and if not, why."""
 
     OK = "ok"
     NOT_FOUND = "not_found"

@@ -1,4 +1,4 @@
-"""Does an image file reach as far as it says itself, and is its data there? Tells truncated from damaged."""
+"""Checks whether an image file ends too early or lacks data, to tell truncated files from damaged ones."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _ZLIB_BLOCK = 1 << 20
 
 
 class IncompleteError(EOFError):
-    """A part of the picture's data is missing, though the file reaches as far as it says."""
+    """A part of the picture's data is missing, although the file has its full length."""
 
 
 def lacks_its_end(stream: BinaryIO, length: int) -> bool:
-    """True when a file of `length` bytes stops before the end that its format prescribes.
+    """Whether a file of `length` bytes stops before the end that its format prescribes.
 
-    Knows JPEG, PNG, GIF, WebP, BMP, TIFF, JPEG 2000 and AVIF by their first bytes; False for anything else.
-    Moves the stream's position.
+    Recognises JPEG, PNG, GIF, WebP, BMP, TIFF, JPEG 2000 and AVIF by their first bytes; False for anything
+    else. Moves the stream's position.
     """
     stream.seek(0)
     head = stream.read(16)
@@ -28,7 +28,7 @@ def lacks_its_end(stream: BinaryIO, length: int) -> bool:
     tail = stream.read(_TAIL)
     result = False
     if head.startswith((b"\xff\xd8", b"\xff\x4f\xff\x51")):
-        # JPEG and the bare JPEG 2000 code stream close with the same marker.
+        # JPEG and the bare JPEG 2000 code stream end with the same marker.
         result = b"\xff\xd9" not in tail
     elif head.startswith(b"\x89PNG"):
         result = b"IEND" not in tail
@@ -39,7 +39,7 @@ def lacks_its_end(stream: BinaryIO, length: int) -> bool:
     elif head.startswith(b"BM"):
         result = length < int.from_bytes(head[2:6], "little")
     elif head.startswith((b"II*\0", b"MM\0*")):
-        # The directory, which a writer may put last.
+        # The offset of the directory, which a writer may put last.
         result = length <= int.from_bytes(head[4:8], "little" if head.startswith(b"I") else "big")
     elif head[4:8] in (b"ftyp", b"jP  "):
         result = _boxes_pass(stream, length)
@@ -58,24 +58,23 @@ def _boxes_pass(stream: BinaryIO, length: int) -> bool:
         if size == 1:
             size = int.from_bytes(header[8:16], "big")
         if size == 0:
-            # "To the end of the file": a code stream then shows its own end.
+            # The box reaches to the end of the file: look for the end marker of a code stream.
             stream.seek(-2, os.SEEK_END)
             return header[4:8] == b"jp2c" and stream.read(2) != b"\xff\xd9"
         if size < 8:
             return True
         start += size
         if header[4:8] in (b"jp2c", b"mdat"):
-            # The picture; what follows may be anything.
+            # This box holds the picture; anything may follow it.
             return start > length
     return True
 
 
 def has_a_hole(stream: BinaryIO, length: int, pixels: int) -> bool:
-    """True when a PNG, WebP, AVIF or JPEG 2000 file has zeros or ones where picture data should be.
+    """Whether a PNG, WebP, AVIF or JPEG 2000 file has zeros or ones where picture data should be.
 
-    Their decoders do not all notice. A PNG is held against the checksums of its data; the others' data, in
-    which zero stands for the likeliest, has runs of zeros no longer than a flat picture's. Moves the stream's
-    position.
+    Not all of their decoders notice. PNG data is compared with its checksums. The data of the others is
+    searched for runs of equal bytes that are longer than a flat picture's. Moves the stream's position.
     """
     stream.seek(0)
     head = stream.read(16)
@@ -86,7 +85,7 @@ def has_a_hole(stream: BinaryIO, length: int, pixels: int) -> bool:
     longest, data = 64 + pixels // 4096, b""
     if head.startswith(b"RIFF"):
         name, data = _webp_data(stream, length)
-        # Lossless data has a bit a pixel at times.
+        # Lossless data may take one bit per pixel.
         longest = 64 + pixels // 64 if name == b"VP8L" else longest
     elif head.startswith(b"\xff\x4f\xff\x51") or head[4:8] == b"jP  ":
         stream.seek(0)
@@ -98,16 +97,16 @@ def has_a_hole(stream: BinaryIO, length: int, pixels: int) -> bool:
         data = stream.read()
         start = max(data.find(b"mdat"), 4)
         data = data[start : start - 4 + (int.from_bytes(data[start - 4 : start], "big") or len(data))]
-        # Metadata may stand there, too, which has shorter ones.
+        # Metadata may lie there, too; its runs are shorter than this.
         longest += 1024
     return any(bytes([value]) * longest in data for value in (0x00, 0xFF))
 
 
 def _webp_data(stream: BinaryIO, length: int) -> tuple[bytes, bytes]:
-    """The name and the content of the chunk of a WebP file that holds the first picture's pixels."""
+    """Name and content of the WebP chunk that holds the pixels of the first picture."""
     for name, size in _chunks(stream, 12, length, "little"):
         if name == b"ANMF":
-            # A frame holds chunks, after 16 bytes about itself.
+            # A frame has a header of 16 bytes, then chunks.
             frame = bytes(12) + stream.read(size)[16:]
             return _webp_data(BytesIO(frame), len(frame))
         if name in (b"VP8 ", b"VP8L"):
@@ -118,7 +117,10 @@ def _webp_data(stream: BinaryIO, length: int) -> tuple[bytes, bytes]:
 def _chunks(
     stream: BinaryIO, start: int, length: int, order: Literal["little", "big"]
 ) -> Iterator[tuple[bytes, int]]:
-    """Name and size of the chunks of a PNG ("big") or a RIFF file ("little"), the stream behind these two."""
+    """Yields name and size of each chunk of a PNG ("big") or RIFF file ("little").
+
+    The stream then stands at the chunk's content.
+    """
     name = b""
     while start + 8 <= length and name != b"IEND":
         stream.seek(start)
@@ -131,7 +133,7 @@ def _chunks(
 
 
 def _matches(stream: BinaryIO, size: int) -> bool:
-    """Whether a chunk of PNG data has the checksum that follows it."""
+    """Whether a chunk of PNG data matches the checksum that follows it."""
     checksum = zlib.crc32(b"IDAT")
     while size > 0 and (block := stream.read(min(size, _ZLIB_BLOCK))):
         checksum = zlib.crc32(block, checksum)

@@ -1,4 +1,4 @@
-"""Numbers on scores, with NumPy alone.
+"""Metrics on scores. Needs only NumPy.
 
 >>> from cmfl_export.metrics import d_eer
 >>> d_eer([0.9, 0.8, 0.3, 0.1], [True, True, False, False]).rate

@@ -1,7 +1,7 @@
-"""Scores counted: how many real and how many synthetic samples have each distinct score.
+"""Counts the real and the synthetic samples at each distinct score.
 
-Every metric that needs the order of the scores is a function of these counts, so that ties need no care of
-their own, and a bootstrap replicate is the same scores with other counts: they are sorted once.
+Every metric that depends on the order of the scores is a function of these counts. So ties need no special
+case, and a bootstrap replicate is the same scores with other counts: they are sorted only once.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _OneOrMany = TypeVar("_OneOrMany", np.float64, Floats)
 
 
 class Samples:
-    """Scores with their labels, checked. `scores` [N] float64, `is_real` [N] bool.
+    """Checked scores with their labels: `scores` float64 [N], `is_real` bool [N].
 
     Raises:
-        ValueError: different lengths, a score that is not finite, a label that is neither true nor false.
+        ValueError: the lengths differ, a score is not finite, or a label is neither true nor false.
     """
 
     def __init__(self, p_real: ArrayLike, is_real: ArrayLike) -> None:
@@ -36,7 +36,7 @@ class Samples:
             raise ValueError("a label is neither 1 (real) nor 0 (synthetic)")
 
     def called_real(self, threshold: float) -> NDArray[np.bool_]:
-        """The decision on each sample, [N].
+        """Whether each sample is called real at this threshold, bool [N].
 
         Raises:
             ValueError: the threshold is NaN.
@@ -45,10 +45,10 @@ class Samples:
         return self.scores >= threshold
 
     def weights(self, weights: ArrayLike | None) -> Floats:
-        """How often each sample counts, [N] float64: once unless `weights` says otherwise.
+        """How often each sample counts, float64 [N]: `weights`, or 1 for each if it is None.
 
         Raises:
-            ValueError: another length, a weight that is negative or not finite.
+            ValueError: the length differs, or a weight is negative or not finite.
         """
         if weights is None:
             return np.ones(self.scores.size)
@@ -62,14 +62,14 @@ class Samples:
 
 @dataclass(frozen=True)
 class Tally:
-    """The distinct scores that occur, and the samples at each.
+    """The K distinct scores that occur, and the samples at each.
 
-    There are K + 1 ways to decide: candidate k calls real what has score k or a higher one; candidate K calls
-    nothing real.
+    There are K + 1 possible decisions, called candidates: candidate k calls the samples with score k or
+    higher real; candidate K calls no sample real.
 
     Attributes:
-        scores: [K] float64, ascending.
-        real, attack: [K] float64, the (weighted) samples with that score; not both zero.
+        scores: float64 [K], ascending.
+        real, attack: float64 [K], the (weighted) number of samples with that score; not both zero.
     """
 
     scores: Floats
@@ -78,34 +78,39 @@ class Tally:
 
     @property
     def n_real(self) -> float:
+        """The (weighted) number of real samples."""
         return float(self.real_below[-1])
 
     @property
     def n_attack(self) -> float:
+        """The (weighted) number of synthetic samples."""
         return float(self.attack_from[0])
 
     @cached_property
     def real_below(self) -> Floats:
-        """[K + 1] real samples that candidate k calls synthetic."""
+        """The number of real samples that candidate k calls synthetic, [K + 1]."""
         return np.concatenate([[0.0], np.cumsum(self.real)])
 
     @cached_property
     def attack_from(self) -> Floats:
-        """[K + 1] synthetic samples that candidate k calls real; summed from above, so that the last is 0."""
+        """The number of synthetic samples that candidate k calls real, [K + 1].
+
+        Summed from above, so that the last is exactly 0.
+        """
         return np.concatenate([np.cumsum(self.attack[::-1])[::-1], [0.0]])
 
     @cached_property
     def apcer(self) -> Floats:
-        """[K + 1] of each candidate, falling from 1 to 0."""
+        """The APCER of each candidate, [K + 1], falling from 1 to 0."""
         return self.attack_from / self.n_attack
 
     @cached_property
     def bpcer(self) -> Floats:
-        """[K + 1] of each candidate, rising from 0 to 1."""
+        """The BPCER of each candidate, [K + 1], rising from 0 to 1."""
         return self.real_below / self.n_real
 
     def candidate(self, threshold: float) -> int:
-        """The candidate that decides as the threshold does.
+        """The candidate with the same decisions as the threshold.
 
         Raises:
             ValueError: the threshold is NaN.
@@ -114,10 +119,10 @@ class Tally:
         return int(np.searchsorted(self.scores, threshold, side="left"))
 
     def threshold(self, candidate: int) -> float:
-        """A threshold that decides as the candidate does: halfway between two scores, clear of both.
+        """A threshold with the same decisions as the candidate: halfway between two scores.
 
-        For candidate 0 it is the lowest score. For candidate K it is halfway from the highest score to 1 or,
-        where 1 is not above that, the next float; infinity only where there is no next float.
+        For candidate 0 it is the lowest score. For candidate K it is halfway from the highest score to 1, or
+        the next float if the highest score is 1 or more; infinity only if there is no next float.
         """
         if candidate == 0:
             return float(self.scores[0])
@@ -128,13 +133,13 @@ class Tally:
             return float(_between(below, np.maximum(below, 1.0)))
 
     def thresholds(self) -> Floats:
-        """[K + 1] the thresholds of all candidates, strictly rising."""
+        """The thresholds of all candidates, float64 [K + 1], strictly rising."""
         inner = _between(self.scores[:-1], self.scores[1:])
         return np.concatenate([[self.threshold(0)], inner, [self.threshold(self.scores.size)]])
 
 
 class Ranking:
-    """Scores sorted once, to be counted with one set of weights after the other."""
+    """Scores that are sorted once and can be counted with many sets of weights."""
 
     def __init__(self, samples: Samples) -> None:
         self._samples = samples
@@ -143,10 +148,13 @@ class Ranking:
         self._place_of_attack = place[~samples.is_real]
 
     def tally(self, weights: Floats) -> Tally:
-        """The counts. `weights` [N], >= 0: how often each sample counts.
+        """Counts the samples at each score.
+
+        Args:
+            weights: float64 [N], >= 0: how often each sample counts.
 
         Raises:
-            ValueError: a class without a sample, or without one that counts.
+            ValueError: a class has no sample that counts.
         """
         is_real = self._samples.is_real
         size = self._distinct.size
@@ -162,7 +170,7 @@ class Ranking:
 
 
 def _between(below: _OneOrMany, above: _OneOrMany) -> _OneOrMany:
-    # Between neighbouring floats halfway is rounded, possibly to the lower one, which would decide otherwise.
+    # Halfway between neighbouring floats may round to the lower one, which would change decisions.
     between: _OneOrMany = np.maximum(0.5 * below + 0.5 * above, np.nextafter(below, np.inf))
     return between
 

@@ -1,4 +1,4 @@
-"""Detection metrics on arrays of scores, in the terms of ISO/IEC 30107-3: NumPy only.
+"""Detection metrics on arrays of scores, in the terms of ISO/IEC 30107-3.
 
 Convention: a score is P(real); an image is called real when its score >= threshold. APCER is the share of
 attacks (synthetic) called real, BPCER the share of bona fide (real) images called synthetic.
@@ -7,13 +7,13 @@ Every function takes
 
 - `p_real`: [N] scores, finite (within [0, 1] for `brier`, `ece`, `reliability` and `summary`);
 - `is_real`: [N] true (1) for real, false (0) for synthetic;
-- `weights`: [N], >= 0, how often each sample counts; once each by default. A sample of weight 0 might as well
-  not be there, and a whole weight n is the same as n copies.
+- `weights`: [N], >= 0, how often each sample counts; 1 each by default. Weight 0 leaves a sample out, and a
+  whole weight n is the same as n copies.
 
-and raises ValueError when the lengths differ, a score is not finite, a label is neither 0 nor 1, a weight is
+and raises ValueError if the lengths differ, a score is not finite, a label is neither 0 nor 1, a weight is
 negative or not finite, the threshold is NaN, or a class that the metric needs has no sample that counts.
-Samples of one score stay together whatever the threshold. A threshold that is returned gives exactly the
-rates returned with it, and lies halfway between two scores where it can.
+Samples of equal score get equal decisions at any threshold. A returned threshold gives exactly the rates
+returned with it, and lies halfway between two scores where possible.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from .counts import Floats, Ranking, Samples, Tally
 
 
 class DEer(NamedTuple):
-    """Detection equal error rate, in [0, 1], and the threshold that comes nearest to it."""
+    """The detection equal error rate, in [0, 1], and the threshold that comes nearest to it."""
 
     rate: float
     threshold: float
 
 
 class OperatingPoint(NamedTuple):
-    """A threshold and both error rates there."""
+    """A threshold and both error rates at it."""
 
     threshold: float
     apcer: float
@@ -43,9 +43,9 @@ class OperatingPoint(NamedTuple):
 
 
 class Det(NamedTuple):
-    """Every distinct pair of error rates: float64 [K + 1] each, thresholds rising, for K distinct scores.
+    """Every distinct pair of error rates: float64 [K + 1] each for K distinct scores, thresholds rising.
 
-    It begins where everything is called real (APCER 1, BPCER 0) and ends where nothing is (0, 1).
+    The first pair calls every sample real (APCER 1, BPCER 0), the last one none (0, 1).
     """
 
     threshold: Floats
@@ -66,13 +66,13 @@ class Roc(NamedTuple):
 
 @dataclass(frozen=True)
 class Reliability:
-    """Scores against outcomes in equal bins of [0, 1]; a score on an edge belongs to the bin below it.
+    """Scores against outcomes in equal bins of [0, 1], float64; a score on an edge belongs to the lower bin.
 
     Attributes:
         edges: [bins + 1].
-        mean_score: [bins] mean score in each bin; NaN where it is empty.
-        share_real: [bins] share of real samples in each; NaN where it is empty.
-        count: [bins] float64, (weighted) samples in each.
+        mean_score: [bins], the mean score in each bin; NaN in an empty bin.
+        share_real: [bins], the share of real samples in each bin; NaN in an empty bin.
+        count: [bins], the (weighted) number of samples in each bin.
     """
 
     edges: Floats
@@ -84,7 +84,7 @@ class Reliability:
 def apcer(
     p_real: ArrayLike, is_real: ArrayLike, threshold: float, *, weights: ArrayLike | None = None
 ) -> float:
-    """Share of the synthetic samples that are called real (all attack types together)."""
+    """The share of the synthetic samples that are called real (all attack types together)."""
     samples = Samples(p_real, is_real)
     return _share(samples.called_real(threshold), samples.weights(weights) * ~samples.is_real, "synthetic")
 
@@ -92,7 +92,7 @@ def apcer(
 def bpcer(
     p_real: ArrayLike, is_real: ArrayLike, threshold: float, *, weights: ArrayLike | None = None
 ) -> float:
-    """Share of the real samples that are called synthetic."""
+    """The share of the real samples that are called synthetic."""
     samples = Samples(p_real, is_real)
     return _share(~samples.called_real(threshold), samples.weights(weights) * samples.is_real, "real")
 
@@ -100,7 +100,7 @@ def bpcer(
 def accuracy(
     p_real: ArrayLike, is_real: ArrayLike, threshold: float, *, weights: ArrayLike | None = None
 ) -> float:
-    """Share of the samples that are called what they are; it depends on how many there are of each class."""
+    """The share of correct decisions, which depends on the sizes of the classes."""
     samples = Samples(p_real, is_real)
     return _share(samples.called_real(threshold) == samples.is_real, samples.weights(weights), "one")
 
@@ -113,13 +113,13 @@ def apcer_by_attack(
     *,
     weights: ArrayLike | None = None,
 ) -> dict[str, float]:
-    """APCER of each attack type, the worst first (of equals, by name).
+    """The APCER of each attack type, the worst first; equal rates are in order of name.
 
-    ISO/IEC 30107-3 reports the rate of each attack instrument species, and the highest as that of the system;
-    a mean would hide the generator that is not detected.
+    ISO/IEC 30107-3 reports the rate of each attack instrument species, and the highest as the system's rate;
+    a mean would hide a generator that is not detected.
 
     Args:
-        attack_types: [N] names; those of real samples do not matter.
+        attack_types: [N] names; those of real samples are ignored.
     """
     samples = Samples(p_real, is_real)
     names = np.asarray(attack_types).ravel().astype(np.str_)
@@ -139,8 +139,8 @@ def apcer_by_attack(
 def d_eer(p_real: ArrayLike, is_real: ArrayLike, *, weights: ArrayLike | None = None) -> DEer:
     """The error rate where APCER and BPCER are equal.
 
-    Both rates are step functions of the threshold; where they do not meet, the rate is their mean at the
-    threshold of the smallest difference (of two such thresholds, the lower).
+    Both rates are step functions of the threshold. If they do not meet, the result is their mean at the
+    threshold of the smallest difference (the lower of two such thresholds).
     """
     return _d_eer(_tally(p_real, is_real, weights))
 
@@ -150,8 +150,8 @@ def bpcer_at_apcer(
 ) -> OperatingPoint:
     """The smallest BPCER at an APCER of at most `apcer`; of thresholds that reach it, the smallest APCER.
 
-    BPCER10, BPCER20 and BPCER100 of ISO/IEC 30107-3 are those at 0.10, 0.05 and 0.01. Where nothing else
-    keeps to the limit, the threshold is above all scores and everything is called synthetic.
+    BPCER10, BPCER20 and BPCER100 of ISO/IEC 30107-3 are those at 0.10, 0.05 and 0.01. If no other threshold
+    keeps the limit, the result is above all scores and calls every sample synthetic.
 
     Args:
         apcer: in [0, 1].
@@ -173,17 +173,17 @@ def apcer_at_bpcer(
 
 
 def auc(p_real: ArrayLike, is_real: ArrayLike, *, weights: ArrayLike | None = None) -> float:
-    """Area under the ROC curve: how often a real sample scores above a synthetic one, ties counting half."""
+    """The area under the ROC curve: how often a real sample scores above a synthetic one; ties count half."""
     return _auc(_tally(p_real, is_real, weights))
 
 
 def average_precision(p_real: ArrayLike, is_real: ArrayLike, *, weights: ArrayLike | None = None) -> float:
-    """Precision averaged over the real samples, each one's score as threshold; real is the positive class."""
+    """The precision at the score of each real sample, averaged; real is the positive class."""
     return _average_precision(_tally(p_real, is_real, weights))
 
 
 def brier(p_real: ArrayLike, is_real: ArrayLike, *, weights: ArrayLike | None = None) -> float:
-    """Mean squared difference between score and label, in [0, 1] (G. W. Brier, 1950, halved)."""
+    """The mean squared difference between score and label, in [0, 1] (G. W. Brier, 1950, halved)."""
     samples = probabilities(p_real, is_real)
     counts = samples.weights(weights)
     _need(counts, "one")
@@ -193,7 +193,7 @@ def brier(p_real: ArrayLike, is_real: ArrayLike, *, weights: ArrayLike | None = 
 def reliability(
     p_real: ArrayLike, is_real: ArrayLike, *, bins: int = 15, weights: ArrayLike | None = None
 ) -> Reliability:
-    """What share of the samples with scores near x is real: x, for a calibrated model."""
+    """The share of real samples among those with scores near x; a calibrated model has x."""
     samples = probabilities(p_real, is_real)
     counts = samples.weights(weights)
     _need(counts, "one")
@@ -201,9 +201,9 @@ def reliability(
 
 
 def ece(p_real: ArrayLike, is_real: ArrayLike, *, bins: int = 15, weights: ArrayLike | None = None) -> float:
-    """Expected calibration error: |mean score - share of real|, averaged over the bins by their samples.
+    """The expected calibration error: |mean score - share of real|, averaged over all samples' bins.
 
-    C. Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 2, on the score of the class
+    C. Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 2, for the score of the class
     real. It depends on the number of bins and, by chance, is above 0 even for a calibrated model.
     """
     return _ece(reliability(p_real, is_real, bins=bins, weights=weights))
@@ -238,7 +238,7 @@ def summary(
 
 
 def summary_of(tally: Tally, threshold: float) -> dict[str, float]:
-    """`summary` of scores in [0, 1] that are counted already."""
+    """The `summary` of scores in [0, 1] that are already counted."""
     real, attack, scores = tally.real, tally.attack, tally.scores
     equal = _d_eer(tally)
     at = tally.candidate(threshold)
@@ -266,9 +266,14 @@ def _tally(p_real: ArrayLike, is_real: ArrayLike, weights: ArrayLike | None) -> 
 
 
 def probabilities(p_real: ArrayLike, is_real: ArrayLike) -> Samples:
+    """The samples, checked as by `Samples` and for scores within [0, 1].
+
+    Raises:
+        ValueError: as `Samples`, or a score is outside [0, 1].
+    """
     samples = Samples(p_real, is_real)
     if samples.scores.size and not (samples.scores.min() >= 0 and samples.scores.max() <= 1):
-        raise ValueError("a score lies outside [0, 1]: it is no probability")
+        raise ValueError("a score is outside [0, 1], so it is not a probability")
     return samples
 
 
@@ -279,7 +284,7 @@ def _need(counts: Floats, which: str) -> None:
 
 def _limit(rate: float) -> float:
     if not 0 <= rate <= 1:
-        raise ValueError(f"a rate lies within 0 and 1; the limit is {rate}")
+        raise ValueError(f"the limit of a rate must be within 0 and 1, not {rate}")
     return rate
 
 
@@ -294,11 +299,11 @@ def _point(tally: Tally, candidate: int) -> OperatingPoint:
 
 
 def _d_eer(tally: Tally) -> DEer:
-    # Strictly falling from 1 to -1: only the last above zero and the first that is not can be nearest to it.
+    # It falls strictly from 1 to -1: the nearest to zero is the last above zero or the one after it.
     difference = tally.apcer - tally.bpcer
     after = int(np.count_nonzero(difference > 0))
     before = after - 1
-    # Two that are equally near may differ by rounding.
+    # Differences that are equally near may differ by rounding.
     nearer = difference[before] - abs(difference[after]) > 1e-12
     point = _point(tally, after if nearer else before)
     return DEer(0.5 * (point.apcer + point.bpcer), point.threshold)
@@ -322,7 +327,7 @@ def _average_precision(tally: Tally) -> float:
 
 def _reliability(scores: Floats, real: Floats, counts: Floats, bins: int) -> Reliability:
     if bins < 1:
-        raise ValueError(f"there must be a bin; {bins} were asked for")
+        raise ValueError(f"the number of bins must be at least 1, not {bins}")
     edges = np.linspace(0.0, 1.0, bins + 1)
     place = np.searchsorted(edges[1:-1], scores, side="left")
     count: Floats = np.bincount(place, counts, bins).astype(np.float64, copy=False)

@@ -1,4 +1,4 @@
-"""How far chance may have moved a metric: bootstrap intervals, paired differences, Wilson's interval."""
+"""Confidence intervals of metrics: the bootstrap, paired differences, and Wilson's interval."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .detection import probabilities, summary_of
 
 
 class Interval(NamedTuple):
-    """A value and the bounds of its confidence interval; low <= value <= high."""
+    """A value with the bounds of its confidence interval; low <= value <= high."""
 
     value: float
     low: float
@@ -33,28 +33,30 @@ def bootstrap(
     seed: int = 0,
     level: float = 0.95,
 ) -> dict[str, Interval]:
-    """Percentile bootstrap of every metric of `metrics.summary` (B. Efron, 1979), deterministic in `seed`.
+    """The percentile bootstrap of every metric of `metrics.summary` (B. Efron, 1979).
 
-    Each replicate draws, with replacement, as many samples as there are within the real ones and within each
-    stratum of the synthetic ones. An interval that does not hold the value itself is widened to it: ECE is
-    larger in nearly every replicate, as drawn samples look less calibrated than those they are drawn from.
+    Each replicate draws, with replacement, as many real samples as there are, and as many synthetic samples
+    of each stratum. An interval that does not contain the value itself is widened to it: ECE is larger in
+    nearly every replicate, because drawn samples look less calibrated than their source.
 
-    With `subjects`, whole subjects are drawn: five photographs of a person are no five independent
-    observations. A subject in several strata stays one unit; subjects in the same strata stand for one
-    another, so that no stratum is ever without a sample. A stratum of a single subject does not vary: its
-    share of the uncertainty is not seen.
+    With `subjects`, whole subjects are drawn, because five photographs of a person are not five independent
+    observations. A subject in several strata stays one unit. Only subjects of the same strata replace each
+    other, so that no stratum is ever empty. A stratum of a single subject does not vary, so its share of the
+    uncertainty is missing.
 
     Args:
         p_real: [N] scores in [0, 1].
         is_real: [N] true (1) for real, false (0) for synthetic.
-        threshold: of `apcer`, `bpcer` and `accuracy`; the same in every replicate.
-        strata: [N] labels, attack types for example; classes are kept apart in any case.
-        subjects: [N] labels; None takes each sample for itself.
-        samples: replicates.
+        threshold: threshold of `apcer`, `bpcer` and `accuracy`; the same in every replicate.
+        strata: [N] labels, for example attack types; the classes are always kept apart.
+        subjects: [N] labels; None makes each sample a subject of its own.
+        samples: number of replicates.
+        seed: random seed; the same seed gives the same intervals.
         level: share of the replicates between the bounds.
 
     Raises:
-        ValueError: as `metrics.summary`; labels of another length; no replicate; a level outside (0, 1).
+        ValueError: as `metrics.summary`; or labels have another length, `samples` is below 1, or the level
+            is outside (0, 1).
     """
     checked = probabilities(p_real, is_real)
     ranking = Ranking(checked)
@@ -75,14 +77,14 @@ def paired_differences(
     seed: int = 0,
     level: float = 0.95,
 ) -> dict[str, Interval]:
-    """Metrics of `b` minus those of `a`, two detectors' scores of the same images.
+    """The metrics of `b` minus those of `a`, for two detectors' scores of the same images.
 
-    Both are counted on the same draws, so that what makes an image hard for both cancels out. A difference
-    whose interval excludes 0 is not explained by the choice of images.
+    Both use the same draws, so that the difficulty of an image for both cancels out. If an interval excludes
+    0, the choice of images does not explain the difference.
 
     Args:
         a, b: [N] scores in [0, 1], in the same order of images.
-        thresholds: (of a, of b).
+        thresholds: the threshold of `a` and that of `b`.
         is_real, strata, subjects, samples, seed, level: as in `bootstrap`.
 
     Raises:
@@ -106,18 +108,18 @@ def paired_differences(
 def wilson(errors: int, n: int, level: float = 0.95) -> Interval:
     """Wilson's score interval of the rate errors / n (E. B. Wilson, 1927).
 
-    For a rate in a small group: of no error in 20 a bootstrap would say [0, 0]; this says [0, 0.16].
+    It suits a rate in a small group: for no error in 20 a bootstrap gives [0, 0], this gives [0, 0.16].
 
     Raises:
-        ValueError: errors outside [0, n], no sample, a level outside (0, 1).
+        ValueError: `errors` is outside [0, n], `n` is 0, or the level is outside (0, 1).
     """
     if not (n > 0 and 0 <= errors <= n):
-        raise ValueError(f"{errors} errors in {n} samples is no rate")
+        raise ValueError(f"{errors} errors in {n} samples is not a rate")
     z2 = NormalDist().inv_cdf(0.5 + 0.5 * _checked_level(level)) ** 2
     rate = errors / n
     centre = (errors + 0.5 * z2) / (n + z2)
     half = math.sqrt(z2 * (n * rate * (1 - rate) + 0.25 * z2)) / (n + z2)
-    # At the ends the bound is the rate itself, which rounding must not cross.
+    # At 0 and n errors one bound is the rate itself; rounding must not cross it.
     return Interval(rate, 0.0 if errors == 0 else centre - half, 1.0 if errors == n else centre + half)
 
 
@@ -128,9 +130,9 @@ def _draws(
     samples: int,
     seed: int,
 ) -> Iterator[Floats]:
-    """How often each sample counts in a replicate, [N] float64; `samples` times."""
+    """Yields, for each of the `samples` replicates, how often each sample counts, float64 [N]."""
     if samples < 1:
-        raise ValueError(f"a bootstrap needs replicates; {samples} were asked for")
+        raise ValueError(f"the number of bootstrap replicates must be at least 1, not {samples}")
     size = is_real.size
     stratum = 2 * _codes(strata, size, "strata") + is_real if strata is not None else is_real.astype(np.intp)
     unit = np.arange(size) if subjects is None else _codes(subjects, size, "subjects")
@@ -150,7 +152,7 @@ def _codes(labels: ArrayLike, size: int, what: str) -> NDArray[np.intp]:
 
 
 def _units_alike(unit: NDArray[np.intp], stratum: NDArray[np.intp]) -> list[NDArray[np.intp]]:
-    """Units that lie in the same strata, together: they are what may stand for one another."""
+    """Groups of units that lie in the same strata, which may replace each other."""
     count = int(stratum.max()) + 1
     strata_of: dict[int, list[int]] = {}
     for pair in np.unique(unit * count + stratum).tolist():
@@ -174,5 +176,5 @@ def _intervals(
 
 def _checked_level(level: float) -> float:
     if not 0 < level < 1:
-        raise ValueError(f"a confidence level lies between 0 and 1, not {level}")
+        raise ValueError(f"the confidence level must be between 0 and 1, not {level}")
     return level

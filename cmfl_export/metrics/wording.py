@@ -1,4 +1,4 @@
-"""How metrics are called and written for a person."""
+"""Names and formats of metrics, as people read them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .intervals import Interval
 
 HEADS = {"p_real": "joint", "p_real_rgb": "rgb", "p_real_spectrum": "spectrum"}
 
-# The metrics of `metrics.summary` as a person reads them; thresholds and scores are no percentages.
+# Labels of the metrics of `metrics.summary`.
 LABELS = {
     "d_eer": "D-EER",
     "d_eer_threshold": "threshold of the D-EER",
@@ -23,15 +23,17 @@ LABELS = {
     "ece": "ECE",
     "brier": "Brier score",
 }
+# The metrics that are written as percentages.
 PERCENTAGES = {"d_eer", "bpcer10", "bpcer20", "bpcer100", "apcer", "bpcer", "accuracy"}
 
 
 def percent(value: float) -> str:
+    """A rate as a percentage, such as `33.1 %`; `-` for NaN."""
     return "-" if math.isnan(value) else f"{100 * value:.1f} %"
 
 
 def figure(key: str, interval: Interval) -> str:
-    """A metric with its interval: `33.1 % [29.4, 36.8]`."""
+    """A metric with its interval, such as `33.1 % [29.4, 36.8]`; `-` for NaN."""
     if math.isnan(interval.value):
         return "-"
     if key in PERCENTAGES:
@@ -40,7 +42,7 @@ def figure(key: str, interval: Interval) -> str:
 
 
 def difference(key: str, interval: Interval) -> str:
-    """A difference with its interval, marked with * where the interval leaves out zero."""
+    """A difference with its interval, marked with * if the interval excludes zero."""
     unit, scale, digits = ("points", 100, 1) if key in PERCENTAGES else ("", 1, 3)
     value, low, high = (f"{scale * x:+.{digits}f}" for x in interval)
     star = "*" if interval.low > 0 or interval.high < 0 else " "

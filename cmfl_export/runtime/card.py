@@ -1,4 +1,4 @@
-"""ModelCard: what an exported file says about itself, stored as JSON in the ONNX metadata."""
+"""ModelCard: the description of an exported model, stored as JSON in the metadata of its ONNX file."""
 
 from __future__ import annotations
 
@@ -15,33 +15,43 @@ from ..base.text_formats import FormatError, load_json
 
 METADATA_KEY = "cmfl"
 SCHEMA_VERSION = 2
-MOST_CARD_BYTES = 4 * 1024 * 1024  # of which hashes of the subjects of a calibration are the most
+MOST_CARD_BYTES = 4 * 1024 * 1024  # mostly hashes of the subjects in a calibration's data
 _LONGEST_NAME = 200
 
 ARCHITECTURES = {"two_stream": ("multi",), "one_stream": ("rgb", "fft")}
 PRECISIONS = ("fp32", "fp16", "int8")
 
-INPUT_CONTRACT = "image: uint8 [batch, 224, 224, 3], RGB, one aligned face crop an image; batch is dynamic"
+INPUT_CONTRACT = "image: uint8 [batch, 224, 224, 3], RGB, one aligned face crop per image; batch is dynamic"
 LABEL_CONVENTION = (
     "scores are P(real): 1 = real (bona fide), 0 = synthetic (attack); real when "
     "sigmoid(logit(p_real) / temperature) >= threshold"
 )
 INTENDED_USE = (
     "Evidence on whether an aligned face photograph is synthetic, for research and for review by a person. "
-    "A score is evidence and not proof; it says nothing of generators unlike those in the training data."
+    "A score is evidence and not proof; it says nothing about generators unlike those in the training data."
 )
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """The one description of an exported model.
+    """The description of an exported model.
 
-    `aligned` is the geometry that the model was trained for (see `cmfl_export.images`); `outputs` names the
-    graph outputs in order; `threshold` applies to p_real after `temperature` (see `calibrated`);
-    `calibration` says on what data both were chosen, and `history` keeps what earlier calibrations said;
-    `training` is the training configuration; `parity` the figures of the check that the export ran;
-    `versions` the libraries that made the file. `portable` says whether every CPU computes the same from its
-    8-bit weights (see `portability`); a card that is read from a file says it of that file's weights.
+    Attributes:
+        name, architecture, spectra, precision: the network and the precision of its weights.
+        aligned: whether the model was trained on aligned face crops (see `cmfl_export.images`).
+        outputs: the names of the graph's outputs, in order.
+        threshold, temperature: the threshold applies to p_real after the temperature (see `calibrated`).
+        threshold_source: how the threshold was chosen, in words.
+        calibration: the data that both were chosen on; `history` keeps earlier calibrations.
+        training: the training configuration.
+        data, metrics: the training data and its results.
+        portable: whether every CPU computes the same from the 8-bit weights (see `portability`). In a card
+            that was read from a file, this is computed from the file's weights.
+        parity: the results of the check that the export ran.
+        versions: the versions of the libraries that made the file.
+        weights_sha256: the SHA-256 of the weights that were exported.
+        licence, intended_use, input, labels: texts for people.
+        schema: the version of this format.
     """
 
     name: str
@@ -69,37 +79,38 @@ class ModelCard:
     schema: int = SCHEMA_VERSION
 
     def calibrated(self, p_real: float) -> float:
-        """The graph's p_real after temperature scaling; the threshold applies to it."""
+        """The graph's p_real after temperature scaling, to which the threshold applies."""
         return temper(p_real, self.temperature)
 
     def calls_real(self, p_real: float) -> bool:
-        """The card's decision on the graph's p_real: the threshold applies after the temperature."""
+        """Whether the graph's p_real means real, by the card's threshold after its temperature."""
         return self.calibrated(p_real) >= self.threshold
 
     def to_json(self, *, ascii: bool = False) -> str:
-        """The card as JSON, of ASCII alone for a terminal."""
+        """The card as JSON; with `ascii` all other characters are escaped, as a terminal may need."""
         return json.dumps(_storable(asdict(self)), ensure_ascii=ascii, sort_keys=True, allow_nan=False)
 
     def items(self) -> dict[str, str]:
-        """The card for a person, values by name; nested items are named with dots, and no value is blank."""
+        """The card's values as texts by name. Nested names have dots, and no value is blank."""
         values = asdict(self)
-        # Hashes, of use to `refuse_overlap` alone.
+        # These are hashes that only `refuse_overlap` uses.
         if isinstance(values["calibration"], dict):
             values["calibration"].pop("subjects", None)
         return dict(_flatten(values))
 
     def lines(self) -> list[str]:
-        """`items`, one a line."""
+        """The `items` in aligned columns, one per line."""
         flat = self.items()
         width = max(map(len, flat))
         return [f"{key:<{width}}  {value}" for key, value in flat.items()]
 
     @classmethod
     def from_json(cls, text: str) -> ModelCard:
-        """Reads a card back, and checks every value in it; it may come from anywhere.
+        """Reads a card from JSON and checks every value in it, because the text may come from anywhere.
 
         Raises:
-            CmflError: not a card, one of a newer schema than this version knows, or a value that cannot be.
+            ModelError: the text is not a card, its schema is newer than this version reads, or a value is
+                impossible.
         """
         try:
             data = load_json(text, MOST_CARD_BYTES, lenient=True)
@@ -112,7 +123,7 @@ class ModelCard:
             raise ModelError("the model card in the file cannot be read; export the model again")
         if schema > SCHEMA_VERSION:
             raise ModelError(
-                f"the model card has schema {schema}, newer than this version reads; upgrade cmfl-export"
+                f"the model card has schema {schema}, newer than this version can read; upgrade cmfl-export"
             )
         known = {f.name for f in fields(cls)}
         values = {key: value for key, value in data.items() if key in known}
@@ -125,7 +136,7 @@ class ModelCard:
 
 
 def _faults_of_kind(values: dict[str, Any]) -> Iterator[str]:
-    """Which entries of a card are missing or of another type, in words."""
+    """Yields the entries of a card that are missing or have a wrong type, in words."""
     for needed in ("name", "architecture", "spectra", "aligned", "outputs", "threshold"):
         if needed not in values:
             yield f"{needed} is missing"
@@ -140,7 +151,7 @@ def _faults_of_kind(values: dict[str, Any]) -> Iterator[str]:
 
 
 def _faults_of_value(values: dict[str, Any]) -> Iterator[str]:
-    """Which entries of a card, all of the right type, cannot be, in words."""
+    """Yields the entries of a card that have an impossible value, in words; all have the right type."""
     if not values["name"].strip() or len(values["name"]) > _LONGEST_NAME:
         yield f"name must have 1 to {_LONGEST_NAME} characters"
     if values["spectra"] not in ARCHITECTURES.get(values["architecture"], ()):
@@ -157,7 +168,7 @@ def _faults_of_value(values: dict[str, Any]) -> Iterator[str]:
     if not all(isinstance(item, dict) for item in values.get("history", ())):
         yield "history is not a list of objects"
     if not all(isinstance(item, str) for item in values.get("versions", {}).values()):
-        yield "versions has other values than texts"
+        yield "versions has values that are not texts"
     try:
         base64.b64decode(values.get("calibration", {}).get("subjects", ""), validate=True)
     except (ValueError, TypeError):
@@ -182,13 +193,13 @@ _KINDS: dict[str, tuple[Any, str]] = {
 
 
 def _storable(value: Any) -> Any:
-    """The value as JSON has it: null for what could not be measured (NaN), and text that is Unicode."""
+    """The value as JSON can store it: None for a number that is not finite, and valid Unicode text."""
     if isinstance(value, dict):
         return {_storable(key): _storable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_storable(item) for item in value]
     if isinstance(value, str):
-        # A byte of a file name that is not UTF-8 is written out, as \udcff.
+        # A byte of a file name that is not UTF-8 is written out, such as \udcff.
         return value.encode("utf-8", "backslashreplace").decode()
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
@@ -198,7 +209,7 @@ def temper(p_real: float, temperature: float) -> float:
     if temperature == 1.0 or not 0.0 < p_real < 1.0:
         return p_real
     opposite = (math.log1p(-p_real) - math.log(p_real)) / temperature
-    # Beyond 700 the exponential leaves the range of a float, and the result is 0 to all of its digits.
+    # Beyond 700 the exponential overflows a float, and the result is 0 in all of its digits.
     return 1.0 / (1.0 + math.exp(min(opposite, 700.0)))
 
 

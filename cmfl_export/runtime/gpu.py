@@ -1,4 +1,4 @@
-"""A model on a GPU: its images and scores in fixed places of the GPU's memory."""
+"""A model on a GPU, with its images and scores at fixed places in the GPU's memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .providers import load_onnxruntime
 
 
 class _Bound(NamedTuple):
-    """The places of one batch size and one choice of outputs."""
+    """The memory for one batch size and one choice of outputs."""
 
     binding: Any
     image: Any
@@ -24,19 +24,23 @@ class _Bound(NamedTuple):
 class DeviceModel:
     """An ONNX Runtime session with its input and outputs bound to the memory of a device.
 
-    Safe to share between threads. All runs are in one thread of its own: ONNX Runtime keeps the handles of
-    the CUDA libraries, and recorded graphs, for each thread that runs.
+    Safe to share between threads. It runs in one thread of its own, because ONNX Runtime keeps CUDA handles
+    and recorded graphs per thread.
+
+    Attributes:
+        concurrent_batches: 1.
     """
 
-    lanes = 1
+    concurrent_batches = 1
 
     def __init__(self, ort_session: Any, device: str, recorded: bool = False) -> None:
-        """
+        """Wraps a session.
+
         Args:
-            ort_session: an `onnxruntime.InferenceSession`; float32 outputs.
-            device: where its memory is: "cuda", or "cpu".
-            recorded: whether the session records a CUDA graph of each batch size and plays it back. The
-                places are then kept for each of them, as the graphs write there.
+            ort_session: an `onnxruntime.InferenceSession` with float32 outputs.
+            device: where its memory is: "cuda" or "cpu".
+            recorded: whether the session records a CUDA graph for each batch size and replays it. The memory
+                of each batch size is then kept, because the graph writes to it.
         """
         self._session = ort_session
         self._device = device
@@ -48,9 +52,9 @@ class DeviceModel:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="cmfl-device")
 
     def run(
-        self, names: Sequence[str], batch: NDArray[np.uint8], *, alone: bool = True
+        self, names: Sequence[str], batch: NDArray[np.uint8], *, low_latency: bool = True
     ) -> list[NDArray[np.float32]]:
-        """The outputs of these names for uint8 [n, 224, 224, 3]."""
+        """The outputs of these names, float32, for a batch uint8 [n, 224, 224, 3]; see `Engine.run`."""
         return self._thread.submit(self._run, tuple(names), batch).result()
 
     def _run(self, names: tuple[str, ...], batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
@@ -79,6 +83,6 @@ class DeviceModel:
             binding.bind_ortvalue_output(name, value)
         options = ort.RunOptions()
         if self._recorded:
-            # A graph is known by a number.
+            # ONNX Runtime identifies a graph by a number.
             options.add_run_config_entry("gpu_graph_id", str(len(self._bound) + 1))
         return _Bound(binding, image, outputs, options)

@@ -1,4 +1,4 @@
-"""Which ONNX files are run: those that an export writes. Others are refused before a runtime sees them."""
+"""Accepts only ONNX files such as an export writes, and refuses others before a runtime reads them."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ INPUT_NAME = "image"
 INPUT_SHAPE = (224, 224, 3)
 SCORE_OUTPUTS = ("p_real", "p_real_rgb", "p_real_spectrum")
 
-# What the exports consist of, of all networks, precisions and optional outputs.
+# The operators in exports of all networks, precisions and optional outputs.
 _EXPORTED = frozenset(
     {
         *("Abs", "Add", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "Conv", "Div"),
         *("Gather", "Gemm", "GreaterOrEqual", "Log", "MatMul", "MaxPool", "Mul", "Neg", "ReduceMean"),
         *("ReduceSum", "Relu", "Reshape", "Sigmoid", "Slice", "Sqrt", "Sub", "TopK", "Transpose"),
         *("Unsqueeze", "Where"),
-        *("QuantizeLinear", "DequantizeLinear"),  # of int8
+        *("QuantizeLinear", "DequantizeLinear"),  # int8
     }
 )
-# What other versions of PyTorch's exporter write for the same networks. No operator is here that runs a graph
-# of its own, reads text, draws random numbers, or makes a large tensor out of small ones (Expand, Tile,
-# ConstantOfShape, Range, Pad, Resize).
+# The operators that other versions of PyTorch's exporter write for the same networks. None of them runs a
+# sub-graph, reads text, draws random numbers, or makes a large tensor out of small ones, as Expand, Tile,
+# ConstantOfShape, Range, Pad and Resize do.
 _EQUIVALENT = frozenset(
     {
         *("Constant", "Identity", "Flatten", "Squeeze", "Split", "Shape", "GlobalAveragePool", "Exp"),
@@ -35,16 +35,17 @@ _EQUIVALENT = frozenset(
     }
 )
 OPERATORS = _EXPORTED | _EQUIVALENT
-_DOMAINS = ("", "ai.onnx")  # two names of ONNX's own
+_DOMAINS = ("", "ai.onnx")  # two names of ONNX's own domain
 _SHOWN = 60  # characters of a name that is quoted
 _AGAIN = "; export the model again with cmfl export"
 
 
 class CheckedModel(NamedTuple):
-    """A file that may be run, and what it says.
+    """A file that passed the check.
 
     Attributes:
-        data: its bytes, which were checked and are what a runtime is given: the file may change meanwhile.
+        data: the bytes that were checked. A runtime gets these, because the file may change meanwhile.
+        file: its parsed content.
     """
 
     path: str
@@ -53,12 +54,12 @@ class CheckedModel(NamedTuple):
 
 
 def read_model(path: str) -> CheckedModel:
-    """Reads a file, once, and checks all of it but its model card.
+    """Reads a file once and checks everything except its model card.
 
     Raises:
-        CmflError: it cannot be read, is no ONNX file, has an input or scores that are not this toolkit's, or
-            something in it that no export writes: an operator of another kind or domain, a sub-graph, a
-            function, a sparse tensor, or a tensor whose values are in another file.
+        ModelError: it cannot be read, is not an ONNX file, has another input or other scores than this
+            toolkit's models, or has parts that no export writes: an operator of another kind or domain, a
+            sub-graph, a function, a sparse tensor, or a tensor whose values are in another file.
     """
     data = _content(path)
     try:
@@ -85,7 +86,7 @@ def _content(path: str) -> bytes:
 
 
 def _faults_of_graph(file: ModelFile) -> Iterator[str]:
-    """What is in the file that no export writes, in words."""
+    """Yields the parts of the file that no export writes, in words."""
     if file.unread:
         yield f"it has parts that no model of this toolkit has ({', '.join(file.unread)})"
     if not any(domain in file.opsets for domain in _DOMAINS):
@@ -101,7 +102,7 @@ def _faults_of_graph(file: ModelFile) -> Iterator[str]:
                 elif isinstance(part, Tensor):
                     yield from (f"{what} has a tensor that {fault}" for fault in _faults_of_tensor(part))
         if node.op_type not in OPERATORS:
-            yield f"{what} is not one that models of this toolkit consist of"
+            yield f"{what} does not occur in models of this toolkit"
     for tensor in file.initializers.values():
         yield from (f"the tensor {_short(tensor.name)} {fault}" for fault in _faults_of_tensor(tensor))
 
@@ -116,7 +117,7 @@ def _faults_of_tensor(tensor: Tensor) -> Iterator[str]:
 
 
 def _faults_of_contract(file: ModelFile) -> Iterator[str]:
-    """How the input or the scores are not what this toolkit feeds and reads, in words."""
+    """Yields how the input or the scores differ from those of this toolkit, in words."""
     name, kind, shape = file.inputs[0] if len(file.inputs) == 1 else Value("", 0, None)
     batch, *image = shape or (0,)
     if (name, kind, tuple(image)) != (INPUT_NAME, UINT8, INPUT_SHAPE) or isinstance(batch, int):

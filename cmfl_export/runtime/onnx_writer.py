@@ -1,4 +1,4 @@
-"""Writes an ONNX file with its model card in it."""
+"""Writes an ONNX file that contains its model card."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 
 def write_model(model: onnx.ModelProto, card: ModelCard, path: Path) -> None:
-    """Writes the model with the card in it."""
+    """Writes the model to a file, with the card in its metadata.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
     import onnx
 
     model.producer_name = "cmfl-export"

@@ -18,48 +18,49 @@ from ..base.errors import ProviderError
 from .providers import load_openvino, one_line
 
 SPECTRUM = "spectrum"  # the tensor of that name in every exported graph with a spectrum branch
-# Each lane has memory of its own for what is between the layers.
-MOST_LANES = 8
+# Each concurrent batch needs its own memory for the values between the layers.
+MOST_CONCURRENT_BATCHES = 8
 _settling = threading.Lock()
 
 
 class OpenVinoModel:
     """An exported file on this CPU. Safe to share between threads.
 
-    A file in float16 says that its trunks need no more than half precision; they then run in bfloat16 (or
-    float16) where the processor multiplies these itself. The spectrum is compiled apart, in float32.
+    The trunks of a float16 file need only half precision: they run in bfloat16 (or float16) where the
+    processor multiplies these itself. The spectrum is compiled separately, in float32.
 
-    It is compiled in two ways, each when it is first wanted: for one batch that shall have all threads, and
-    for `lanes` batches at once that share them. Side by side they are done sooner than one after the other,
-    as no thread waits for another at the end of each layer.
+    The model is compiled in two ways, each on its first use: for one batch that uses all threads, and for
+    `concurrent_batches` batches that share them. Concurrent batches finish sooner than one after the other,
+    because no thread waits for the others at the end of each layer.
 
     Attributes:
-        lanes: how many batches are best run at once.
+        concurrent_batches: the best number of batches to run at once.
     """
 
     def __init__(self, path: str | os.PathLike[str], data: bytes, precision: str, threads: int) -> None:
-        """
+        """Reads the model. It is compiled when it first runs.
+
         Args:
             path: the ONNX file, for errors.
             data: its content.
-            precision: of the file, as its card says.
-            threads: of all runs that are under way.
+            precision: the file's precision, from its card.
+            threads: CPU threads for all concurrent runs together.
 
         Raises:
-            CmflError: OpenVINO is not installed, or cannot read the file; or this process was forked from one
-                that used OpenVINO.
+            ProviderError: OpenVINO is not installed or cannot read the file, or this process was forked from
+                one that used OpenVINO.
         """
         openvino = _ready_for_threads()
         self._path = path
         self._core = openvino.Core()
         self._threads = threads
-        threads_of_a_lane = -(-threads // MOST_LANES)
-        self.lanes = threads // threads_of_a_lane
+        threads_per_batch = -(-threads // MOST_CONCURRENT_BATCHES)
+        self.concurrent_batches = threads // threads_per_batch
         half = self._half_precision() if precision == "fp16" else "f32"
         with self._loading():
             model = self._core.read_model(data)
         spectrum = _tensor(model, SPECTRUM)
-        # Each a model and its precision; the first one's output is the second one's second input.
+        # Models with their precisions; the output of the first is the second input of the second.
         self._parts = [(model, half)]
         if half != "f32" and spectrum is not None:
             before = openvino.Model([spectrum], model.get_parameters())
@@ -70,35 +71,38 @@ class OpenVinoModel:
         self._lock = threading.Lock()
 
     def run(
-        self, names: Sequence[str], batch: NDArray[np.uint8], *, alone: bool = True
+        self, names: Sequence[str], batch: NDArray[np.uint8], *, low_latency: bool = True
     ) -> list[NDArray[np.float32]]:
-        """The outputs of these names for uint8 [n, 224, 224, 3].
+        """The outputs of these names, float32, for a batch uint8 [n, 224, 224, 3].
 
         Args:
-            alone: whether this batch shall have all threads, or is one of `lanes` at once.
+            low_latency: True gives this batch all threads; False lets it share them with the other
+                concurrent batches.
 
         Raises:
-            CmflError: OpenVINO cannot compile the model.
+            ProviderError: OpenVINO cannot compile the model.
         """
         with self._lock, self._loading():
-            if alone not in self._networks:
-                self._networks[alone] = _Network([self._compile(*part, alone) for part in self._parts])
-        return self._networks[alone].run(names, batch)
+            if low_latency not in self._networks:
+                self._networks[low_latency] = _Network(
+                    [self._compile(*part, low_latency) for part in self._parts]
+                )
+        return self._networks[low_latency].run(names, batch)
 
-    def _compile(self, model: Any, precision: str, alone: bool) -> Any:
+    def _compile(self, model: Any, precision: str, low_latency: bool) -> Any:
         options: dict[str, Any] = {
-            "PERFORMANCE_HINT": "LATENCY" if alone else "THROUGHPUT",
-            "NUM_STREAMS": 1 if alone else self.lanes,
+            "PERFORMANCE_HINT": "LATENCY" if low_latency else "THROUGHPUT",
+            "NUM_STREAMS": 1 if low_latency else self.concurrent_batches,
             "INFERENCE_PRECISION_HINT": precision,
             "INFERENCE_NUM_THREADS": self._threads,
-            # It would bind threads of the caller as well, and what these start afterwards (a training, a
-            # pool of decoders) would find itself on one core.
+            # Pinning would bind the caller's threads as well, and everything that they start later (a
+            # training, a pool of decoders) would run on one core.
             "ENABLE_CPU_PINNING": False,
         }
         folder = cache_folder() / "openvino"
         with contextlib.suppress(OSError):
-            # Compiling takes a second, reading what was compiled before a tenth of it. Where nothing can be
-            # kept, it is compiled each time.
+            # Compiling takes a second, reading the cached result a tenth of that. Without a writable cache
+            # the model is compiled each time.
             folder.mkdir(parents=True, exist_ok=True)
             if os.access(folder, os.W_OK):
                 options["CACHE_DIR"] = str(folder)
@@ -121,7 +125,7 @@ class OpenVinoModel:
 
 
 class _Network:
-    """The compiled parts, and requests of them that are not in use: as many as there were runs at once."""
+    """The compiled parts of a model, with their idle requests: one per part and concurrent run."""
 
     def __init__(self, parts: Sequence[Any]) -> None:
         self._parts = parts
@@ -144,12 +148,12 @@ class _Network:
 
 
 def _ready_for_threads() -> Any:
-    """The openvino module, fit for use by many threads.
+    """The openvino module, prepared for use by many threads.
 
-    Its binding makes the table between element types and NumPy's when a tensor is first converted, and lets
-    go of the interpreter's lock while C++ guards that table. A second thread that converts its first tensor
-    then waits for the guard with the interpreter's lock in hand, and neither ever goes on. So one small
-    network is run here, by one thread, from array to array, before any other can be.
+    Its binding builds its table of NumPy types on the first conversion of a tensor, and releases the
+    interpreter's lock while C++ guards that table. A second thread that converts its first tensor then waits
+    for the guard while it holds the interpreter's lock: a deadlock. So one thread runs a small network here,
+    from array to array, before any other thread can.
     """
     _in_this_process().check()
     openvino = load_openvino()
@@ -180,7 +184,7 @@ def _run_once(openvino: Any) -> None:
 
 
 def _tensor(model: Any, name: str) -> Any:
-    """The output of a node that bears this tensor name, or None."""
+    """The output of the node with this tensor name, or None."""
     return next(
         (output for node in model.get_ordered_ops() for output in node.outputs() if name in output.names),
         None,
@@ -188,7 +192,7 @@ def _tensor(model: Any, name: str) -> Any:
 
 
 def _feed(openvino: Any, model: Any, output: Any) -> None:
-    """Makes a tensor an input of the model, the second one."""
+    """Turns a tensor into the second input of the model."""
     parameter = openvino.opset13.parameter(output.partial_shape, openvino.Type.f32, SPECTRUM)
     for target in output.get_target_inputs():
         target.replace_source_output(parameter.output(0))

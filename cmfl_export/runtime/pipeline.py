@@ -1,4 +1,4 @@
-"""Decoding beside inference: sources in, outcomes of each in the same order, in bounded memory."""
+"""Decodes while the model runs: takes sources, gives their outcomes in the same order, in bounded memory."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 T = TypeVar("T")
 Infer = Callable[[NDArray[np.uint8]], dict[str, NDArray[Any]]]
 
-# Failed inputs wait for the batch that they stand in, for the sake of order. When this many batches' worth
-# of them wait, the batch is run as it is: a folder of a million broken files shall not fill the memory.
+# To keep the order, failed sources wait for the batch that they belong to. When this many batches' worth of
+# them wait, the batch runs as it is: a folder of a million broken files must not fill the memory.
 _MOST_WAITING = 8
 
 
 class Decoded(NamedTuple):
-    """One image of a source, and what its decoder has to say about it."""
+    """One image of a source, with what its decoder tells about it (`about`)."""
 
     image: NDArray[np.uint8]
     about: Any = None
@@ -28,7 +28,7 @@ class Decoded(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[T]):
-    """What became of one image of a source: its row of every output; or what decoding the source raised."""
+    """The result of one image of a source: its row of every output, or the error of decoding the source."""
 
     source: T
     about: Any = None
@@ -45,32 +45,31 @@ def run(
     batch_size: int,
     workers: int,
     pad: bool,
-    lanes: int = 1,
+    concurrent_batches: int = 1,
 ) -> Generator[Outcome[T], None, None]:
-    """Decodes on `workers` threads while `infer` runs on `lanes` others, and the next batch is put together.
+    """Yields one outcome for each image of each source, in order, decoding while `infer` runs.
 
-    Yields one outcome for each image of each source, in order: those of a batch once it has run and the next
-    one is under way, or waits for its decoders. A source that fails to decode has one outcome and takes no
-    place in a batch. At most `window(batch_size, workers)`
-    sources are taken ahead of the batch that is being put together; `lanes` + 1 batches wait for their
-    outcomes.
-    Closing the generator drops what is waiting; no decode and no run starts after that.
+    The outcomes of a batch come once it has run and the next one is running or waits for its decoders. A
+    source that fails to decode has one outcome and takes no place in a batch. At most
+    `window(batch_size, workers)` sources are read ahead of the batch that is being filled, and at most
+    `concurrent_batches` + 1 batches wait for their outcomes. Closing the generator drops everything that
+    waits; no decoding and no run starts after that.
 
     Args:
-        sources: taken from lazily, in the calling thread. What it raises is raised here, after the outcomes
-            of the sources before it.
-        decode: one source -> its images, at least one; all images have one shape and dtype. An `Exception`
-            that it raises becomes the outcome.
-        infer: a batch [n, ...] -> arrays by name, each with n rows. Called for `lanes` batches at once. What
-            it raises is raised here, after the outcomes of the batches before.
-        batch_size: images in a batch, at least 1.
+        sources: read lazily, in the calling thread. An exception that it raises is raised here, after the
+            outcomes of the sources before it.
+        decode: one source -> its images, at least one; all images have the same shape and dtype. An
+            `Exception` that it raises becomes the outcome.
+        infer: a batch [n, ...] -> arrays by name, each with n rows. Called for `concurrent_batches` batches
+            at once. An exception that it raises is raised here, after the outcomes of earlier batches.
+        batch_size: images per batch, at least 1.
         workers: decoding threads, at least 1.
-        pad: fill a batch that is not full with black images, whose rows are dropped, so that `infer` sees
-            one shape only.
-        lanes: how many batches to run at once, at least 1.
+        pad: whether to fill an incomplete batch with black images, whose rows are dropped, so that `infer`
+            sees only one shape.
+        concurrent_batches: how many batches to run at once, at least 1.
     """
     decoders = ThreadPoolExecutor(workers, thread_name_prefix="cmfl-decode")
-    runner = ThreadPoolExecutor(lanes, thread_name_prefix="cmfl-infer")
+    runner = ThreadPoolExecutor(concurrent_batches, thread_name_prefix="cmfl-infer")
     feed = _Feed(sources, decode, decoders, window(batch_size, workers))
     batch = _Batch[T](infer, runner, batch_size, pad)
     flying: deque[_Flight[T]] = deque()
@@ -85,8 +84,8 @@ def run(
                 batch.add(source, image)
                 if batch.is_due():
                     flying.append(batch.launch())
-                    # Only now, so that the next batch is there when this one has run.
-                    if len(flying) > lanes:
+                    # Only after the next batch is submitted, so that the model does not wait.
+                    if len(flying) > concurrent_batches:
                         yield from flying.popleft().land()
                 elif batch.has_only_failed() and not flying:
                     yield from batch.launch().land()
@@ -94,7 +93,7 @@ def run(
         while flying:
             yield from flying.popleft().land()
     finally:
-        # Not waited for: what is under way ends by itself, and the caller wants to go on now.
+        # No waiting: running calls end by themselves, and the caller wants to continue now.
         decoders.shutdown(wait=False, cancel_futures=True)
         runner.shutdown(wait=False, cancel_futures=True)
     if feed.broken is not None:
@@ -102,7 +101,7 @@ def run(
 
 
 def window(batch_size: int, workers: int) -> int:
-    """How many sources may be taken ahead: the next two batches, and one in the hands of each worker."""
+    """How many sources may be read ahead: the next two batches, and one per worker."""
     return 2 * batch_size + workers
 
 
@@ -114,10 +113,10 @@ def _result(future: Future[Sequence[Decoded]]) -> Sequence[Decoded | Exception]:
 
 
 class _Feed(Generic[T]):
-    """The sources in order, each with its decode, which has been started for some of them ahead.
+    """Iterates over the sources in order, each with its decoding, which is started ahead.
 
     Attributes:
-        broken: what the sources raised, which ends them.
+        broken: the exception that ended the sources, if any.
     """
 
     def __init__(
@@ -149,7 +148,7 @@ class _Feed(Generic[T]):
 
 
 class _Batch(Generic[T]):
-    """The images of the batch that is being put together, and its sources with those between that failed."""
+    """The batch that is being filled: its images, and its sources including those that failed."""
 
     def __init__(self, infer: Infer, runner: ThreadPoolExecutor, size: int, pad: bool) -> None:
         self._infer = infer
@@ -165,14 +164,14 @@ class _Batch(Generic[T]):
             self._images.append(image.image)
 
     def is_due(self) -> bool:
-        """Full, or holding up too many failed sources."""
+        """Whether the batch is full or too many failed sources wait for it."""
         return len(self._images) == self._size or len(self._rows) >= _MOST_WAITING * self._size
 
     def has_only_failed(self) -> bool:
         return not self._images
 
     def launch(self) -> _Flight[T]:
-        """Sends the batch off and begins the next one."""
+        """Submits the batch and begins the next one."""
         rows, images = self._rows, self._images
         self._rows, self._images = [], []
         if images:
@@ -189,13 +188,13 @@ class _Batch(Generic[T]):
 
 
 class _Flight(NamedTuple, Generic[T]):
-    """A batch that is being run, or is next in turn."""
+    """A batch that runs or waits for its run."""
 
     rows: list[tuple[T, Decoded | Exception]]
     outputs: Future[dict[str, NDArray[Any]]]
 
     def land(self) -> Iterator[Outcome[T]]:
-        """The outcomes of its rows, once it has run."""
+        """Waits until the batch has run and yields the outcomes of its rows."""
         outputs = self.outputs.result()
         position = 0
         for source, image in self.rows:

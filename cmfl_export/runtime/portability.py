@@ -1,8 +1,8 @@
-"""Whether every CPU computes the same from the 8-bit weights of a file.
+"""Checks whether every CPU computes the same from the 8-bit weights of a file.
 
 x86 without VNNI adds the products of two neighbouring weights in 16 bits, which saturate
-(onnxruntime#14642). Activations are 0 to 255, so a pair is safe where its weights have opposite signs, or
-magnitudes that add up to at most 128.
+(onnxruntime#14642). Activations are 0 to 255, so a pair is safe if its weights have opposite signs or if
+their magnitudes add up to at most 128.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from numpy.typing import NDArray
 from .onnx_reader import ModelFile
 
 MOST_OF_A_PAIR = 128  # 255 * 128 is below 2 ** 15, 255 * 129 is not
-NOT_PORTABLE = "not portable: on CPUs without VNNI it is computed exactly and slower; export it again"
+NOT_PORTABLE = "not portable: CPUs without VNNI compute it exactly but slower; export it again"
 
 
 def layouts(weight: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The weights of each output channel in the orders that kernels multiply them, [O, K].
+    """The weights of each output channel, [O, K], in the two orders in which kernels multiply them.
 
     Args:
         weight: [O, I, H, W], or any other shape with the output channels first.
 
     Returns:
-        With the input channels first, as they are, and with the input channels last.
+        The weights with the input channels first, and with the input channels last.
     """
     return weight.reshape(len(weight), -1), np.moveaxis(weight, 1, -1).reshape(len(weight), -1)
 
 
 def saturating_pairs(weight: NDArray[np.int8]) -> int:
-    """How many pairs of neighbours can leave 16 bits, in any layout, wherever the kernel begins to pair."""
+    """The number of neighbouring pairs that can overflow 16 bits, in any layout and at any offset."""
     pairs = 0
     for flat in layouts(weight):
         wide = flat.astype(np.int16)
-        # Of opposite signs, the sum is no larger than the larger of the two.
+        # With opposite signs, the sum is no larger than the larger of the two.
         pairs += int((np.abs(wide[:, :-1] + wide[:, 1:]) > MOST_OF_A_PAIR).sum())
     return pairs
 

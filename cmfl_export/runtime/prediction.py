@@ -1,4 +1,4 @@
-"""What is said about one input: its scores, or why it has none."""
+"""The result for one input: its scores, or why it has none."""
 
 from __future__ import annotations
 
@@ -12,12 +12,18 @@ from ..images import Status
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One result row. Scores are P(real) in [0, 1]; None where there is none.
+    """One result row.
 
-    `decision` is `real` or `synthetic` by the model's threshold. Where faces were looked for, `face` is the
-    number of this one, 0 for the largest, of `faces` that its picture has rows of, and `box` its left, top,
-    right and bottom in pixels of the upright picture. `extras` holds the optional outputs of the model
-    (embedding, spectrum, heatmaps) where they were asked for; it is no column.
+    Attributes:
+        path: the input; "" if it came without a path.
+        p_real, p_real_rgb, p_real_spectrum: scores, P(real) in [0, 1]; None where there is none.
+        decision: `real` or `synthetic`, by the model's threshold; None without a score.
+        status, error: whether the input has a score, and if not, why.
+        face, faces: where faces were searched for: the number of this face, 0 for the largest, and the
+            number of faces that its picture has rows for.
+        box: left, top, right and bottom of the face, in pixels of the upright picture.
+        extras: the model's optional outputs (embedding, spectrum, heatmaps) by name, if requested; not a
+            column of the results.
     """
 
     path: str
@@ -34,9 +40,10 @@ class Prediction:
 
     @property
     def ok(self) -> bool:
+        """Whether the input has a score."""
         return self.status is Status.OK
 
     @property
     def is_last(self) -> bool:
-        """Whether it is the last row of its input, which has one for each face."""
+        """Whether this is the last row of its input, which may have one row per face."""
         return self.face is None or self.faces is None or self.face + 1 >= self.faces

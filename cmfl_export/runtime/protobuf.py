@@ -1,7 +1,7 @@
-"""Messages in protobuf's wire format, read without its package, from bytes that nobody vouches for.
+"""Reads messages in protobuf's wire format from untrusted bytes, without the protobuf package.
 
-What a protobuf reader may take in two ways is refused: a field that is there twice, of another wire type, or
-unknown. So what is read here is what any other reader reads.
+Fields that occur twice, have another wire type or are unknown are refused, because readers may interpret them
+differently. So every other reader reads the same values as this one.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-_MOST_PARTS = 50_000  # of one kind in one message; the largest export has 1,100 initializers
-_MOST_FIELDS = 2_000_000  # of all messages together; the largest export has some 30,000
+_MOST_PARTS = 50_000  # values of one field in one message; the largest export has 1,100 initializers
+_MOST_FIELDS = 2_000_000  # fields in all messages together; the largest export has about 30,000
 _MOST_NAME_BYTES = 4096
 
-# How fields are written (wire types), and how often.
+# Wire types of fields, and flags for repeated ones.
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
-MANY, PACKED = 8, 16  # repeated; of numbers, which may be packed into one field or not
+MANY, PACKED = 8, 16  # repeated; numbers that may be packed into one field
 
 Spec = dict[int, tuple[str, int]]
 Span = tuple[int, int]
@@ -24,12 +24,12 @@ Message = dict[str, list[Any]]
 
 
 class DamagedError(ValueError):
-    """Not such a file, or one that can be read in more than one way; the words follow the file's name."""
+    """The bytes are of another kind, damaged or ambiguous. The text continues a sentence: "the file ..."."""
 
 
 @dataclass(slots=True)
 class Reader:
-    """Reads messages out of one block of bytes; a span is where one begins and ends."""
+    """Reads messages from one block of bytes. A span is the begin and the end of a message in it."""
 
     data: bytes
     view: memoryview = field(init=False)
@@ -39,13 +39,13 @@ class Reader:
         self.view = memoryview(self.data)
 
     def message(self, span: Span, spec: Spec) -> Message:
-        """The fields of a message by name: varints as unsigned numbers, all else as spans.
+        """The fields of a message by name: varints as unsigned numbers, all others as spans.
 
         Args:
             spec: name and kind of each field by its number.
 
         Raises:
-            DamagedError: the message ends too early, or has a field that `spec` does not allow.
+            DamagedError: the message ends too early or has a field that `spec` does not allow.
         """
         data = self.data
         at, end = span
@@ -86,7 +86,7 @@ class Reader:
         return found
 
     def varint(self, at: int, end: int) -> tuple[int, int]:
-        """An unsigned number of up to 64 bits, and where it ends."""
+        """An unsigned number of up to 64 bits, and the position after it."""
         data = self.data
         if at < end and data[at] < 0x80:
             return data[at], at + 1
@@ -100,7 +100,7 @@ class Reader:
         raise DamagedError("is of another kind, or ends too early")
 
     def signed(self, values: list[Any], most: int) -> tuple[int, ...]:
-        """Whole numbers of 64 bits, packed or not."""
+        """At most `most` signed numbers of 64 bits from the values of a field, packed or not."""
         found: list[int] = []
         for value in values:
             if isinstance(value, int):
@@ -115,6 +115,7 @@ class Reader:
         return tuple(number - (1 << 64) if number >> 63 else number for number in found)
 
     def text(self, span: Span, most: int = _MOST_NAME_BYTES) -> str:
+        """The UTF-8 text of a span of at most `most` bytes."""
         start, end = span
         if end - start > most:
             raise DamagedError(f"has a name of {end - start} bytes; {most} at most")
@@ -124,19 +125,19 @@ class Reader:
             raise DamagedError("has a name that is not UTF-8") from error
 
     def texts(self, message: Mapping[str, list[Any]], name: str) -> tuple[str, ...]:
-        """The values of a repeated field."""
+        """The texts of a repeated field."""
         return tuple(map(self.text, message.get(name, ())))
 
     def one_text(self, message: Mapping[str, list[Any]], name: str) -> str:
-        """The value of a field, "" without one."""
+        """The text of a field; "" if it is missing."""
         spans = message.get(name)
         return self.text(spans[0]) if spans else ""
 
 
 def small_number(message: Mapping[str, list[Any]], name: str, most: int) -> int:
-    """The value of a field, 0 without one.
+    """The number in a field; 0 if it is missing.
 
-    Some readers cut these numbers to 32 bits, so that one beyond `most` could mean another to them.
+    Numbers above `most` are refused: some readers cut them to 32 bits and would read another number.
     """
     value: int = message.get(name, (0,))[0]
     if value > most:

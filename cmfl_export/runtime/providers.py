@@ -1,8 +1,8 @@
-"""Execution providers: asking ONNX Runtime for each, and finding out why one does not load.
+"""Execution providers: requests each from ONNX Runtime and finds out why one does not load.
 
-`onnxruntime.get_available_providers()` lists what the wheel was built with, which says nothing about
-this machine: the CUDA wheel lists CUDA where there is no GPU. Only a session tells, so a provider counts
-as loaded when a one-node model was created on it and ran there.
+`onnxruntime.get_available_providers()` lists the providers in the wheel, not those that work here: the CUDA
+wheel lists CUDA on machines without a GPU. So a provider counts as loaded only if a session of a one-node
+model was created and run on it.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ ORT_NAMES = {
 }
 ON_GPU = ("cuda", "cuda-graph", "tensorrt")
 
-# One Conv node, so that cuDNN has to work as well: inputs x [1,1,2,2] and w [1,1,1,1], float32, opset 17,
-# IR version 8. Made with onnx.helper.make_model(...).SerializeToString(), so that onnx is not needed here.
+# One Conv node, so that cuDNN must work as well: inputs x [1,1,2,2] and w [1,1,1,1], float32, opset 17, IR
+# version 8. Made by onnx.helper.make_model(...).SerializeToString(); stored, so that onnx is not needed here.
 TRIAL_MODEL = base64.b64decode(
     "CAg6awoPCgF4CgF3EgF5IgRDb252EgFnWhsKAXgSFgoUCAESEAoCCAEKAggBCgIIAgoCCAJaGwoBdxIWChQIARIQCgIIAQoCCAEK"
     "AggBCgIIAWIbCgF5EhYKFAgBEhAKAggBCgIIAQoCCAIKAggCQgQKABAR"
@@ -52,7 +52,7 @@ _import_lock = threading.Lock()
 
 @dataclass(frozen=True)
 class Trouble:
-    """Why a provider does not load, and what a person can do about it; each one line."""
+    """Why a provider does not load (`cause`) and what the user can do (`remedy`), one line each."""
 
     cause: str
     remedy: str
@@ -62,7 +62,7 @@ def load_onnxruntime() -> Any:
     """The onnxruntime module.
 
     Raises:
-        CmflError: it is not installed, or an uninstall left half of it behind.
+        ProviderError: it is not installed, or only in part.
     """
     try:
         import onnxruntime
@@ -72,11 +72,11 @@ def load_onnxruntime() -> Any:
         ) from error
     if not hasattr(onnxruntime, "InferenceSession"):
         raise ProviderError(
-            "onnxruntime is installed in part; run: pip uninstall -y onnxruntime onnxruntime-gpu; "
+            "onnxruntime is only partly installed; run: pip uninstall -y onnxruntime onnxruntime-gpu; "
             "pip install --upgrade cmfl-export"
         )
     if onnxruntime_is_silent():
-        # For a process that imported it before this package.
+        # The process may have imported it before this package.
         onnxruntime.disable_telemetry_events()
     return onnxruntime
 
@@ -85,7 +85,7 @@ def load_openvino() -> Any:
     """The openvino module.
 
     Raises:
-        CmflError: it is not installed, or cannot be imported.
+        ProviderError: it is not installed, or cannot be imported.
     """
     try:
         with _import_lock, silent_openvino():
@@ -103,9 +103,9 @@ def has_openvino() -> bool:
 
 
 def requested(name: str) -> list[tuple[str, dict[str, str]]]:
-    """The `providers` argument of an InferenceSession that shall run on `name` (a key of ORT_NAMES)."""
+    """The `providers` argument for an InferenceSession on `name` (a key of ORT_NAMES)."""
     # TF32 has a mantissa of 10 bits, far too coarse for the spectrum's matrix products. cuDNN's heuristic
-    # search is near the exhaustive one in speed and does not stall on every new batch shape.
+    # search finds kernels nearly as fast as the exhaustive one and does not stall on every new batch shape.
     options = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
     cuda, cpu = (ORT_NAMES["cuda"], options), (ORT_NAMES["cpu"], dict[str, str]())
     recorded = (ORT_NAMES["cuda-graph"], options | {"enable_cuda_graph": "1"})
@@ -119,7 +119,7 @@ def requested(name: str) -> list[tuple[str, dict[str, str]]]:
 
 
 def _tensorrt() -> tuple[str, dict[str, str]]:
-    """TensorRT builds an engine for minutes, so it keeps it beside the downloaded models."""
+    """TensorRT and its options. Building an engine takes minutes, so engines are kept in the cache folder."""
     folder = str(cache_folder() / "tensorrt")
     options = {"trt_engine_cache_enable": "1", "trt_engine_cache_path": folder}
     options |= {"trt_timing_cache_enable": "1", "trt_timing_cache_path": folder}
@@ -127,7 +127,7 @@ def _tensorrt() -> tuple[str, dict[str, str]]:
 
 
 def prepare(name: str) -> None:
-    """What has to happen in the process before the first session on `name`."""
+    """Prepares the process for its first session on `name`."""
     if name == "tensorrt":
         # The TensorRT provider has no option against TF32; this variable is its only switch.
         os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
@@ -136,9 +136,9 @@ def prepare(name: str) -> None:
 
 
 def trouble(name: str) -> Trouble | None:
-    """Tries the provider on a one-node model: None when it really runs there, else why not.
+    """Tries a provider on a one-node model: None if it really runs there, else why not.
 
-    For tensorrt this builds an engine, which takes seconds. cuda-graph is tried as cuda, whose library it is.
+    For tensorrt this builds an engine, which takes seconds. cuda-graph is tried as cuda: it has its library.
     """
     name = "cuda" if name == "cuda-graph" else name
     ort = load_onnxruntime()
@@ -171,7 +171,10 @@ def installed() -> dict[str, str]:
 
 
 def conflict() -> Trouble | None:
-    """Two distributions of onnxruntime overwrite each other's files, which mostly breaks CUDA."""
+    """The trouble if several distributions of onnxruntime are installed, which overwrite each other's files.
+
+    That usually breaks CUDA. None if there is no conflict.
+    """
     names = list(installed())
     if len(names) < 2:
         return None
@@ -183,7 +186,7 @@ def conflict() -> Trouble | None:
 
 
 def nvidia_driver() -> str:
-    """The NVIDIA driver in words, or "" when there is none."""
+    """The GPU and the version of the NVIDIA driver as text; "" if there is no driver."""
     tool = shutil.which("nvidia-smi")
     if tool:
         command = [tool, "--query-gpu=name,driver_version", "--format=csv,noheader"]
@@ -196,7 +199,7 @@ def nvidia_driver() -> str:
 
 
 def silent_options() -> Any:
-    """SessionOptions that keep ONNX Runtime off standard error: every failure is raised, and told once."""
+    """SessionOptions that keep ONNX Runtime from writing to standard error; failures are raised anyway."""
     options = load_onnxruntime().SessionOptions()
     options.log_severity_level = _FATAL
     return options
@@ -204,7 +207,7 @@ def silent_options() -> Any:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Silences the default logger, through which providers that do not load speak to standard error."""
+    """Silences ONNX Runtime's default logger, with which failing providers write to standard error."""
     ort = load_onnxruntime()
     ort.set_default_logger_severity(_FATAL)
     try:
@@ -214,7 +217,7 @@ def quiet() -> Iterator[None]:
 
 
 def one_line(error: BaseException) -> str:
-    """The message of an exception on one line, without ONNX Runtime's prefix of code and source position."""
+    """An exception's message on one line, at most 300 characters, without ONNX Runtime's prefix."""
     text = " ".join(str(error).split())
     _, prefix, rest = text.rpartition("[ONNXRuntimeError] : ")
     return (rest.split(" : ", 2)[-1] if prefix else text)[:300]
@@ -231,8 +234,8 @@ def _run_trial(session: Any) -> None:
 def _preload_libraries() -> None:
     """Loads CUDA and cuDNN from the nvidia-* wheels, once.
 
-    onnxruntime prints what it misses to standard output, where rows may be going; `_missing_library` finds
-    the same, so that is dropped.
+    onnxruntime prints missing libraries to standard output, where rows may go. This is dropped, because
+    `_missing_library` finds them, too.
     """
     ort = load_onnxruntime()
     # Two threads that swap sys.stdout at once could leave it swapped.
@@ -242,7 +245,7 @@ def _preload_libraries() -> None:
 
 
 def _missing_library(name: str) -> str:
-    """The loader's own words on the provider's library, or "" when it can be loaded."""
+    """The loader's error for the provider's library; "" if it can be loaded."""
     pattern = "onnxruntime_providers_{}.dll" if sys.platform == "win32" else "libonnxruntime_providers_{}.so"
     folder = Path(load_onnxruntime().__file__).parent / "capi"
     try:

@@ -1,4 +1,4 @@
-"""Sessions: an exported model, ready to run, that says honestly where it runs."""
+"""Sessions: an exported model that is ready to run and reports where it really runs."""
 
 from __future__ import annotations
 
@@ -22,27 +22,28 @@ from .model_check import INPUT_NAME, INPUT_SHAPE, SCORE_OUTPUTS, CheckedModel, r
 from .openvino import OpenVinoModel
 from .portability import is_portable
 
-# What OpenVINO runs faster on a CPU than ONNX Runtime does; float32 is the same in both.
+# The precisions that OpenVINO runs faster on a CPU than ONNX Runtime; float32 is equally fast in both.
 OPENVINO_PRECISIONS = ("int8", "fp16")
 
 
 class Engine(Protocol):
-    """What runs a model. Safe to share between threads.
+    """Runs a model. Safe to share between threads.
 
     Attributes:
-        lanes: how many batches are best run at once.
+        concurrent_batches: the best number of batches to run at once.
     """
 
     @property
-    def lanes(self) -> int: ...
+    def concurrent_batches(self) -> int: ...
 
     def run(
-        self, names: Sequence[str], batch: NDArray[np.uint8], *, alone: bool = True
+        self, names: Sequence[str], batch: NDArray[np.uint8], *, low_latency: bool = True
     ) -> Sequence[NDArray[np.float32]]:
-        """The outputs of these names for uint8 [n, 224, 224, 3].
+        """The outputs of these names, float32, for a batch uint8 [n, 224, 224, 3].
 
         Args:
-            alone: whether this batch shall be done as soon as possible, or is one of `lanes` at once.
+            low_latency: whether this batch should finish as soon as possible; else the caller runs up to
+                `concurrent_batches` at once.
         """
 
 
@@ -52,15 +53,15 @@ class Session:
     Attributes:
         path: the file that was opened.
         provider: where it really runs: "cpu" (ONNX Runtime), "openvino", "cuda", "cuda-graph" or "tensorrt".
-        passed_over: why a faster way to run was passed over: the GPU of a machine that has an NVIDIA driver,
-            or the CPU's own 8-bit products; else "".
+        passed_over: why a faster way to run was not used: the GPU of a machine that has an NVIDIA driver, or
+            the CPU's own 8-bit products; else "".
         card: the model card in the file.
         outputs: the names of the graph's outputs, in its order.
         threads: the threads that the model uses on the CPU.
-        lanes: how many batches are best run at once, see `run`.
-        pads: whether the last batch should be padded to the full batch size. True for accelerators, where
+        concurrent_batches: the best number of batches to run at once, see `run`.
+        full_batches: whether the last batch should be padded to the full batch size. True on a GPU, where
             cuDNN searches again (and TensorRT builds again) for each new batch shape; False on the CPU,
-            where padding would only cost time.
+            where padding only costs time.
     """
 
     def __init__(
@@ -72,20 +73,23 @@ class Session:
         passed_over: str,
         threads: int,
     ) -> None:
-        """
+        """Wraps an engine; use `Session.open`.
+
         Args:
-            model, card: the engine's file, and the card in it.
+            engine: runs the model.
+            model, card: the file that the engine runs, and the card in it.
+            provider, passed_over, threads: see the attributes.
         """
         self._engine = engine
         self._native = forks.Native(model.path, engine)
-        self.lanes = engine.lanes
+        self.concurrent_batches = engine.concurrent_batches
         self.path = model.path
         self.provider = provider
         self.passed_over = passed_over
         self.card = card
         self.outputs: tuple[str, ...] = tuple(output.name for output in model.file.outputs)
         self.threads = threads
-        self.pads = provider in providers.ON_GPU
+        self.full_batches = provider in providers.ON_GPU
 
     @classmethod
     def open(
@@ -102,19 +106,20 @@ class Session:
         them exactly, at about half the speed (see `portability`).
 
         Args:
-            model: the ONNX file; names of the zoo are resolved above (`cmfl_export.zoo.resolve`).
+            model: the ONNX file; `cmfl_export.zoo.resolve` gives the file of a name in the zoo.
             provider: "cuda", "cuda-graph", "tensorrt", "cpu", or "auto": cuda where it really loads, else
-                cpu. "cuda-graph" records the work of each batch size and plays it back, which saves the
-                time between kernels and costs memory for each size. TensorRT builds an engine for minutes,
-                so it is used only when asked for. "cpu" is the fastest CPU runtime installed for the file's
-                precision; "onnxruntime" and "openvino" are one by name.
-            threads: on the CPU; by default all that this process may use.
-            exact: compute 8-bit products exactly whatever the CPU, with provider "onnxruntime".
+                cpu. "cuda-graph" records the work of each batch size and replays it, which saves the time
+                between kernels and costs memory per size. TensorRT builds an engine for minutes, so it is
+                used only on request. "cpu" is the fastest installed CPU runtime for the file's precision;
+                "onnxruntime" and "openvino" name one.
+            threads: CPU threads; None means all cores that this process may use.
+            exact: compute 8-bit products exactly on any CPU, with provider "onnxruntime".
 
         Raises:
-            CmflError: the file is not an exported model, or one with something in it that no export writes
-                (see `model_check`); the provider is unknown, or does not load here (with the cause and what
-                to do).
+            UsageError: the provider is unknown, or `threads` is below 1.
+            ModelError: the file is not an exported model, or has parts that no export writes (see
+                `model_check`).
+            ProviderError: the provider does not load here; the message gives the cause and a remedy.
         """
         if provider not in PROVIDERS:
             raise UsageError(f"unknown provider {provider!r}; choose one of: {', '.join(PROVIDERS)}")
@@ -152,29 +157,29 @@ class Session:
 
     @property
     def score_outputs(self) -> tuple[str, ...]:
-        """The outputs that are scores: P(real) of the joint head and, if two-stream, of the branches."""
+        """The names of the scores: P(real) of the joint head and, in two-stream models, of the branches."""
         return tuple(name for name in self.outputs if name in SCORE_OUTPUTS)
 
     def run(
-        self, batch: NDArray[np.uint8], outputs: Sequence[str] | None = None, *, alone: bool = True
+        self, batch: NDArray[np.uint8], outputs: Sequence[str] | None = None, *, low_latency: bool = True
     ) -> dict[str, NDArray[np.float32]]:
         """Runs one batch.
 
         Args:
             batch: uint8 [n, 224, 224, 3], RGB, n >= 1.
-            outputs: the outputs to fetch; all by default. ONNX Runtime computes the whole graph in any
-                case, so fewer outputs save their copying, not their computation.
-            alone: whether this batch shall be done as soon as possible; else it is one of up to `lanes` that
-                are run at once, by as many threads of the caller, which takes less time an image.
+            outputs: the names of the outputs to fetch; None means all. ONNX Runtime always computes the whole
+                graph, so fewer outputs save their copying, not their computation.
+            low_latency: whether this batch should finish as soon as possible. With False, up to
+                `concurrent_batches` threads of the caller run one batch each, with less time per image.
 
         Returns:
-            The outputs by name, float32, the batch first.
+            The outputs by name, float32, with the batch as the first dimension.
 
         Raises:
             ValueError: the batch has another dtype or shape, or an output is not in the model.
-            CmflError: the run failed, for instance for lack of GPU memory (there is no silent second try on
-                the CPU); an output is not float32, or has not one row, or score, for each image; or this
-                process was forked from the one that opened the session.
+            ModelError: an output is not float32, or does not have one row per image.
+            ProviderError: the run failed, for instance for lack of GPU memory (it is not silently repeated on
+                the CPU), or this process was forked from the one that opened the session.
         """
         self._native.check()
         if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[1:] != INPUT_SHAPE or not len(batch):
@@ -188,7 +193,7 @@ class Session:
                 f"{self.path} has no output {', '.join(unknown)}; it has: {', '.join(self.outputs)}"
             )
         try:
-            values = self._engine.run(names, batch, alone=alone)
+            values = self._engine.run(names, batch, low_latency=low_latency)
         except CmflError:
             raise
         except Exception as error:  # the runtimes' exceptions share no base class but Exception
@@ -202,22 +207,23 @@ class Session:
             if value.dtype != np.float32 or not fits:
                 raise ModelError(
                     f"{self.path}: the output {name} is {value.dtype} {list(value.shape)} for {len(batch)} "
-                    "images, so it is not of an exported model; export the model again"
+                    "images, so this is not an exported model; export the model again"
                 )
         return found
 
 
 class CpuModel:
-    """An ONNX Runtime session on the CPU."""
+    """A model on the CPU, run by ONNX Runtime."""
 
-    lanes = 1
+    concurrent_batches = 1
 
     def __init__(self, ort_session: Any) -> None:
         self._session = ort_session
 
     def run(
-        self, names: Sequence[str], batch: NDArray[np.uint8], *, alone: bool = True
+        self, names: Sequence[str], batch: NDArray[np.uint8], *, low_latency: bool = True
     ) -> Sequence[NDArray[np.float32]]:
+        """See `Engine.run`."""
         values: Sequence[NDArray[np.float32]] = self._session.run(list(names), {INPUT_NAME: batch})
         return values
 
@@ -226,19 +232,19 @@ def read_card(model: str | os.PathLike[str]) -> ModelCard:
     """Reads the model card of an exported file without preparing the model to run.
 
     Args:
-        model: as for `Session.open`.
+        model: the ONNX file.
 
     Raises:
-        CmflError: not an exported model.
+        ModelError: the file is missing or not an exported model.
     """
     return _card_of(read_model(_existing_file(model)))
 
 
 def choose_provider(provider: str) -> tuple[str, str]:
-    """The provider to run on, and why a GPU that is there was passed over.
+    """The provider to run on, and why the GPU of a machine that has one is not used (else "").
 
     Raises:
-        CmflError: a provider that was asked for by name does not load.
+        ProviderError: the requested provider does not load.
     """
     if provider in ("cpu", "onnxruntime"):
         return "cpu", ""
@@ -282,24 +288,27 @@ def create_session(
     """An `onnxruntime.InferenceSession` on a provider that loads (see `choose_provider`).
 
     Args:
-        data: the content of the file, where that has been read already, and checked.
+        path: the ONNX file.
+        optimise: whether ONNX Runtime optimises the graph.
+        data: the file's content, if it has already been read and checked.
         exact: add 8-bit products in 32 bits on every CPU.
 
     Raises:
-        CmflError: the file is no ONNX model, or the provider does not take it, or does not load.
+        ModelError: the file is not an ONNX model, or the provider does not accept it.
+        ProviderError: the provider does not load.
     """
     ort = providers.load_onnxruntime()
     providers.prepare(provider)
     options = providers.silent_options()
     options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1  # the graph is run one node at a time
+    options.inter_op_num_threads = 1  # the graph runs one node at a time
     if exact:
         options.add_session_config_entry("session.x64quantprecision", "1")
     level = ort.GraphOptimizationLevel
     options.graph_optimization_level = level.ORT_ENABLE_ALL if optimise else level.ORT_DISABLE_ALL
     try:
         with providers.quiet():
-            # Fallback is what would turn a lost GPU into a silent CPU run, at creation and at run time.
+            # With fallback, a lost GPU would silently become a CPU run, at creation and at run time.
             session = ort.InferenceSession(
                 path if data is None else data,
                 options,
@@ -314,7 +323,7 @@ def create_session(
     running = session.get_providers()[0]
     if running != providers.ORT_NAMES[provider]:
         raise ProviderError(
-            f"{path}: {provider} was asked for but the model loaded on {running}; run: cmfl doctor"
+            f"{path}: {provider} was requested but the model loaded on {running}; run: cmfl doctor"
         )
     return session
 
@@ -327,5 +336,5 @@ def _card_of(model: CheckedModel) -> ModelCard:
         card = ModelCard.from_json(text)
     except CmflError as error:
         raise ModelError(f"{model.path}: {error}") from error
-    # Of the weights themselves, whatever the card says.
+    # Computed from the weights, whatever the card says.
     return replace(card, portable=is_portable(model.file))

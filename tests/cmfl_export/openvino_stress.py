@@ -51,7 +51,7 @@ def use(path: Path) -> int:
 
     def run() -> None:
         together.wait()
-        (scores,) = model.run(["p_real"], batch, alone=False)
+        (scores,) = model.run(["p_real"], batch, low_latency=False)
         if abs(scores[0] - 0.2) > 1e-6:
             wrong.append(scores)
 

@@ -157,15 +157,15 @@ def test_every_kind_of_failure_is_one_row_in_its_place(
 
 
 def recorded(detector: Detector, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bool]]:
-    """Of every run from now on the size of the batch, and whether it is alone."""
+    """The batch size and `low_latency` of every run from now on."""
     run = detector._session.run
     calls: list[tuple[int, bool]] = []
 
     def recording(
-        batch: NDArray[np.uint8], names: Sequence[str], *, alone: bool
+        batch: NDArray[np.uint8], names: Sequence[str], *, low_latency: bool
     ) -> dict[str, NDArray[np.float32]]:
-        calls.append((len(batch), alone))
-        return run(batch, names, alone=alone)
+        calls.append((len(batch), low_latency))
+        return run(batch, names, low_latency=low_latency)
 
     monkeypatch.setattr(detector._session, "run", recording)
     return calls
@@ -176,7 +176,7 @@ def test_padded_and_unpadded_batches_score_alike(model: Path, monkeypatch: pytes
     pictures = [picture(seed) for seed in range(6)]
     unpadded = detector.predict(pictures)
     calls = recorded(detector, monkeypatch)
-    monkeypatch.setattr(detector._session, "pads", True)
+    monkeypatch.setattr(detector._session, "full_batches", True)
     assert detector.predict(pictures) == unpadded
     assert [size for size, _ in calls] == [4, 4]
     assert detector.predict(pictures[0]) == unpadded[0]
@@ -187,7 +187,7 @@ def test_many_pictures_share_the_threads_and_few_have_them_all(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     detector = Detector(model, provider="openvino", threads=2)
-    assert (detector.batch_size, detector.lanes) == (4, 2)
+    assert (detector.batch_size, detector.concurrent_batches) == (4, 2)
     pictures = [picture(seed) for seed in range(10)]
     one_by_one = [detector.predict(image).p_real for image in pictures]
     calls = recorded(detector, monkeypatch)

@@ -43,8 +43,8 @@ def test_settings_are_the_fields_of_the_options() -> None:
         ({"threads": 0}, "threads must be at least 1, not 0"),
         ({"batch_size": 0}, "batch size must be at least 1, not 0"),
         ({"threshold": float("nan")}, "the threshold must be within 0 and 1, not nan"),
-        ({"align": "most"}, "align is 'all' or 'largest', not 'most'"),
-        ({"align": "all", "aligned": False}, "cannot be taken as not aligned"),
+        ({"align": "most"}, "align must be 'all' or 'largest', not 'most'"),
+        ({"align": "all", "aligned": False}, "it excludes aligned=False"),
     ],
 )
 def test_options_are_checked_when_they_are_made(settings: DetectorSettings, message: str) -> None:

@@ -24,7 +24,7 @@ def png(path: Path) -> None:
 
 
 def reasons(names: list[str], root: Path, *, decode: bool = False) -> dict[str, str]:
-    found = missing_files([sample(n) for n in names], root, open=open_rgb if decode else None)
+    found = missing_files([sample(n) for n in names], root, decode=open_rgb if decode else None)
     return {s.filename: reason for s, reason in found}
 
 

@@ -121,7 +121,7 @@ def test_refuses_and_says_where(tmp_path: Path, body: str, expected: str) -> Non
             "line 1: .*separated by semicolons; save the file as CSV",
         ),
         ("subject\tfilename\tattack_type\n", "line 1: .*separated by tabs"),
-        ("sep=;\nsubject;filename;attack_type\n", "line 1: .*remove this line of Excel's"),
+        ("sep=;\nsubject;filename;attack_type\n", "line 1: .*remove this line, which Excel wrote"),
         ('"subject,filename,attack_type"\n', "line 1: .*each line is quoted as one value"),
         ("Subject, Filename, attack_type\n", "line 1: .*lower case and without blanks"),
         ("s1,real/1.png,\n", "line 1: .*it seems to be missing; put it above the first row"),

@@ -59,7 +59,7 @@ def test_writes_a_data_root_and_a_protocol_that_train_at_once(photographs: Path,
     )
     assert calls == [(done, 7) for done in range(1, 8)]
     everything = protocol.train + protocol.dev + protocol.eval
-    assert missing_files(everything, out, open=open_rgb) == []
+    assert missing_files(everything, out, decode=open_rgb) == []
     assert len(list(out.rglob("*.png"))) == len(everything) == 14
     assert (out / "real" / "two" / "e e.png").is_file()
     for rows in splits.values():

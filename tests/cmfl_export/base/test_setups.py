@@ -34,10 +34,10 @@ def test_rows_whose_set_up_is_lost_or_of_others_are_refused(tiny: Path, faces: P
     kept = tmp_path / "rows.csv.setup.json"
     text, rows = kept.read_bytes(), out.read_bytes()
     for content, message in (
-        (None, "is missing, so what model and options the rows of .* come from is not known"),
+        (None, "is missing, so the model and options that made the rows of .* are unknown"),
         (b"{}", "cannot be read"),
         (b"[" * 99999, "cannot be read"),
-        (text.replace(b'"first_row_sha256": "', b'"first_row_sha256": "0'), "is of other rows"),
+        (text.replace(b'"first_row_sha256": "', b'"first_row_sha256": "0'), "belongs to other rows"),
     ):
         kept.unlink(missing_ok=True)
         if content is not None:

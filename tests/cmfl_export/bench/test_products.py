@@ -42,7 +42,7 @@ def test_every_means_runs_and_says_how_much_it_was(means: str, precision: str) -
 
 def test_products_of_a_gpu_are_not_taken_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    with pytest.raises(CmflError, match=r"cuda was asked for but|cannot load the model"):
+    with pytest.raises(CmflError, match=r"cuda was requested but|cannot load the model"):
         Products("cuda", "fp32", 32, 1, [], 0)
 
 

@@ -213,7 +213,7 @@ JSON += '"status": "ok", "error": ""}'
         ("r.csv", RESULT.replace(",", ";") + "\n", "line 1: .*separated by semicolons"),
         ("r.csv", RESULT.upper() + "\n", "line 1: .*write it in lower case and without blanks"),
         ("r.csv", RESULT.replace("p_real_rgb", "rgb") + "\n", "line 1: .*ours would be path,p_real"),
-        ("r.csv", "sep=;\n", "line 1: .*remove this line of Excel's"),
+        ("r.csv", "sep=;\n", "line 1: .*remove this line, which Excel wrote"),
         ("r.csv", "id,label,path,score\n0,1,a.png,0.5\n", "line 1: .*remove this line"),
         ("r.csv", "0,1,a.png,0.5\n1,0,b.png,1.01\n", "line 2: score is 1.01; it must be from 0 to 1"),
         ("r.csv", "0,1,a.png,inf\n", "line 1: score is inf"),

@@ -207,7 +207,7 @@ def test_a_picture_of_which_rows_are_missing_is_done_again(folder: Path, tmp_pat
 
 def test_refusals(folder: Path, done: Path, tmp_path: Path) -> None:
     photograph = folder / "a.png"
-    with pytest.raises(CmflError, match=r"faces\.csv exists; go on with it with --resume"):
+    with pytest.raises(CmflError, match=r"faces\.csv exists; continue it with --resume"):
         run(photograph, done)
     (tmp_path / "faces.csv").write_text("path,other\n")
     with pytest.raises(CmflError, match=r"is not a faces\.csv"):

@@ -102,7 +102,7 @@ def test_a_file_that_may_not_be_read(open_folder: Path) -> None:
 def test_a_folder_that_may_not_be_read(open_folder: Path) -> None:
     folder = open_folder / "secret"
     folder.mkdir(mode=0)
-    expected = (Status.PERMISSION_DENIED, "the folder may not be read")
+    expected = (Status.PERMISSION_DENIED, "no permission to read the folder")
     assert without_rights(lambda: str(failure(folder))) == str(expected)
 
 

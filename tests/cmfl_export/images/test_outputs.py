@@ -96,7 +96,7 @@ def test_what_a_list_may_name_stays(own: Path) -> None:
     odd = own / "odd.csv"
     odd.write_bytes(b"no picture, and no rows")
     line = the_error(cmfl("predict", own / "tiny.onnx", "-", "-o", odd, text=f"{odd}\n"))
-    assert "odd.csv is there and no output of cmfl, so the list on standard input may name it" in line
+    assert "odd.csv exists and is no output of cmfl, so the list on standard input may name it" in line
     assert odd.read_bytes() == b"no picture, and no rows"
 
 
@@ -107,7 +107,7 @@ def test_rows_and_report_are_two_files(own: Path) -> None:
             *("--report", own / "photos" / ".." / "X.html"),
         )
     )
-    assert "are one file; give two outputs two names" in line
+    assert "are the same file; give each output its own name" in line
 
 
 def test_explain_verify_calibrate_and_export(own: Path, tiny_data: tuple[Path, Path]) -> None:
@@ -134,7 +134,7 @@ def test_explain_verify_calibrate_and_export(own: Path, tiny_data: tuple[Path, P
 def test_align_into_its_own_input(own: Path) -> None:
     before = contents(own)
     line = the_error(cmfl("align", own / "photos", "-o", own / "photos", "--provider", "cpu"))
-    assert "the folder for the crops, whose files are no inputs; name a new folder outside of it" in line
+    assert "the folder for the crops, which is not searched; name another folder" in line
     assert contents(own) == before
 
 

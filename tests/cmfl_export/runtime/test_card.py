@@ -189,7 +189,7 @@ def test_a_name_that_is_not_utf8_is_read_back() -> None:
         ({"calibration": []}, "calibration is not an object"),
         ({"calibration": {"subjects": 3}}, "not base64"),
         ({"calibration": {"subjects": "?"}}, "not base64"),
-        ({"versions": {"torch": 2}}, "versions has other values"),
+        ({"versions": {"torch": 2}}, "versions has values that are not texts"),
     ],
 )
 def test_values_that_cannot_be(values: dict[str, Any], words: str) -> None:

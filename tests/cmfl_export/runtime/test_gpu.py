@@ -139,7 +139,7 @@ class TestSession:
     @pytest.mark.parametrize("provider", ["cuda", "cuda-graph"])
     def test_scores(self, model: Path, with_cuda: list[bool], provider: str) -> None:
         session = Session.open(model, provider)
-        assert (session.provider, session.pads) == (provider, True)
+        assert (session.provider, session.full_batches) == (provider, True)
         assert with_cuda == [provider == "cuda-graph"]
         batch = batch_of(1, 2)
         by_hand = [tiny_model.expected(image) for image in batch]

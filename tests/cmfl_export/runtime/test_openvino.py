@@ -34,7 +34,7 @@ def write(path: Path, precision: str) -> Path:
 def test_scores_are_those_of_onnx_runtime(model_file: Path) -> None:
     images = np.stack([picture(number) for number in range(3)])
     there, here = (Session.open(model_file, provider) for provider in ("onnxruntime", "openvino"))
-    assert (there.provider, here.provider, here.pads) == ("cpu", "openvino", False)
+    assert (there.provider, here.provider, here.full_batches) == ("cpu", "openvino", False)
     assert (here.outputs, here.card) == (there.outputs, there.card)
     for size in (1, 3):
         expected, got = there.run(images[:size]), here.run(images[:size])
@@ -74,17 +74,20 @@ def test_threads_do_not_mix_their_results(tmp_path: Path) -> None:
 def test_no_thread_is_bound_to_a_core(model_file: Path) -> None:
     # Whether a thread is left bound depends on timing, and a process that it starts then has one core.
     model = OpenVinoModel(model_file, model_file.read_bytes(), "fp32", threads=2)
-    for alone in (True, False):
-        compiled = model._compile(*model._parts[0], alone)
+    for low_latency in (True, False):
+        compiled = model._compile(*model._parts[0], low_latency)
         assert compiled.get_property("ENABLE_CPU_PINNING") is False
 
 
 @pytest.mark.parametrize(
-    ("threads", "lanes"), [(1, 1), (2, 2), (7, 7), (8, 8), (9, 4), (11, 5), (12, 6), (16, 8), (64, 8)]
+    ("threads", "concurrent_batches"),
+    [(1, 1), (2, 2), (7, 7), (8, 8), (9, 4), (11, 5), (12, 6), (16, 8), (64, 8)],
 )
-def test_threads_are_shared_between_lanes(threads: int, lanes: int, model_file: Path) -> None:
+def test_threads_are_shared_between_concurrent_batches(
+    threads: int, concurrent_batches: int, model_file: Path
+) -> None:
     model = OpenVinoModel(model_file, model_file.read_bytes(), "fp32", threads)
-    assert model.lanes == lanes
+    assert model.concurrent_batches == concurrent_batches
 
 
 def test_each_way_is_compiled_when_it_is_wanted(model_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,16 +95,16 @@ def test_each_way_is_compiled_when_it_is_wanted(model_file: Path, monkeypatch: p
     compiled: list[tuple[bool, int]] = []
     compile_one = model._compile
 
-    def watching(part: Any, precision: str, alone: bool) -> Any:
-        result = compile_one(part, precision, alone)
-        compiled.append((alone, result.get_property("NUM_STREAMS")))
+    def watching(part: Any, precision: str, low_latency: bool) -> Any:
+        result = compile_one(part, precision, low_latency)
+        compiled.append((low_latency, result.get_property("NUM_STREAMS")))
         return result
 
     monkeypatch.setattr(model, "_compile", watching)
     batch = np.stack([picture(number) for number in range(4)])
     with ThreadPoolExecutor(2) as pool:
         beside = list(
-            pool.map(lambda part: model.run(["p_real"], part, alone=False)[0], (batch, batch[::-1]))
+            pool.map(lambda part: model.run(["p_real"], part, low_latency=False)[0], (batch, batch[::-1]))
         )
     assert compiled == [(False, 2)]
     (by_itself,) = model.run(["p_real"], batch)

@@ -200,7 +200,7 @@ def test_one_batch_runs_at_a_time() -> None:
     assert values(pipeline.run(range(40), decode, alone, batch_size=2, workers=2, pad=False)) == [*range(40)]
 
 
-def test_lanes_run_at_once_and_no_more_of_them() -> None:
+def test_batches_run_concurrently_and_no_more_of_them() -> None:
     together = threading.Barrier(3)
     running = 0
     lock = threading.Lock()
@@ -216,14 +216,18 @@ def test_lanes_run_at_once_and_no_more_of_them() -> None:
             running -= 1
         return Model()(batch)
 
-    outcomes = pipeline.run(range(36), decode, in_threes, batch_size=2, workers=2, pad=False, lanes=3)
+    outcomes = pipeline.run(
+        range(36), decode, in_threes, batch_size=2, workers=2, pad=False, concurrent_batches=3
+    )
     assert values(outcomes) == [*range(36)]
 
 
-@pytest.mark.parametrize("lanes", [2, 5])
-def test_failed_sources_keep_their_places_between_lanes(lanes: int) -> None:
+@pytest.mark.parametrize("concurrent_batches", [2, 5])
+def test_failed_sources_keep_their_places_between_concurrent_batches(concurrent_batches: int) -> None:
     sources = [-number if number % 3 == 0 else number for number in range(1, 100)]
-    outcomes = pipeline.run(sources, decode, Model(), batch_size=2, workers=3, pad=True, lanes=lanes)
+    outcomes = pipeline.run(
+        sources, decode, Model(), batch_size=2, workers=3, pad=True, concurrent_batches=concurrent_batches
+    )
     assert [outcome.source for outcome in outcomes] == sources
 
 

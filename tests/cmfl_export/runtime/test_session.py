@@ -95,7 +95,7 @@ def test_the_card_comes_from_the_file(model: Path) -> None:
 
 def test_cpu_session_uses_the_threads_asked_for_and_does_not_pad(model: Path) -> None:
     session = Session.open(model, "cpu", threads=1)
-    assert (session.threads, session.pads, session.provider) == (1, False, "cpu")
+    assert (session.threads, session.full_batches, session.provider) == (1, False, "cpu")
     assert Session.open(model, "cpu").threads == cpu.usable_cores()
     with pytest.raises(CmflError, match="at least 1"):
         Session.open(model, "cpu", threads=0)
@@ -214,7 +214,7 @@ def test_a_provider_that_loads_alone_but_not_with_the_model_is_an_error(
 ) -> None:
     monkeypatch.setattr(providers, "trouble", lambda _name: None)
     monkeypatch.setattr(providers, "requested", lambda _name: [("CPUExecutionProvider", {})])
-    with pytest.raises(CmflError, match="cuda was asked for"):
+    with pytest.raises(CmflError, match="cuda was requested"):
         Session.open(model, "cuda")
 
 
@@ -237,7 +237,7 @@ def test_a_run_that_fails_is_an_error_and_not_a_second_try(
     assert create_session(str(model), "cpu", 1, optimise=True)._enable_fallback is False
     session = Session.open(model, "cpu")
 
-    def lost(names: list[str], batch: Any, *, alone: bool) -> None:
+    def lost(names: list[str], batch: Any, *, low_latency: bool) -> None:
         raise RuntimeError("CUDA failure 2: out of memory\nmore")
 
     monkeypatch.setattr(session._engine, "run", lost)

@@ -31,7 +31,7 @@ def build() -> ModuleType:
 
 @pytest.mark.parametrize("name", ["README.md", "docs/predict.md", "docs/zoo.md", "docs/export.md"])
 def test_what_is_shown_is_what_commands_give(build: ModuleType, name: str) -> None:
-    assert build.check(ROOT / name, quick=True) >= 2
+    assert build.check(ROOT / name, quick=True) >= 1
 
 
 def test_every_marker_has_a_block(build: ModuleType) -> None:

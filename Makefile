@@ -1,11 +1,12 @@
 # make demo: the whole job on data that comes with the installation.   make test: the whole suite.
 # make check: lint, types and the direction of imports.   make wheel: the wheel, into dist/.
+# make docs: the outputs and tables in README.md and docs/ anew.
 # Each needs nothing but Python 3.11+ and make; both share one virtual environment.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check wheel install clean
+.PHONY: demo test check docs wheel install clean
 
 demo: install
 	rm -rf demo
@@ -19,6 +20,9 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+docs: install
+	$(BIN)/python docs/build.py
 
 wheel: install
 	$(BIN)/python -m pip wheel --quiet --no-deps . -w dist

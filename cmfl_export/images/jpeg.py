@@ -187,7 +187,7 @@ def _scan(found: Survey, segment: bytes, data: bytes, start: int, end: int) -> b
             return numbers == [number & 7 for number in range(expected)]
         if found.progressive and first > 0:
             long_hole = bytes([data[begin]]) * _LONG_HOLE
-            # Such a scan stores how many blocks without details follow, not each of them.
+            # A run of blocks without details is stored as a count, so sound data has no long hole.
             return beyond <= _MOST_PADDING and not data.startswith(long_hole, begin)
     return True
 

@@ -97,7 +97,7 @@ def has_a_hole(stream: BinaryIO, length: int, pixels: int) -> bool:
         data = stream.read()
         start = max(data.find(b"mdat"), 4)
         data = data[start : start - 4 + (int.from_bytes(data[start - 4 : start], "big") or len(data))]
-        # Metadata may lie there, too; its runs are shorter than this.
+        # Metadata may lie there, too; its runs are shorter than 1024 bytes.
         longest += 1024
     return any(bytes([value]) * longest in data for value in (0x00, 0xFF))
 

@@ -118,7 +118,7 @@ class TestModelAndInputs:
     def test_both_a_name_and_a_folder(self, mine: Path) -> None:
         Path("mine").mkdir()
         with pytest.raises(
-            CmflError, match=r"mine is a model of the zoo and also .* --model mine, or \./mine"
+            CmflError, match=r"mine is a model of the zoo and also .* --model mine or \./mine"
         ):
             model_and_inputs(["mine", "photos"], None)
         assert model_and_inputs(["./mine"], None) == (None, ["./mine"])

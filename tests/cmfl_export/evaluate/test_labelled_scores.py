@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cmfl_export.base.errors import CmflError
-from cmfl_export.evaluate.scored import COLUMNS, Scored, read_scores, write_scores
+from cmfl_export.evaluate.labelled_scores import COLUMNS, Scored, read_scores, write_scores
 from cmfl_export.images.status import Status
 from cmfl_export.predict import open_writer
 from cmfl_export.runtime.prediction import Prediction
@@ -212,7 +212,7 @@ JSON += '"status": "ok", "error": ""}'
         ),
         ("r.csv", RESULT.replace(",", ";") + "\n", "line 1: .*separated by semicolons"),
         ("r.csv", RESULT.upper() + "\n", "line 1: .*write it in lower case and without blanks"),
-        ("r.csv", RESULT.replace("p_real_rgb", "rgb") + "\n", "line 1: .*ours would be path,p_real"),
+        ("r.csv", RESULT.replace("p_real_rgb", "rgb") + "\n", "line 1: .*the nearest header is path,p_real"),
         ("r.csv", "sep=;\n", "line 1: .*remove this line of Excel's"),
         ("r.csv", "id,label,path,score\n0,1,a.png,0.5\n", "line 1: .*remove this line"),
         ("r.csv", "0,1,a.png,0.5\n1,0,b.png,1.01\n", "line 2: score is 1.01; it must be from 0 to 1"),
@@ -230,7 +230,7 @@ JSON += '"status": "ok", "error": ""}'
         ("r.jsonl", "[" * 100_000 + "\n", "line 1: not valid JSON .*nested too deeply"),
         ("r.jsonl", JSON % 0.5 + '\n{"path": "b.p', "line 2: not valid JSON .*was the file cut off"),
         ("r.jsonl", '{"path": "a.png"}\n', "line 1: the row has no decision, error, p_real"),
-        ("r.jsonl", "7\n", "line 1: not a row of cmfl predict but a int"),
+        ("r.jsonl", "7\n", "line 1: a int, not a row of cmfl predict"),
         ("r.json", f"[\n{JSON % 0.5},\n\n{JSON % 2}\n]\n", "line 4: p_real is 2; it must be from 0 to 1"),
         ("r.json", f"[\n{JSON % 0.5}\n{JSON % 0.5}]", "line 3: ',' was expected"),
         ("r.json", f"[\n{JSON % 0.5},\n", "line 3: the file ends within the array"),

@@ -132,7 +132,7 @@ def _not_json(line: int, error: ValueError | RecursionError) -> RecordError:
 
 def _row_of_json(line: int, item: object) -> Prediction:
     if not isinstance(item, dict):
-        raise RecordError(line, f"{type(item).__name__}, not a row of cmfl predict")
+        raise RecordError(line, f"a value of type {type(item).__name__}, not a row of cmfl predict")
     expected = {*_PREDICT["face" in item]}
     if missing := sorted(expected - {*item}):
         raise RecordError(line, f"the row has no {', '.join(missing)}")

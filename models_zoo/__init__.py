@@ -1,1 +1,1 @@
-"""Published models, one folder each."""
+"""Published models, one folder per model."""

@@ -1,4 +1,4 @@
-"""Adding a model of one's own to the zoo."""
+"""Adds a user's own model to the zoo."""
 
 from __future__ import annotations
 
@@ -24,16 +24,17 @@ _CHUNK = 1 << 20
 def add(folder: str | os.PathLike[str], *, force: bool = False) -> Model:
     """Checks a folder in the format of the zoo and copies it to the user's own models.
 
-    What the manifest lists is copied, and nothing else. The copy is what gets checked, and it takes its place
-    only when all of it is right.
+    Only the files that the manifest lists are copied. The checks run on the copy, which becomes visible only
+    when all of them pass.
 
     Args:
-        folder: with a manifest.toml and the files that it lists; see `describe` for how to make one.
-        force: replace a model of this name, or stand in for a packaged one.
+        folder: holds a manifest.toml and the files that it lists; `describe` makes one.
+        force: replace a model of this name, or use this one instead of a packaged one.
 
     Raises:
-        CmflError: a faulty manifest; a file that is missing, a symbolic link, no file, or another than
-            listed; weights whose own card says otherwise; or a model of this name is there.
+        ModelError: the manifest is faulty; a file is missing, a symbolic link, no regular file, or not the
+            listed one; the card in the weights contradicts the manifest; or a model of this name exists.
+        UsageError: the copy cannot be written.
     """
     source = Path(folder)
     manifest = Manifest.read(_plain(source / MANIFEST))
@@ -45,7 +46,7 @@ def add(folder: str | os.PathLike[str], *, force: bool = False) -> Model:
         staging = Path(tempfile.mkdtemp(prefix=".adding-", dir=parent))
     try:
         with writing(target):
-            # mkdtemp's is for this user alone; others may read models.
+            # mkdtemp makes a folder for this user alone, but other users may read models.
             staging.chmod(0o755)
             for file in manifest.files:
                 _copy(source / file.name, staging / file.name, file)
@@ -73,19 +74,19 @@ def _refuse_existing(name: str, force: bool) -> None:
         return
     for parent, whose in (
         (places.packaged(), "a packaged model"),
-        (places.own_models(), "a model of your own"),
+        (places.own_models(), "one of your own models"),
     ):
         if (parent / name / MANIFEST).exists():
             raise ModelError(
-                f"{name} is {whose} already; give another name, or --force to use this one instead"
+                f"{name} is already the name of {whose}; give another name, or --force to use this one"
             )
 
 
 def _copy(source: Path, target: Path, file: ModelFile) -> None:
-    """Copies a file, and checks what was copied."""
+    """Copies a file, and checks size and SHA-256 of the copy."""
     digest = hashlib.sha256()
     size = 0
-    # Between the check and the opening it may become a link, which is then not followed.
+    # The file may become a link after the check; O_NOFOLLOW refuses it then.
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     with os.fdopen(os.open(_plain(source), flags), "rb") as reader, target.open("xb") as writer:
         while size <= file.size and (chunk := reader.read(_CHUNK)):
@@ -93,16 +94,20 @@ def _copy(source: Path, target: Path, file: ModelFile) -> None:
             digest.update(chunk)
             writer.write(chunk)
     if size != file.size:
-        raise ModelError(f"{source}: its size is not the {file.size} bytes that the manifest says")
+        raise ModelError(f"{source}: its size is not the {file.size} bytes that the manifest lists")
     if digest.hexdigest() != file.sha256:
         raise ModelError(
-            f"{source}: its SHA-256 is {digest.hexdigest()}, but the manifest says {file.sha256}; if the "
+            f"{source}: its SHA-256 is {digest.hexdigest()}, but the manifest lists {file.sha256}; if the "
             "file is right, run: cmfl zoo describe FOLDER"
         )
 
 
 def _plain(path: Path) -> Path:
-    """The path, of a file that is no symbolic link."""
+    """Returns the path if it is a regular file and no symbolic link.
+
+    Raises:
+        ModelError: it is not.
+    """
     try:
         mode = path.lstat().st_mode
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Making the manifest of a folder, and the facts of its card.md."""
+"""Writes the manifest of a model's folder, and the facts in its card.md."""
 
 from __future__ import annotations
 
@@ -29,19 +29,20 @@ def describe(
     """Writes manifest.toml for a folder with .onnx files and recipe.toml; run it again after every change.
 
     Name, licence, precision and threshold come from the cards inside the .onnx files, sizes and hashes from
-    the files. What is not given stays as an earlier manifest has it. card.md is drafted where there is none;
-    where there is one, its front matter and, with `metrics`, its figures are made anew.
+    the files. Arguments that are not given keep their value from an earlier manifest. A missing card.md is
+    drafted; in an existing one the front matter and, with `metrics`, the figures are replaced.
 
     Args:
-        folder: all files in it belong to the model, but hidden ones.
+        folder: the model's folder; all files in it, except hidden ones, belong to the model.
         version: such as 1.0.0; needed the first time.
         description: one line; needed the first time.
-        default: the variant that the bare name stands for; the earlier one, else fp32, by default.
-        url: https address of a folder that the .onnx files can be downloaded from.
-        metrics: metrics.json files of `cmfl evaluate` on these very files.
+        default: the variant that the bare name stands for; by default the earlier one, else fp32.
+        url: https address of a folder with the .onnx files.
+        metrics: metrics.json files of `cmfl evaluate` on exactly these files.
 
     Raises:
-        CmflError: something is missing or faulty, or the .onnx files disagree about name or licence.
+        ModelError: something is missing or faulty, or the .onnx files have different names or licences.
+        UsageError: a file cannot be read or written.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -50,7 +51,7 @@ def describe(
     version = version or (earlier.version if earlier else None)
     description = description or (earlier.description if earlier else None)
     if version is None or description is None:
-        raise ModelError(f"{folder} has no {MANIFEST} yet: give --version and --description")
+        raise ModelError(f"{folder} has no {MANIFEST} yet; give --version and --description")
     if not (folder / RECIPE).is_file():
         raise ModelError(f"{folder / RECIPE} is missing; copy config.toml of the training run")
 
@@ -60,7 +61,9 @@ def describe(
     cards = [card for _, card in weights]
     for key in ("name", "licence"):
         if len({getattr(card, key) for card in cards}) > 1:
-            raise ModelError(f"{folder}: the cards in the .onnx files disagree about the {key}")
+            raise ModelError(
+                f"{folder}: the cards in the .onnx files disagree about the {key}; export all with one {key}"
+            )
     variants = {file.variant: file for file, _ in weights}
     default = default or (earlier.default if earlier and earlier.default in variants else None)
     default = default or ("fp32" if "fp32" in variants else min(variants))
@@ -85,7 +88,7 @@ def describe(
         metrics=figures,
     )
     data = manifest.to_toml().encode()
-    # What is written is what a reader accepts.
+    # Only a manifest that can be read is written.
     checked = Manifest.parse(data, str(folder / MANIFEST))
     write_whole(folder / MANIFEST, data)
     return checked
@@ -111,7 +114,7 @@ def _documents(folder: Path) -> list[ModelFile]:
         if path.name.startswith(".") or path.suffix == ".onnx" or path.name == MANIFEST:
             continue
         if path.is_symlink() or not path.is_file():
-            raise ModelError(f"{path} is not a file; a model's folder holds files alone")
+            raise ModelError(f"{path} is not a regular file; a model's folder may only hold files")
         found.append(_file(path))
     return found
 

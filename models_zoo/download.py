@@ -1,4 +1,4 @@
-"""Files from a mirror or an address: whole, of the size and the SHA-256 that were promised, or not at all."""
+"""Downloads files from a mirror or an address, and keeps only those with the expected size and SHA-256."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from cmfl_export.base.locks import locked
 from .pace import Clock, SlowError
 
 TIMEOUT = 30.0  # seconds without a byte
-PATIENCE = 60.0  # seconds for the answer's headers with all redirections, and for a document
-LEAST_RATE, RATE_SECONDS = 4096, 60.0  # bytes a second, over so many seconds, of weights
+PATIENCE = 60.0  # seconds for the headers of the response with all redirections, and for a document
+LEAST_RATE, RATE_SECONDS = 4096, 60.0  # bytes per second of weights, averaged over so many seconds
 _CHUNK = 1 << 18
 
 
 def download(source: Path | str, target: Path, size: int, sha256: str) -> None:
-    """Fetches a file; what an earlier, interrupted fetch left in `target`.part is not fetched again.
+    """Downloads a file, continuing an interrupted download in `target`.part.
 
-    The file appears under its name only after its content has been checked. Of several processes that
-    fetch the same file, one does and the others wait for it.
+    The file appears under its name only after its content has been checked. If several processes download the
+    same file, one does so and the others wait.
 
     Args:
-        source: a file, or an https or http address. Redirections do not lead from https to anything else.
+        source: a file, or an https or http address. Redirections from https to anything else are refused.
         target: the file to write.
-        size, sha256: what the file must be; no more than `size` bytes are read.
+        size, sha256: of the expected content; at most `size` bytes are read.
 
     Raises:
-        CmflError: the source cannot be read, ends early (what came is kept), or is another file than
-            promised; or `target` cannot be written.
+        DownloadError: the source cannot be read, ends early (the part is kept), or has other content.
+        UsageError: `target` cannot be written.
     """
     part = target.with_name(f"{target.name}.part")
     with locked(target.with_name(f"{target.name}.lock")):
@@ -49,13 +49,13 @@ def download(source: Path | str, target: Path, size: int, sha256: str) -> None:
             resumed = part.exists()
             found = _fetch(source, part, size)
             if found != sha256 and resumed:
-                # It may have been the beginning of another file.
+                # The part may be the beginning of another file.
                 part.unlink()
                 found = _fetch(source, part, size)
             if found != sha256:
                 part.unlink()
                 raise DownloadError(
-                    f"{shown(source)} is not the file that the manifest promises: its SHA-256 is {found}, "
+                    f"{shown(source)} is not the file in the manifest: its SHA-256 is {found}, "
                     f"not {sha256}; nothing was kept"
                 )
             sync(part)
@@ -63,25 +63,25 @@ def download(source: Path | str, target: Path, size: int, sha256: str) -> None:
 
 
 def read(source: Path | str, most: int) -> bytes:
-    """The content of a small file.
+    """Returns the content of a small file.
 
     Raises:
-        CmflError: it cannot be read, or has more than `most` bytes.
+        DownloadError: it cannot be read, or has more than `most` bytes.
     """
     with _opened(source, 0) as (stream, _, _), _reading(source):
         data: bytes = stream.read(most + 1)
     if len(data) > most:
-        raise DownloadError(f"{shown(source)} has more than {most} bytes; it is not what it should be")
+        raise DownloadError(f"{shown(source)} has more than {most} bytes, so it is not the expected file")
     return data
 
 
 def is_intact(path: Path, size: int, sha256: str) -> bool:
-    """Whether the file is there and has this content."""
+    """Whether the file exists and has this content."""
     return path.is_file() and path.stat().st_size == size and sha256_of(path) == sha256
 
 
 def shown(source: Path | str) -> str:
-    """An address without what may be secret in it, for messages."""
+    """Returns an address for messages, without user name, password and query, which may be secret."""
     if isinstance(source, Path):
         return str(source)
     parts = urlsplit(source)
@@ -119,26 +119,27 @@ def _fetch(source: Path | str, part: Path, size: int) -> str:
     if done > size:
         part.unlink()
         raise DownloadError(
-            f"{shown(source)} has more than the {size} bytes that the manifest promises; nothing was kept"
+            f"{shown(source)} has more than the {size} bytes in the manifest; nothing was kept"
         )
     if done < size:
         raise DownloadError(
-            f"{shown(source)} ended after {done} of {size} bytes; run it again to go on from there"
+            f"{shown(source)} ended after {done} of {size} bytes; run the command again to continue"
         )
     return digest.hexdigest()
 
 
 def _chunk(stream: Any, source: Path | str) -> bytes:
     with _reading(source):
-        # What is there, so that nothing of it is lost when the clock runs out.
+        # read1 returns the bytes that are there, so that none is lost when the clock runs out.
         chunk: bytes = stream.read1(_CHUNK)
         return chunk
 
 
 @contextmanager
 def _opened(source: Path | str, start: int) -> Iterator[tuple[Any, int, Clock]]:
-    """The content from byte `start` on, or from 0 where a server does not skip; which of both; and the clock
-    by which the content is read.
+    """Opens a source at byte `start`, or at 0 if the server cannot skip.
+
+    Gives the stream, the byte that it starts at, and the clock that limits its reading.
     """
     clock = Clock(PATIENCE, TIMEOUT)
     with _reading(source):
@@ -148,7 +149,7 @@ def _opened(source: Path | str, start: int) -> Iterator[tuple[Any, int, Clock]]:
         else:
             stream = _request(source, start, clock)
             if start and not _starts_at(stream, start):
-                # To a server that gives no part, or another one, the whole is a request of its own.
+                # The server returned another part or none, so the whole file is requested.
                 if stream.status != 200:
                     stream.close()
                     stream = _request(source, 0, clock)
@@ -178,46 +179,48 @@ def _starts_at(response: Any, start: int) -> bool:
 
 
 class _Redirections(HTTPRedirectHandler):
-    """Follows a redirection to https, and from http to http."""
+    """Follows redirections to https, and from http to http."""
 
     def redirect_request(self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         old, new = urlsplit(req.full_url).scheme, urlsplit(newurl).scheme
         if new != "https" and (old, new) != ("http", "http"):
             raise DownloadError(
-                f"{shown(req.full_url)} leads to {shown(newurl)}, from {old} to {new}, which is not safe"
+                f"{shown(req.full_url)} redirects to {shown(newurl)}, from {old} to {new}, which is not safe"
             )
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 @contextmanager
 def _reading(source: Path | str) -> Iterator[None]:
-    """Turns what goes wrong on the way into the CmflError that names the source."""
+    """Turns errors of the network and the system into a DownloadError that names the source."""
     try:
         yield
     except HTTPError as error:
-        raise DownloadError(f"{shown(source)} cannot be had: {error.code} {_words(error.reason)}") from error
+        raise DownloadError(
+            f"{shown(source)} cannot be downloaded: {error.code} {_words(error.reason)}"
+        ) from error
     except SlowError as error:
         raise DownloadError(
-            f"{shown(source)} is too slow (less than {LEAST_RATE} bytes a second, or no answer within "
-            f"{PATIENCE:g} s); run it again to go on"
+            f"{shown(source)} is too slow (less than {LEAST_RATE} bytes per second, or no response within "
+            f"{PATIENCE:g} s); run the command again to continue"
         ) from error
     except URLError as error:
         if isinstance(error.reason, TimeoutError):
             raise DownloadError(
-                f"{shown(source)} cannot be reached within {PATIENCE:g} s; run it again to go on"
+                f"{shown(source)} cannot be reached within {PATIENCE:g} s; run the command again to continue"
             ) from error
         raise DownloadError(f"{shown(source)} cannot be reached: {_words(error.reason)}") from error
     except TimeoutError as error:
         raise DownloadError(
-            f"{shown(source)} gave nothing for {TIMEOUT:g} s; run it again to go on"
+            f"{shown(source)} sent nothing for {TIMEOUT:g} s; run the command again to continue"
         ) from error
     except (OSError, HTTPException, ValueError) as error:
         raise DownloadError(f"{shown(source)} cannot be read: {_words(error)}") from error
 
 
 def _words(reason: object) -> str:
-    """What the system or the server says, in one line."""
+    """Returns the reason given by the system or the server, in one line."""
     text = str(getattr(reason, "strerror", None) or reason)
-    # A server chooses some of these letters; none of them is to steer a terminal.
+    # The server may have written this text; it must not control a terminal.
     printable = "".join(letter if letter.isprintable() else " " for letter in text)
     return " ".join(printable.split()) or type(reason).__name__

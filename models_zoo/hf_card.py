@@ -1,4 +1,4 @@
-"""card.md: a model card as Hugging Face reads it. Facts come from the files, the prose from its author."""
+"""Writes the facts in card.md, a model card for Hugging Face; its author writes the prose."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from cmfl_export.runtime import ModelCard
 from .manifest import Metrics
 
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
-# Licences that Hugging Face knows by an identifier; others have a name in lower case, with hyphens.
+# Licences with an identifier of Hugging Face; others get a name in lower case with hyphens.
 _LICENCES = {"apache-2.0", "mit", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0"}
 _FRONT_MATTER = re.compile(r"\A---\n.*?^---\n", re.DOTALL | re.MULTILINE)
 _FIGURES = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
 
 
 def draft(card: ModelCard, description: str) -> str:
-    """A card.md without front matter that says what the file itself says; the rest is for its author."""
+    """Returns a card.md without front matter, with the facts of the exported file's card."""
     return (
         f"# {card.name}\n\n{description}\n\n"
         f"## Use\n\n{card.intended_use}\n\n"
@@ -30,8 +30,9 @@ def draft(card: ModelCard, description: str) -> str:
 
 
 def filled(text: str, card: ModelCard, metrics: Sequence[Metrics], tables: str | None) -> str:
-    """A card.md with its front matter made anew, and where `tables` are given, the figures between the two
-    marker lines; all else stays as it is.
+    """Returns the card.md with new front matter and, if `tables` is given, new figures between the markers.
+
+    All else stays as it is.
     """
     body = _FRONT_MATTER.sub("", text.replace("\r\n", "\n"))
     if tables is not None:
@@ -40,7 +41,7 @@ def filled(text: str, card: ModelCard, metrics: Sequence[Metrics], tables: str |
 
 
 def front_matter(card: ModelCard, metrics: Sequence[Metrics]) -> str:
-    """What Hugging Face reads from the top of a card, with the results as its model index."""
+    """Returns the front matter that Hugging Face reads, with the results as its model index."""
     licence = card.licence.lower()
     lines = ["---"]
     lines += (
@@ -69,5 +70,5 @@ def front_matter(card: ModelCard, metrics: Sequence[Metrics]) -> str:
 
 
 def _yaml(text: str) -> str:
-    """A text in quotes, which YAML reads as JSON does."""
+    """Returns a quoted text, which YAML reads as JSON does."""
     return json.dumps(text, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""What `cmfl evaluate` measured of a model: for the manifest, and as tables for card.md."""
+"""Reads the figures of a model from metrics.json: for the manifest, and as tables for card.md."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from cmfl_export.metrics import HEADS, LABELS, Interval, figure, percent
 
 from .manifest import Figure, Metrics
 
-# Of the joint head; thresholds belong to the variant, not to a split.
+# Figures of the joint head in the manifest.
 _KEPT = ("d_eer", "bpcer10", "bpcer20", "bpcer100", "apcer", "bpcer", "auc", "ece", "brier")
 
 
 class Measured:
-    """The figures of some weights in a metrics.json.
-
-    Raises:
-        CmflError: no metrics.json of `cmfl evaluate`, or none of its models is among the weights.
-    """
+    """The figures of some weights in a metrics.json."""
 
     def __init__(self, path: Path, variants: Mapping[str, str]) -> None:
-        """Args:
-        path: metrics.json.
-        variants: the variants of the weights by their SHA-256.
+        """Reads the file.
+
+        Args:
+            path: metrics.json.
+            variants: the variants of the weights by their SHA-256.
+
+        Raises:
+            ModelError: not a metrics.json of `cmfl evaluate`, or none of its models is among the weights.
         """
         try:
             document = load_json(read_bytes(path, MOST_JSON_BYTES, "a metrics.json"))
@@ -42,14 +43,14 @@ class Measured:
                 self._tables_of(variant, model) for variant, model in self.models.items()
             )
         except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise ModelError(f"{path} is no metrics.json of cmfl evaluate") from error
+            raise ModelError(f"{path} is not a metrics.json of cmfl evaluate") from error
         if not self.models:
             raise ModelError(
                 f"{path} has no figures of these weights (SHA-256); evaluate the files of the folder"
             )
 
     def tables(self) -> str:
-        """The figures as Markdown: the heads, attack types, sources and degradations of each variant."""
+        """Returns the figures as Markdown: heads, attack types, sources and degradations of each variant."""
         return self._text
 
     def _metrics(self, variant: str, model: Mapping[str, Any]) -> Metrics:

@@ -1,4 +1,4 @@
-"""The zoo for a person: what there is, and what is known of one model."""
+"""Prints the models of the zoo, and the facts of one model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .pull import mirrored
 
 
 def table() -> list[str]:
-    """All models, one a line, faulty ones too, and those that can be pulled from the mirror."""
+    """Returns all models, one per line, with faulty ones and those that the mirror offers."""
     rows = [["name", "version", "variants", "from", "weights", "description"]]
     names = registry.names()
     for name in names:
@@ -37,7 +37,7 @@ def table() -> list[str]:
     try:
         others = [name for name in mirrored() if name not in names]
     except CmflError as error:
-        others, notes = [], [f"the mirror has no list of its models: {error}"]
+        others, notes = [], [f"the mirror's list of models cannot be read: {error}"]
     rows += [[name, "-", "-", "mirror", f"cmfl zoo pull {name}", ""] for name in others]
     if len(rows) == 1:
         return ["no models yet: train one and add it with cmfl zoo add, or pull one from a mirror", *notes]
@@ -45,10 +45,10 @@ def table() -> list[str]:
 
 
 def facts(name: str) -> list[str]:
-    """What the manifest says of a model, and where its files are.
+    """Returns the manifest of a model as text, and where its files are.
 
     Raises:
-        CmflError: no such model, or a faulty manifest.
+        ModelError: no such model, or a faulty manifest.
     """
     model = registry.get(name)
     manifest = model.manifest

@@ -1,4 +1,4 @@
-"""Manifest: what a model's folder holds, as manifest.toml says it. README.md shows one."""
+"""Reads, checks and writes manifest.toml, the list of a model's files. README.md shows one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CARD = "card.md"
 RECIPE = "recipe.toml"
 SCHEMA_VERSION = 1
 MOST_MANIFEST_BYTES = 256 * 1024
-MOST_DOCUMENT_BYTES = 4 * 1024 * 1024  # of a file that is no weights
+MOST_DOCUMENT_BYTES = 4 * 1024 * 1024  # of a file other than weights
 MOST_WEIGHTS_BYTES = 2**31  # no ONNX file is larger
 _MOST_FILES = 64
 
@@ -42,7 +42,7 @@ class ModelFile:
     """One file of the folder.
 
     `variant` is the precision of weights (fp32, fp16, int8) and "" for other files; `threshold` is the one in
-    the card of these weights; `urls` are where they can be downloaded, tried in order.
+    the card of the weights; `urls` are download addresses, tried in order.
     """
 
     name: str
@@ -53,7 +53,7 @@ class ModelFile:
     urls: tuple[str, ...] = ()
 
     def is_content(self, data: bytes) -> bool:
-        """Whether these are the bytes of the file."""
+        """Whether these bytes have the size and SHA-256 of the file."""
         return len(data) == self.size and hashlib.sha256(data).hexdigest() == self.sha256
 
 
@@ -70,10 +70,10 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A model of the zoo: who it is, which files it consists of, how well it does.
+    """A model of the zoo: its name, files and figures.
 
-    `default` is the variant that the bare name stands for. `files` are all files of the folder but the
-    manifest itself, the weights and at least card.md and recipe.toml.
+    `default` is the variant that the bare name stands for. `files` are all files of the folder except the
+    manifest: the weights, and at least card.md and recipe.toml.
     """
 
     name: str
@@ -92,14 +92,14 @@ class Manifest:
 
     @property
     def documents(self) -> list[ModelFile]:
-        """The files that are no weights."""
+        """The files other than weights."""
         return [file for file in self.files if not file.variant]
 
     def weights_of(self, variant: str | None) -> ModelFile:
-        """The weights of a variant, None being the default.
+        """Returns the weights of a variant; None is the default variant.
 
         Raises:
-            CmflError: the model has no such variant.
+            ModelError: the model has no such variant.
         """
         weights = self.weights
         wanted = self.default if variant is None else variant
@@ -108,7 +108,7 @@ class Manifest:
         return weights[wanted]
 
     def to_toml(self) -> str:
-        """The text of manifest.toml."""
+        """Returns the text of manifest.toml."""
         head = {"schema": SCHEMA_VERSION} | {
             key: getattr(self, key) for key in ("name", "version", "description", "licence", "default")
         }
@@ -128,17 +128,17 @@ class Manifest:
 
     @classmethod
     def parse(cls, data: bytes, where: str) -> Manifest:
-        """Reads and checks a manifest; it may come from anywhere.
+        """Reads and checks a manifest, which may come from an untrusted source.
 
         Args:
             data: the bytes of manifest.toml.
-            where: what errors call it.
+            where: its name in errors.
 
         Raises:
-            CmflError: something is missing, unknown or not what it must be; names `where` and the key.
+            ModelError: something is missing, unknown or faulty; names `where` and the key.
         """
         if len(data) > MOST_MANIFEST_BYTES:
-            raise ModelError(f"{where}: more than {MOST_MANIFEST_BYTES} bytes, which is no manifest")
+            raise ModelError(f"{where}: more than {MOST_MANIFEST_BYTES} bytes, so it is not a manifest")
         try:
             values = load_toml(data)
         except FormatError as error:
@@ -175,7 +175,7 @@ class Manifest:
         """Reads and checks a manifest.toml.
 
         Raises:
-            CmflError: it cannot be read, or see `parse`.
+            ModelError: it cannot be read, or is faulty (see `parse`).
         """
         try:
             with path.open("rb") as stream:
@@ -184,7 +184,7 @@ class Manifest:
             raise ModelError(f"the manifest {path} cannot be read: {error.strerror}") from error
 
     def _check(self, where: str) -> None:
-        """What concerns more than one table."""
+        """Checks what concerns more than one table."""
         if len(self.files) > _MOST_FILES:
             raise ModelError(f"{where}: file: {len(self.files)} files; {_MOST_FILES} at most")
         _refuse_twice((file.name.lower() for file in self.files), f"{where}: file: name")
@@ -248,7 +248,9 @@ def _metrics(values: dict[str, Any], where: str) -> Metrics:
         if key in _METRICS_KEYS:
             continue
         if not _METRIC.fullmatch(key):
-            raise ModelError(f"{where}: {key!r}: no name of a metric")
+            raise ModelError(
+                f"{where}: {key!r}: not the name of a metric; use lower-case letters, digits and _"
+            )
         if not (isinstance(value, list) and len(value) == 3 and all(map(_is_number, value))):
             raise ModelError(f"{where}: {key}: {value!r} must be [value, low, high]")
         if value[1] > value[2]:
@@ -258,7 +260,7 @@ def _metrics(values: dict[str, Any], where: str) -> Metrics:
 
 
 def _tables(values: dict[str, Any], key: str, where: str) -> list[tuple[dict[str, Any], str]]:
-    """The tables of [[key]], each with what errors call it."""
+    """Returns the tables of [[key]], each with its name in errors."""
     tables = values.get(key, [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise ModelError(f"{where}: {key}: must be written as [[{key}]]")
@@ -291,7 +293,7 @@ def _is_https(url: Any) -> bool:
 def _refuse_unknown(values: dict[str, Any], known: set[str], where: str) -> None:
     unknown = sorted(set(values) - known)
     if unknown:
-        raise ModelError(f"{where}: {unknown[0]}: unknown key; it knows {', '.join(sorted(known))}")
+        raise ModelError(f"{where}: {unknown[0]}: unknown key; the keys are {', '.join(sorted(known))}")
 
 
 def _refuse_twice(values: Iterable[str], where: str) -> None:

@@ -1,4 +1,4 @@
-"""A clock on a web request: a server that sends a byte now and then is not waited for without end."""
+"""Limits the time of a web request, also for a server that sends a byte now and then."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class SlowError(TimeoutError):
 
 
 class Clock:
-    """When the next byte must have come.
+    """The time by which the next byte must come.
 
     Args:
-        seconds: from now on.
-        silence: seconds without a byte, at most.
+        seconds: time from now on.
+        silence: longest time without a byte.
     """
 
     def __init__(self, seconds: float, silence: float) -> None:
@@ -28,13 +28,14 @@ class Clock:
         self.restart(seconds)
 
     def restart(self, seconds: float) -> None:
+        """Gives `seconds` from now on."""
         self.end = time.monotonic() + seconds
 
     def left(self) -> float:
-        """Seconds that the next byte may take.
+        """Returns the seconds that the next byte may take.
 
         Raises:
-            SlowError: none.
+            SlowError: no time is left.
         """
         left = self.end - time.monotonic()
         if left <= 0:
@@ -42,12 +43,12 @@ class Clock:
         return min(left, self._silence)
 
     def handlers(self) -> tuple[HTTPHandler, HTTPSHandler]:
-        """For `urllib.request.build_opener`: they read headers, redirections and bodies by this clock."""
+        """Returns handlers for `urllib.request.build_opener` that read everything by this clock."""
         return _Http(self), _Https(self)
 
 
 class _ByClock:
-    """What a handler has besides urllib's: the clock that its connections read by."""
+    """The part of a handler that holds the clock of its connections."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__()
@@ -56,7 +57,7 @@ class _ByClock:
 
 class _Http(_ByClock, HTTPHandler):
     def http_open(self, req: Request) -> HTTPResponse:
-        # What it calls makes the connection; the annotation knows classes alone.
+        # do_open is annotated for a class, but calls any function that makes a connection.
         connect: Any = partial(_ClockedConnection, self._clock)
         return self.do_open(connect, req)
 
@@ -101,7 +102,7 @@ class _Timed:
 class _TimedReader(io.RawIOBase):
     def __init__(self, connected: socket.socket, clock: Clock) -> None:
         self._socket = connected
-        # It keeps the connection open when the socket is closed, as urllib does.
+        # This stream keeps the connection open after urllib closes the socket.
         self._stream = connected.makefile("rb", buffering=0)
         self._clock = clock
 
@@ -113,7 +114,7 @@ class _TimedReader(io.RawIOBase):
         try:
             return self._stream.readinto(buffer)
         except TimeoutError:
-            self._clock.left()  # which of both limits it was
+            self._clock.left()  # raises SlowError if the clock, not the silence, was the limit
             raise
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Where models are: in the package, in the user's own folder, on a mirror."""
+"""Finds the places of models: the package, the user's own folder, a mirror."""
 
 from __future__ import annotations
 
@@ -16,26 +16,27 @@ MIRROR_VARIABLE = "CMFL_ZOO"
 
 
 def packaged() -> Path:
-    """The folder of the models that come with the installation."""
+    """Returns the folder of the models that come with the installation."""
     return Path(str(resources.files("models_zoo")))
 
 
 def own_models() -> Path:
-    """The user's own models, one folder each: added, or pulled from a mirror."""
+    """Returns the folder of the user's own models, which were added, or pulled from a mirror."""
     return cache_folder() / "models"
 
 
 def pulled_weights(sha256: str) -> Path:
-    """The folder of pulled weights with this content; two versions of a model cannot get mixed up."""
+    """Returns the folder of pulled weights with this SHA-256, so that versions of a model do not mix."""
     return cache_folder() / "weights" / sha256
 
 
 def mirror(given: str | None = None) -> Path | str | None:
-    """The mirror: `given`, else CMFL_ZOO; a folder as a Path, an http or https address as a text without / at
-    its end, None where neither is set.
+    """Returns the mirror: `given`, else CMFL_ZOO, else None.
+
+    A folder is a Path; an http or https address is a text without / at its end.
 
     Raises:
-        CmflError: it is neither an address nor a folder.
+        DownloadError: it is neither an address nor a folder.
     """
     text = given or os.environ.get(MIRROR_VARIABLE)
     if not text:
@@ -51,7 +52,7 @@ def mirror(given: str | None = None) -> Path | str | None:
             return text.rstrip("/")
         if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
             raise DownloadError(
-                f"{origin}{text} is no mirror; give a folder, or an https, http or file address"
+                f"{origin}{text} is not a mirror; give a folder, or an https, http or file address"
             )
         text = url2pathname(parts.path)
     folder = Path(text).expanduser()
@@ -61,7 +62,7 @@ def mirror(given: str | None = None) -> Path | str | None:
 
 
 def within(place: Path | str, *names: str) -> Path | str:
-    """What lies in a mirror under these names, which are safe ones."""
+    """Returns the path or address in a mirror under these names, which must be safe."""
     if isinstance(place, Path):
         return place.joinpath(*names)
     parts = urlsplit(place)

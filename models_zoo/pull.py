@@ -1,4 +1,4 @@
-"""Getting a model from a mirror, or its weights from where its manifest says."""
+"""Gets a model from a mirror, or its weights from the addresses in its manifest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .registry import Model
 
 @dataclass(frozen=True)
 class Pulled:
-    """What a pull did. `source` is where the weights came from, "" where they were here already."""
+    """The result of a pull. `source` is where the weights came from, "" if they were already here."""
 
     model: Model
     file: ModelFile
@@ -25,28 +25,30 @@ class Pulled:
     source: str
 
     def lines(self) -> list[str]:
+        """The result as text."""
         manifest = self.model.manifest
         what = f"{manifest.name} {manifest.version} ({self.file.variant}), {self.file.size / 1e6:.1f} MB"
         if not self.source:
-            return [f"{what}: here already, SHA-256 checked: {self.path}"]
+            return [f"{what}: already here, SHA-256 checked: {self.path}"]
         return [f"{what}: from {self.source}, SHA-256 checked: {self.path}"]
 
 
 def pull(text: str, *, mirror: str | None = None, refresh: bool = False) -> Pulled:
-    """Sees to it that a model's weights are on this machine; asks the network only for what is missing.
+    """Gets a model's weights; uses the network only for what is missing.
 
-    A model that comes with the installation keeps its manifest, wherever the weights come from. One that is
-    not known here, or only from a folder in CMFL_ZOO, is copied from the mirror into the user's own models,
-    its manifest with it.
+    A packaged model keeps its manifest, wherever its weights come from. A model that is unknown here, or only
+    known from a folder in CMFL_ZOO, is copied from the mirror into the user's own models with its manifest.
 
     Args:
-        text: `NAME`, or `NAME:VARIANT`; the default variant by default.
+        text: `NAME`, or `NAME:VARIANT`; without a variant, the default one.
         mirror: a folder, or an https, http or file address, laid out like models_zoo/; CMFL_ZOO by default.
-            Without either, the addresses in the manifest are tried in order.
-        refresh: take the manifest of a model that is not packaged from the mirror again.
+            Without both, the addresses in the manifest are tried in order.
+        refresh: get the manifest of a model that is not packaged from the mirror again.
 
     Raises:
-        CmflError: no such model; nowhere to get it from; or what came is not what the manifest promises.
+        DownloadError: no such model, no address for it, or a download that fails or has other content.
+        ModelError: no such variant, or a faulty manifest.
+        UsageError: a file cannot be written.
     """
     name, variant = split_variant(text)
     place = places.mirror(mirror)
@@ -54,7 +56,7 @@ def pull(text: str, *, mirror: str | None = None, refresh: bool = False) -> Pull
     if model is None or model.place == registry.MIRROR or (refresh and model.place == registry.OWN):
         if place is None or not is_model_name(name):
             raise DownloadError(
-                f"{name}: no such model; {registry.known()}; for others give a mirror with --from or "
+                f"{name}: no such model; {registry.known()}; for others, give a mirror with --from or "
                 f"{places.MIRROR_VARIABLE}"
             )
         model = _copied(place, name)
@@ -82,35 +84,35 @@ def pull(text: str, *, mirror: str | None = None, refresh: bool = False) -> Pull
 
 
 def _copied(mirror: Path | str, name: str) -> Model:
-    """The model of the mirror with its documents, as one of the user's own; not yet its weights."""
+    """Copies manifest and documents of the mirror's model, without its weights, to the user's own models."""
     source = places.within(mirror, name, MANIFEST)
     data = download.read(source, MOST_MANIFEST_BYTES)
     where = download.shown(source)
     manifest = Manifest.parse(data, where)
     if manifest.name != name:
-        raise DownloadError(f"{where}: name: {manifest.name!r} must be the folder's, {name!r}")
+        raise DownloadError(f"{where}: name: {manifest.name!r} must be the name of the folder, {name!r}")
     documents = {}
     for file in manifest.documents:
         address = places.within(mirror, name, file.name)
         documents[file.name] = download.read(address, MOST_DOCUMENT_BYTES)
         if not file.is_content(documents[file.name]):
             raise DownloadError(
-                f"{download.shown(address)} is not the file that the manifest promises (size or SHA-256)"
+                f"{download.shown(address)} is not the file in the manifest (size or SHA-256 differ)"
             )
     folder = places.own_models() / name
     with locked(folder.with_name(f".{name}.lock")):
         for document, content in documents.items():
             write_whole(folder / document, content)
-        # Last, because a folder without it is no model.
+        # Last, because a folder becomes a model by its manifest.
         write_whole(folder / MANIFEST, data)
     return Model(manifest, folder, registry.OWN)
 
 
 def mirrored() -> list[str]:
-    """The names that the mirror in CMFL_ZOO lists, where that is an address: those of its index.txt.
+    """Returns the names in index.txt of the mirror in CMFL_ZOO; none if the mirror is not an address.
 
     Raises:
-        CmflError: it cannot be read.
+        DownloadError: index.txt cannot be read.
     """
     mirror = places.mirror()
     if mirror is None or isinstance(mirror, Path):

@@ -1,4 +1,4 @@
-"""Which models there are, and where the files of each are."""
+"""Finds models and their files on this machine."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ OWN, PACKAGED, MIRROR = "own", "packaged", "mirror"
 
 @dataclass(frozen=True)
 class Model:
-    """A model that is known here; `place` is "own", "packaged" or "mirror" (a folder in CMFL_ZOO)."""
+    """A known model; `place` is "own", "packaged" or "mirror" (a folder in CMFL_ZOO)."""
 
     manifest: Manifest
     folder: Path
     place: str
 
     def path_of(self, file: ModelFile) -> Path | None:
-        """Where an intact copy of the file is: in the model's folder or among the pulled weights, or None."""
+        """Returns an intact copy of the file, from the model's folder or the pulled weights; None without."""
         return next((path for path in self.candidates(file) if _is_intact(path, file)), None)
 
     def candidates(self, file: ModelFile) -> tuple[Path, Path]:
-        """Where the file may be."""
+        """Returns the paths where the file may be."""
         return self.folder / file.name, places.pulled_weights(file.sha256) / file.name
 
     def path_of_weights(self, variant: str | None = None) -> Path:
-        """Where the weights are, intact; by default those of the default variant.
+        """Returns the path of intact weights; by default those of the default variant.
 
         Raises:
-            CmflError: no such variant; or the weights are not here, or damaged: says how to get them.
+            ModelError: no such variant, or the weights are missing or damaged; says how to get them.
         """
         file = self.manifest.weights_of(variant)
         path = self.path_of(file)
@@ -47,22 +47,23 @@ class Model:
         damaged = [path for path in self.candidates(file) if path.exists()]
         if damaged:
             raise ModelError(
-                f"{damaged[0]} is not the file that the manifest of {self.manifest.name} promises (size or "
-                f"SHA-256); run: cmfl zoo pull {name}"
+                f"{damaged[0]} is not the file in the manifest of {self.manifest.name} (size or SHA-256 "
+                f"differ); run: cmfl zoo pull {name}"
             )
         raise ModelError(f"the weights of {name} are not on this machine; run: cmfl zoo pull {name}")
 
 
 def names() -> list[str]:
-    """The names of all models that are known here, in order. Looks at folders only, reads nothing."""
+    """Returns the names of all known models, in order, without reading their files."""
     return sorted({folder.name for _, parent in _folders() for folder in _models_in(parent)})
 
 
 def find(name: str) -> Model | None:
-    """The model of this name; the user's own comes before a packaged one, and that before the mirror's.
+    """Returns the model of this name, or None: first the user's own, then a packaged one, then the mirror's.
 
     Raises:
-        CmflError: its manifest is faulty; or it is not here and CMFL_ZOO is no mirror.
+        ModelError: its manifest is faulty.
+        DownloadError: it is not on this machine, and CMFL_ZOO is not a mirror.
     """
     if not is_model_name(name):
         return None
@@ -74,10 +75,11 @@ def find(name: str) -> Model | None:
 
 
 def get(name: str) -> Model:
-    """As `find`, for a model that must be there.
+    """Returns the model of this name, see `find`.
 
     Raises:
-        CmflError: there is none, or its manifest is faulty.
+        ModelError: no such model, or its manifest is faulty.
+        DownloadError: it is not on this machine, and CMFL_ZOO is not a mirror.
     """
     model = find(name)
     if model is None:
@@ -86,20 +88,20 @@ def get(name: str) -> Model:
 
 
 def known() -> str:
-    """The known names in words, for errors."""
+    """Returns the known names as text for errors."""
     return f"the zoo has: {', '.join(names()) or 'nothing yet'}"
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a folder that is called like its model.
+    """Returns the manifest of a folder, which must have the model's name.
 
     Raises:
-        CmflError: it is faulty, or of another model.
+        ModelError: it is faulty, or its model has another name.
     """
     manifest = Manifest.read(folder / MANIFEST)
     if manifest.name != folder.name:
         raise ModelError(
-            f"{folder / MANIFEST}: name: {manifest.name!r} must be the folder's, {folder.name!r}"
+            f"{folder / MANIFEST}: name: {manifest.name!r} must be the name of the folder, {folder.name!r}"
         )
     return manifest
 
@@ -107,7 +109,7 @@ def read_manifest(folder: Path) -> Manifest:
 def _folders() -> Iterator[tuple[str, Path]]:
     yield OWN, places.own_models()
     yield PACKAGED, places.packaged()
-    # Last also because a mirror that is gone must not keep what is here from being used.
+    # Last, so that a missing mirror does not hide the models on this machine.
     mirror = places.mirror()
     if isinstance(mirror, Path):
         yield MIRROR, mirror
@@ -131,5 +133,5 @@ def _is_intact(path: Path, file: ModelFile) -> bool:
 
 @lru_cache(maxsize=256)
 def _hash(path: Path, _size: int, _mtime_ns: int) -> str:
-    """SHA-256 of a file, computed once as long as its size and time stay the same."""
+    """Returns the SHA-256 of a file, computed again only after its size or time changes."""
     return sha256_of(path)

@@ -1,4 +1,4 @@
-"""Is what is here what the manifest says? All of `cmfl zoo verify`."""
+"""Checks the files of a model against its manifest (`cmfl zoo verify`)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .manifest import Manifest, ModelFile
 
 @dataclass(frozen=True)
 class Check:
-    """One file: where it is, "" if nowhere; what is wrong with it."""
+    """The check of one file: its path, "" if it is missing, and its faults."""
 
     file: ModelFile
     path: str
     faults: tuple[str, ...]
-    portable: bool = True  # whether every CPU computes the same from its 8-bit weights
+    portable: bool = True  # whether every CPU computes the same scores from its 8-bit weights
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,11 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether all that is here is right, and the default weights are here."""
+        """Whether all files are right; only weights other than the default may be missing."""
         return not any(check.faults for check in self.checks)
 
     def lines(self) -> list[str]:
+        """The result as text: one line per file, then the verdict."""
         rows = [
             [check.file.name, check.file.variant, "; ".join(check.faults) or _state(check)]
             for check in self.checks
@@ -48,11 +49,11 @@ class Report:
 def verify(name: str) -> Report:
     """Hashes every file of a model, and reads the card inside its weights.
 
-    Weights of another variant than the default need not be here. The card in an ONNX file has to agree on
-    name, precision, threshold and licence.
+    Only the weights of the default variant must be here. The card in an ONNX file must have the name,
+    precision, threshold and licence of the manifest.
 
     Raises:
-        CmflError: no such model, or a faulty manifest.
+        ModelError: no such model, or a faulty manifest.
     """
     model = registry.get(name)
     manifest = model.manifest
@@ -74,7 +75,7 @@ def verify(name: str) -> Report:
 
 
 def disagreements(card: ModelCard, manifest: Manifest, file: ModelFile) -> list[str]:
-    """What the card inside an ONNX file says otherwise than the manifest, or its entry on the file."""
+    """Returns the differences between the card inside an ONNX file and the manifest."""
     pairs = {
         "name": (card.name, manifest.name),
         "precision": (card.precision, file.variant),
@@ -89,7 +90,7 @@ def disagreements(card: ModelCard, manifest: Manifest, file: ModelFile) -> list[
 
 
 def check_weights(path: Path, manifest: Manifest, file: ModelFile) -> Check:
-    """What an ONNX file and the card in it say, against the manifest's entry on the file."""
+    """Checks the card in an ONNX file against the manifest."""
     try:
         card = read_card(path)
     except CmflError as error:

@@ -1,4 +1,4 @@
-"""How fast exported models and training are on this machine, against what the machine can do."""
+"""Measures how fast exported models and training are on this machine, and what the machine's limit is."""
 
 from __future__ import annotations
 

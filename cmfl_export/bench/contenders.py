@@ -1,4 +1,4 @@
-"""Who is measured: every backend with every precision, PyTorch's ways, and the machine's limit."""
+"""Lists what is measured: every backend with every model, PyTorch, and the machine's limit."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ BACKENDS = {
     "tensorrt": "TensorRT",
 }
 FOLDER, START_UP = "folder", "start-up"
-# Inductor compiles for minutes for each batch size, so one has to do: that of the end-to-end pipeline.
+# torch.compile takes minutes per batch size, so only this one is compiled: that of the whole pipeline.
 _COMPILED_BATCH = 8
-# Of the matrices whose products are the limit, see `products.Products`.
+# Sides of the matrices whose products are the limit, see `products.Products`.
 _CPU_SIZE, _GPU_SIZE = 2048, 4096
 
 
 class Model(NamedTuple):
-    """An exported file, and what it is called among the others."""
+    """An exported file, its card, and its label in the table."""
 
     path: Path
     card: ModelCard
@@ -43,12 +43,12 @@ class Contender:
     """One row of the table.
 
     Attributes:
-        name: as in the table.
-        kind: what the worker makes of it: "model", "torch", "loop", "products", "training" or "loader".
-        precision: what it computes in, which decides the limit that it is held against.
-        measures: "batch N", "folder", "start-up", "products", "step N", "fed N" or "loader".
-        options: what the worker needs besides; JSON values.
-        on_gpu: whether the limit of the GPU is the one that counts.
+        name: its name in the table.
+        kind: which engine the worker makes: "model", "torch", "loop", "products", "training" or "loader".
+        precision: the precision that it computes in; decides its limit.
+        measures: "batch N", "folder", "start-up", "products", "step", "fed" or "loader".
+        options: arguments of the engine; JSON values.
+        on_gpu: whether its limit is the GPU's.
     """
 
     name: str
@@ -60,13 +60,14 @@ class Contender:
 
 
 def find_models(names: Sequence[str]) -> list[Model]:
-    """The exported files that the names stand for, the reference for differences of scores first.
+    """Returns the exported files that the names stand for; the reference for scores is the first.
 
     A name of the zoo without a variant stands for all of its variants that are on this machine. The reference
-    is the first fp32 file, or where there is none the first file.
+    is the first fp32 file, or the first file if none is fp32.
 
     Raises:
-        CmflError: not an exported model, or files of different networks.
+        ModelError: not an exported model.
+        UsageError: the files are different networks.
     """
     paths = list(dict.fromkeys(path for name in names for path in _files_of(name)))
     cards = [read_card(path) for path in paths]
@@ -82,12 +83,13 @@ def find_models(names: Sequence[str]) -> list[Model]:
 
 
 def choose_backends(wanted: Sequence[str] | None) -> list[str]:
-    """The backends that load here, of those that are wanted; by default all but TensorRT.
+    """Returns the wanted backends; by default all that load, without TensorRT.
 
-    TensorRT builds an engine for minutes for each batch size, so it is used only when asked for.
+    TensorRT builds an engine for minutes per batch size, so it is only used on request.
 
     Raises:
-        CmflError: a backend that is wanted is unknown or does not load.
+        UsageError: a wanted backend is unknown.
+        ProviderError: a wanted backend does not load.
     """
     if wanted is None:
         openvino = ["openvino"] if providers.has_openvino() else []
@@ -95,7 +97,7 @@ def choose_backends(wanted: Sequence[str] | None) -> list[str]:
         return ["onnxruntime", *openvino, *cuda]
     for name in wanted:
         if name not in BACKENDS:
-            raise UsageError(f"unknown backend {name!r}; choose of: {', '.join(BACKENDS)}")
+            raise UsageError(f"unknown backend {name!r}; choose from: {', '.join(BACKENDS)}")
         choose_provider(name)
     return list(wanted)
 
@@ -103,7 +105,7 @@ def choose_backends(wanted: Sequence[str] | None) -> list[str]:
 def of_models(
     models: Sequence[Model], backends: Sequence[str], batch_sizes: Sequence[int]
 ) -> list[Contender]:
-    """Each model on each backend; the first is the reference's."""
+    """Returns each model on each backend; the reference is the first."""
     measures = (*(f"batch {size}" for size in batch_sizes), FOLDER, START_UP)
     return [
         Contender(
@@ -120,8 +122,10 @@ def of_models(
 
 
 def of_pytorch(card: ModelCard, devices: Sequence[str], batch_sizes: Sequence[int]) -> list[Contender]:
-    """PyTorch's ways to run the card's network, with random weights, on which speed does not depend: eager
-    float32, reduced precision where the device has it, torch.compile, and the loop of the official script.
+    """Returns PyTorch's ways to run the card's network, with random weights: speed does not depend on them.
+
+    Eager and torch.compile, in float32 and in a reduced precision if the device has one, and the loop of the
+    official script.
     """
     from training.fit import cpu_has_bf16
 
@@ -157,7 +161,7 @@ def of_pytorch(card: ModelCard, devices: Sequence[str], batch_sizes: Sequence[in
 
 
 def of_machine(backends: Sequence[str], devices: Sequence[str]) -> list[Contender]:
-    """Matrix products by every means that is installed; the fastest one of a precision is its limit."""
+    """Returns matrix products by every means that is installed; the fastest per precision is the limit."""
     ways: list[tuple[str, str]] = []
     if find_spec("onnx") is not None:
         precisions = {
@@ -189,7 +193,7 @@ def of_machine(backends: Sequence[str], devices: Sequence[str]) -> list[Contende
 
 
 def torch_devices(backends: Sequence[str]) -> list[str]:
-    """Where PyTorch runs for comparison: beside the backends, or nowhere if it is not installed."""
+    """Returns the devices to run PyTorch on: those of the backends; none if it is not installed."""
     if any(find_spec(name) is None for name in ("torch", "torchvision", "lightning")):
         return []
     import torch
@@ -200,6 +204,7 @@ def torch_devices(backends: Sequence[str]) -> list[str]:
 
 
 def _files_of(name: str) -> list[Path]:
+    """Returns the files of a path, or of a model of the zoo."""
     model, variant = split_variant(name)
     if variant is None and not Path(name).is_file() and (found := registry.find(model)) is not None:
         here = [path for file in found.manifest.weights.values() if (path := found.path_of(file))]

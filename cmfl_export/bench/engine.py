@@ -1,4 +1,4 @@
-"""What can be timed of a contender, whatever it is."""
+"""The interface of what is timed."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ Unit = Callable[[], float]
 
 
 class Engine(Protocol):
-    """What can be timed of a contender."""
+    """What is timed of a contender."""
 
     def unit(self, measure: str, seconds: float) -> Unit:
-        """The smallest whole piece of a measure: does it when called, and returns how much that was, in
-        images or, for matrix products, in operations. `seconds` is how long a measurement will take.
+        """Returns a function that does the smallest whole piece of a measure.
+
+        It returns the amount: images or, for matrix products, operations. `seconds` is how long a measurement
+        will take.
         """
         ...
 
     def about(self) -> dict[str, Any]:
-        """What the report says of it, JSON values; `scores` holds P(real) of the images in order."""
+        """Returns facts for the report, JSON values; `scores` has P(real) of the images in order."""
         ...

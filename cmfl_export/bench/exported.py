@@ -1,4 +1,4 @@
-"""An exported model as a contender: the session alone by batch size, and the whole way from files to rows."""
+"""An exported model as a contender: the session alone by batch size, and the pipeline from files to rows."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .engine import Unit
 
 
 class ExportedModel:
-    """Loads the model and scores the images that are to be compared, once.
+    """An exported model. Loads it, and scores the first images once for the comparison of scores.
 
     Args:
         model, provider, threads: see `Detector`.
         images: paths, at least one of which can be decoded.
-        compared: of how many of them the scores are kept.
+        compared: number of images whose scores are compared.
     """
 
     def __init__(
@@ -69,10 +69,10 @@ class ExportedModel:
 
 
 def batch_of(images: Sequence[str], size: int, *, aligned: bool) -> NDArray[np.uint8]:
-    """A batch, uint8 [size, 224, 224, 3], of the first images that can be decoded, each again if need be.
+    """Returns a batch, uint8 [size, 224, 224, 3], of the first images that decode, repeated to fill it.
 
     Raises:
-        CmflError: none can be.
+        UsageError: none can be decoded.
     """
     found: list[NDArray[np.uint8]] = []
     for path in images:

@@ -1,4 +1,4 @@
-"""Where the figures come from: the machine and what is installed on it."""
+"""Describes the machine and the libraries that the figures come from."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PACKAGES = ("cmfl-export", "numpy", "pillow", "onnxruntime", "onnxruntime-gpu",
 
 
 def describe() -> dict[str, Any]:
-    """The machine, JSON values: processor, cores, load before the run, GPU with driver, versions."""
+    """Returns processor, cores, load before the run, GPU with driver, and versions, as JSON values."""
     return {
         "cpu": _processor(),
         "cores": usable_cores(),

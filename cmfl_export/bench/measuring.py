@@ -1,4 +1,4 @@
-"""The run itself: round for round every contender in turn, so that a noisy neighbour hits all alike."""
+"""Measures all contenders in turn, round by round, so that other load on the machine affects all alike."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ log = logging.getLogger("cmfl.bench")
 
 @dataclass(frozen=True)
 class Sample:
-    """One measurement: an amount (images, or operations of a matrix product) in so many seconds.
+    """One measurement: an amount (images, or operations of a matrix product), and the seconds it took.
 
-    `times` are the seconds of each repetition; `busy_cores` is what the contender's threads still burnt after
-    it, which is what the next contender lacked.
+    `times` are the seconds of each repetition; `busy_cores` is the number of cores that the contender's
+    threads still used afterwards, which the next contender lacked.
     """
 
     amount: float
@@ -33,18 +33,19 @@ class Sample:
 
     @property
     def rate(self) -> float:
+        """The amount per second."""
         return self.amount / self.seconds
 
 
 @dataclass
 class Result:
-    """All that was measured of a contender.
+    """All measurements of a contender.
 
     Attributes:
-        samples: by measure, one a round.
-        about: what it said of itself when it was loaded: `load_seconds`, `peak_bytes` (of a process that has
-            loaded it and scored the images once), `scores` and others.
-        failures: why there is no figure, by measure; "load" is all of them.
+        samples: by measure, one per round.
+        about: facts from loading it: `load_seconds`, `peak_bytes` (of a process that has loaded it and scored
+            the images once), `scores` and others.
+        failures: why there is no figure, by measure; "load" stands for all measures.
     """
 
     contender: Contender
@@ -53,7 +54,7 @@ class Result:
     failures: dict[str, str] = field(default_factory=dict)
 
     def rates(self, measure: str) -> list[float]:
-        """Amounts a second, one a round."""
+        """Amounts per second, one per round."""
         return [sample.rate for sample in self.samples.get(measure, [])]
 
     def rate(self, measure: str) -> float | None:
@@ -71,17 +72,18 @@ def measure(
     images: Sequence[str],
     compared: int,
 ) -> list[Result]:
-    """Loads all contenders, each in a process of its own, and measures them in turn.
+    """Loads all contenders, each in its own process, and measures them in turn.
 
-    A round goes through the measures, and for each of them through the contenders, so that figures that are
-    compared were taken one right after the other. A contender that fails has a reason in its result.
+    A round goes through the measures, and for each measure through the contenders, so that figures that are
+    compared are taken right after each other. The result of a contender that fails has the reason.
 
     Args:
-        seconds: of one measurement; each is whole repetitions, at least one.
+        contenders: what to measure.
+        seconds: duration of one measurement, which is at least one whole repetition.
         rounds: how often each measurement is taken.
         threads: CPU threads of each contender; None is all cores.
-        images: what they are measured with; none for training, which has its own.
-        compared: how many of the images each exported model scores before the first round.
+        images: paths to measure with; empty for training, which has its own.
+        compared: number of images that each exported model scores before the first round.
     """
     results = [Result(contender) for contender in contenders]
     measures = list(dict.fromkeys(name for contender in contenders for name in contender.measures))
@@ -121,6 +123,6 @@ def _measure_once(
             sample = Sample(answer["amount"], answer["seconds"], tuple(answer["times"]), answer["busy_cores"])
         result.samples.setdefault(name, []).append(sample)
     except ContenderError as failure:
-        # A figure of fewer rounds than the others' would look like theirs.
+        # A figure from fewer rounds would look like the others.
         result.failures[name] = str(failure)
         result.samples.pop(name, None)

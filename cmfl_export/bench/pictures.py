@@ -17,25 +17,26 @@ from ..images import SIZE, iter_paths
 
 DRAWN = 64
 QUALITY = 75
-# A measurement goes round and round; more would only make the requests to the contenders long.
+# Measurements repeat the images; more would only make the requests to the contenders long.
 _MOST = 4096
 
 
 @contextmanager
 def pictures(folder: Path | None) -> Iterator[tuple[list[str], str]]:
-    """Paths of the images to measure with, in an order without meaning, and what they are in words.
+    """Gives the paths of the images to measure with, in random order, and their description.
 
     Args:
-        folder: the user's; at most 4,096 of its images are used. None draws some for the time of the block.
+        folder: the user's folder, of which at most 4,096 images are used. None draws images for the time of
+            the block.
 
     Raises:
-        CmflError: the folder has no images.
+        UsageError: the folder has no images.
     """
     if folder is not None:
         paths = list(iter_paths([str(folder)]))
         if not paths:
             raise UsageError(f"no images found in {folder}")
-        # A folder in order of name has one class after the other.
+        # In order of name, a folder has one class after the other.
         random.Random(0).shuffle(paths)
         yield paths[:_MOST], f"{min(len(paths), _MOST)} images of {folder}"
         return
@@ -48,7 +49,7 @@ def pictures(folder: Path | None) -> Iterator[tuple[list[str], str]]:
 
 
 def _scene(seed: int) -> NDArray[np.uint8]:
-    """A coloured scene with shades, edges and grain, uint8 [224, 224, 3]: as large a file as a face's."""
+    """Draws a scene with shades, edges and grain, uint8 [224, 224, 3]; its file is as large as a face's."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:SIZE, 0:SIZE] / SIZE
     centre, radius = rng.uniform(0.35, 0.65, 2), rng.uniform(0.2, 0.4)

@@ -1,9 +1,10 @@
-"""The plot of a run: how many images a second each contender reaches, and where its limit is."""
+"""Draws a run: how many images per second each contender reaches, and where its limit is."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,8 +12,6 @@ from ..base.errors import UsageError
 from ..base.files import whole_file, writing
 from ..report import INK, LEGEND_ROW, QUIET, finish, new_figure, short, styled
 from .contenders import FOLDER
-from .figures import limit_for
-from .measuring import Result
 from .report import BenchReport
 from .table import rate_text
 
@@ -22,19 +21,16 @@ if TYPE_CHECKING:
 
 FORMATS = (".png", ".svg", ".pdf")
 _ALONE, _WHOLE = "#0072b2", "#e69f00"
-_HEIGHT = 0.36  # of a bar, where 1 is the distance of two contenders
-
-
-class _Bar(NamedTuple):
-    """Images a second: median, slowest and fastest round."""
-
-    median: float
-    low: float
-    high: float
+_HEIGHT = 0.36  # of a bar; 1 is the distance between two contenders
 
 
 def check(out: Path) -> None:
-    """Raises CmflError if `out` has no ending of a figure, or matplotlib is not installed."""
+    """Refuses an output that could not be drawn.
+
+    Raises:
+        UsageError: the ending of `out` is not one of a figure.
+        PackageError: matplotlib is missing.
+    """
     if out.suffix.lower() not in FORMATS:
         raise UsageError(f"the ending of {out} must be one of {', '.join(FORMATS)}")
     with styled():
@@ -45,27 +41,30 @@ def draw(report: BenchReport, out: Path) -> None:
     """Writes the plot, whole or not at all.
 
     Raises:
-        CmflError: matplotlib is not installed, or `out` cannot be written.
+        PackageError: matplotlib is missing.
+        UsageError: `out` cannot be written.
     """
     with styled(), whole_file(out) as part, writing(out):
         plot_of(report).savefig(part, dpi=200, bbox_inches="tight", pad_inches=0.08)
 
 
 def plot_of(report: BenchReport) -> Figure:
-    """A bar for the network alone, at its best batch size, and one for all that belongs to it: decoding, or
-    in training the loader. Whiskers go from the slowest round to the fastest; a mark is the machine's limit.
+    """Returns the figure: per contender one bar for the network alone and one with decoding or the loader.
+
+    The network alone is shown at its best batch size. Whiskers go from the slowest round to the fastest; a
+    mark is the machine's limit.
     """
-    # The loader alone is so fast that next to it nothing else could be seen.
+    # The loader alone is so fast that all other bars would be too short to see.
     results = [result for result in report.results if result.samples and result.contender.kind != "loader"]
     whole_measure = "fed" if report.training else FOLDER
-    title = "Training, images a second" if report.training else "Images a second"
+    title = "Training, images per second" if report.training else "Images per second"
     figure = new_figure(title, 0.9 + 0.42 * len(results) + 2 * LEGEND_ROW)
     axes = figure.add_subplot()
     for place, result in enumerate(results):
-        alone = [_bar(result, name) for name in report.network_measures(result)]
-        _draw_bar(axes, place - _HEIGHT / 2, max(filter(None, alone), default=None), _ALONE)
-        _draw_bar(axes, place + _HEIGHT / 2, _bar(result, whole_measure), _WHOLE)
-        limit = limit_for(result, report.limits)
+        best = max(report.network_measures(result), key=lambda name: result.rate(name) or 0.0, default="")
+        _draw_bar(axes, place - _HEIGHT / 2, result.rates(best), _ALONE)
+        _draw_bar(axes, place + _HEIGHT / 2, result.rates(whole_measure), _WHOLE)
+        limit = report.limit_for(result)
         if limit is not None and report.work is not None:
             most = limit.rate / report.work
             axes.plot([most, most], [place - _HEIGHT, place + _HEIGHT], color=INK, linewidth=1.6)
@@ -78,20 +77,15 @@ def plot_of(report: BenchReport) -> Figure:
     return figure
 
 
-def _bar(result: Result, measure: str) -> _Bar | None:
-    rates = result.rates(measure)
-    return _Bar(float(np.median(rates)), min(rates), max(rates)) if rates else None
-
-
-def _draw_bar(axes: Axes, place: float, bar: _Bar | None, colour: str) -> None:
-    if bar is None:
+def _draw_bar(axes: Axes, place: float, rates: Sequence[float], colour: str) -> None:
+    """Draws the median of the rounds as a bar, and a whisker from the slowest to the fastest."""
+    if not rates:
         return
-    axes.barh(place, bar.median, height=_HEIGHT, color=colour)
-    axes.plot([bar.low, bar.high], [place, place], color=QUIET, linewidth=1.0)
-    # In a column of their own, where no mark crosses them.
-    axes.text(
-        1.01, place, rate_text(bar.median), transform=axes.get_yaxis_transform(), va="center", fontsize=7.5
-    )
+    median = float(np.median(rates))
+    axes.barh(place, median, height=_HEIGHT, color=colour)
+    axes.plot([min(rates), max(rates)], [place, place], color=QUIET, linewidth=1.0)
+    # In a separate column, where no mark crosses them.
+    axes.text(1.01, place, rate_text(median), transform=axes.get_yaxis_transform(), va="center", fontsize=7.5)
 
 
 def _legend(figure: Figure, training: bool) -> None:

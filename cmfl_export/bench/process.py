@@ -1,4 +1,4 @@
-"""The other end of `worker`: starts the process of a contender, asks it, and outlives its end."""
+"""Starts the process of a contender (see `worker`), sends it requests, and survives its end."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from typing import Any
 from ..base.cache import cache_folder
 from .contenders import Contender
 
-# Loading may compile for minutes; a single measurement that takes so long has hung.
+# Loading may compile for minutes; what takes longer than this has hung.
 LONGEST_ANSWER = 1200.0
 _LONGEST_GOODBYE = 10.0
 
 
 class ContenderError(Exception):
-    """Why a contender has no figure, on one line."""
+    """The reason why a contender has no figure, in one line."""
 
 
 class Worker:
-    """The process of one contender, from `with` to its end.
+    """The process of one contender, to be used in a `with` block, whose end ends the process.
 
     Args:
-        contender: whose.
-        threads: CPU threads; None leaves it to the libraries.
+        contender: what it measures.
+        threads: CPU threads; None leaves the choice to the libraries.
     """
 
     def __init__(self, contender: Contender, threads: int | None) -> None:
         self._contender = contender
         environment = os.environ.copy()
-        # What torch.compile makes is kept with our other caches, not in the temporary folder.
+        # torch.compile keeps its files with our other caches, not in the temporary folder.
         environment.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "torch"))
         if threads is not None:
             environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
@@ -54,7 +54,7 @@ class Worker:
     def __exit__(
         self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        # Without its standard input it ends by itself, and with it the processes that it has started.
+        # Closing its standard input ends it, and with it the processes that it has started.
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with suppress(OSError):
@@ -65,23 +65,19 @@ class Worker:
             self._process.kill()
             self._process.wait()
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
     def load(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Makes the contender ready; what it says of itself.
+        """Loads the contender; returns its facts, see `Engine.about`.
 
         Args:
-            given: what every contender is given besides its own options: `threads`, `images`, `compared`.
+            given: arguments of every engine beside its own options: `threads`, `images`, `compared`.
 
         Raises:
-            ContenderError: it cannot be.
+            ContenderError: it does not load.
         """
         return self._ask({"kind": self._contender.kind, "options": self._contender.options | given})
 
     def measure(self, measure: str, seconds: float) -> dict[str, Any]:
-        """`worker.timed` of one measure, after a warm-up where it is its first time.
+        """Returns `worker.timed` of one measure, after a warm-up the first time.
 
         Raises:
             ContenderError: it does not run.

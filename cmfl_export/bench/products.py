@@ -1,4 +1,4 @@
-"""The machine's limit: matrix products and nothing else, by every means that a contender computes with."""
+"""Measures the machine's limit: only matrix products, by every means that a contender computes with."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from .engine import Unit
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-_CHAINED = 4  # products a run; on a GPU sixteen times as many
+_CHAINED = 4  # products per run; on a GPU sixteen times as many
 
 
 class Products:
-    """Times `size` x `size` matrix products.
+    """Products of `size` x `size` matrices as a contender.
 
     Args:
         means: "numpy", "torch cpu", "torch cuda", or a backend: "onnxruntime", "cuda" or "openvino".
-        precision: fp32, bf16, fp16 or int8, as far as the means has it.
-        size: 2048 is past the point where CPUs gain from more, 4096 where GPUs do.
-        threads: on the CPU; None takes all cores.
-        images, compared: of no use here.
+        precision: fp32, bf16, fp16 or int8; not every means has each.
+        size: CPUs gain nothing beyond 2048, GPUs nothing beyond 4096.
+        threads: CPU threads; None takes all cores.
+        images, compared: not used.
     """
 
     def __init__(
@@ -56,9 +56,9 @@ class Products:
 
 
 def chain(size: int, chained: int, precision: str) -> ModelProto:
-    """A graph of `chained` products with one matrix: x float32 [1] -> float32 [1, 1].
+    """Returns a graph of `chained` products with one matrix: x float32 [1] -> float32 [1, 1].
 
-    In int8 each product is between QuantizeLinear and DequantizeLinear, as in a quantised model.
+    In int8 each product lies between QuantizeLinear and DequantizeLinear, as in a quantised model.
     """
     from onnx import TensorProto, helper, numpy_helper
 

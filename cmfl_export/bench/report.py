@@ -1,4 +1,4 @@
-"""BenchReport: every figure of a run, and its JSON."""
+"""The report of a run: every figure that follows from the measurements, and its JSON."""
 
 from __future__ import annotations
 
@@ -10,24 +10,51 @@ from typing import Any
 import numpy as np
 
 from .contenders import FOLDER, START_UP
-from .figures import Difference, Latency, Limits, difference, latency, limits_of, share, spread
 from .measuring import Result, Sample
 
 SCHEMA_VERSION = 1
-# Of a training step's arithmetic the forward pass is a third: the backward pass has two products for each.
+# A training step has three times the arithmetic of the forward pass: two more products in the backward pass.
 _TRAINING_FACTOR = 3
+# A CPU only stores float16; it computes in bfloat16 where the processor can.
+_STAND_IN = {"fp16": "bf16"}
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The highest rate of matrix products in a precision (operations per second), and what reached it."""
+
+    rate: float
+    means: str
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Scores against the reference's: the largest |Δp|, and how many of `compared` decisions differ."""
+
+    max_abs_p: float
+    flips: int
+    compared: int
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Seconds of single images: median, 99th percentile, and their number."""
+
+    p50: float
+    p99: float
+    n: int
 
 
 @dataclass(frozen=True)
 class BenchReport:
-    """A run.
+    """The measurements of a run, and all figures that follow from them.
 
     Attributes:
-        training: whether steps of training were measured instead of inference.
+        training: whether training was measured instead of inference.
         machine: see `machine.describe`.
-        settings: what was asked for, and `images` in words.
-        operations: of one image, forward; None where the package onnx is missing.
-        results: the contenders in the order of the table; of exported models the reference comes first.
+        settings: the options of the run, and `images` in words.
+        operations: operations per image, forward; None if the package onnx is missing.
+        results: the contenders in the order of the table; the reference is the first exported model.
         products: the matrix products.
         notes: what was left out, and why.
     """
@@ -47,62 +74,101 @@ class BenchReport:
 
     @property
     def work(self) -> float | None:
-        """Operations that an image costs: in training those of the backward pass as well."""
+        """Operations per image; in training those of the backward pass too."""
         factor = _TRAINING_FACTOR if self.training else 1
         return None if self.operations is None else factor * self.operations
 
     @property
-    def limits(self) -> Limits:
-        return limits_of(self.products)
+    def limits(self) -> dict[tuple[bool, str], Limit]:
+        """The limit for each (on the GPU, precision): the fastest means, by the median over the rounds."""
+        found: dict[tuple[bool, str], Limit] = {}
+        for result in self.products:
+            rate = result.rate("products")
+            key = (result.contender.on_gpu, result.contender.precision)
+            if rate is not None and (key not in found or rate > found[key].rate):
+                found[key] = Limit(rate, str(result.contender.options["means"]))
+        return found
 
     @property
     def reference(self) -> Result | None:
-        """The first exported model, against which the scores and the rates of others are held."""
+        """The first exported model, with which the scores and rates of others are compared."""
         return next((result for result in self.results if result.contender.kind == "model"), None)
 
     @property
     def loop(self) -> Result | None:
-        """The reference-style loop; on the CPU where it was measured there."""
+        """The reference-style loop; the one on the CPU if there are two."""
         return next((result for result in self.results if result.contender.kind == "loop"), None)
 
     def network_measures(self, result: Result) -> list[str]:
-        """Its measures of the network alone."""
+        """The names of its measures of the network alone."""
         return [name for name in result.contender.measures if name.startswith(("batch ", "step"))]
 
+    def limit_for(self, result: Result) -> Limit | None:
+        """The machine's limit for a contender; None if it was not measured."""
+        gpu, precision = result.contender.on_gpu, result.contender.precision
+        return self.limits.get((gpu, precision if gpu else _STAND_IN.get(precision, precision)))
+
     def share(self, result: Result) -> float | None:
-        """What share of the machine's limit the network alone reaches."""
-        return share(result, self.network_measures(result), self.work, self.limits)
+        """The share of the machine's limit that the network alone reaches, in its best measure."""
+        limit = self.limit_for(result)
+        rates = [rate for name in self.network_measures(result) if (rate := result.rate(name)) is not None]
+        if limit is None or self.work is None or not rates:
+            return None
+        return max(rates) * self.work / limit.rate
 
     def spread(self, result: Result) -> float | None:
-        """See `figures.spread`; over all rates of the contender."""
-        return spread(result, [name for name in result.contender.measures if name != START_UP])
+        """Half the distance from the slowest to the fastest round, relative to the median.
+
+        Of the rate that varies most; None with fewer than two rounds.
+        """
+        names = [name for name in result.contender.measures if name != START_UP]
+        found = [rates for name in names if len(rates := result.rates(name)) > 1]
+        return max(((max(rates) - min(rates)) / 2 / float(np.median(rates)) for rates in found), default=None)
 
     def latency(self, result: Result) -> Latency | None:
-        """At batch 1."""
-        return latency(result.samples.get("batch 1", []))
+        """The latency at batch 1, over all runs of all rounds."""
+        times = [time for sample in result.samples.get("batch 1", []) for time in sample.times]
+        if not times:
+            return None
+        return Latency(float(np.median(times)), float(np.percentile(times, 99)), len(times))
 
     def difference(self, result: Result) -> Difference | None:
-        """Of its scores from the reference's."""
-        return None if self.reference is None else difference(result, self.reference)
+        """Its scores against the reference's, over the images that both scored; None for the reference."""
+        reference = self.reference
+        if reference is None or result is reference:
+            return None
+        mine, theirs = result.about.get("scores") or [], reference.about.get("scores") or []
+        if not mine or not theirs:
+            return None
+        pairs = [(a, b) for a, b in zip(mine, theirs, strict=True) if a is not None and b is not None]
+        if not pairs:
+            return None
+        scores = np.array(pairs)
+        decisions = scores >= [result.about["threshold"], reference.about["threshold"]]
+        return Difference(
+            float(np.abs(scores[:, 0] - scores[:, 1]).max()),
+            int((decisions[:, 0] != decisions[:, 1]).sum()),
+            len(pairs),
+        )
 
     def loader_share(self, result: Result) -> float | None:
-        """The part of a training step with the loader that the loader costs."""
+        """The share of a training step's time that the loader costs."""
         alone, fed = result.rate("step"), result.rate("fed")
         return None if alone is None or fed is None else max(0.0, 1 - fed / alone)
 
     def start_up(self, result: Result) -> float | None:
-        """Median seconds to the first row."""
+        """The median of the seconds to the first row."""
         samples = result.samples.get(START_UP)
         return float(np.median([sample.seconds for sample in samples])) if samples else None
 
     def times_the_loop(self, result: Result) -> float | None:
-        """End to end, against the reference-style loop."""
+        """The rate from files to scores, relative to the reference-style loop."""
         base = None if self.loop is None else self.loop.rate(FOLDER)
         rate = result.rate(FOLDER)
         return None if base is None or rate is None else rate / base
 
     def to_json(self) -> str:
-        """Every figure and every round of it. Rates are images a second, of products operations a second."""
+        """Every figure and every round as JSON. Rates are images/s; those of products are operations/s."""
         limits = [
             {"device": "gpu" if gpu else "cpu", "precision": precision} | asdict(limit)
             for (gpu, precision), limit in self.limits.items()

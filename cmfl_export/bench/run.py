@@ -1,4 +1,4 @@
-"""`cmfl bench` as functions: `bench` for exported models, `bench_training` for the training of a network."""
+"""Runs `cmfl bench`: `bench` for exported models, `bench_training` for training."""
 
 from __future__ import annotations
 
@@ -20,8 +20,6 @@ from .report import BenchReport
 from .work import operations
 
 BATCH_SIZES = (1, 8, 32)
-
-
 _MOST_SECONDS = 86_400  # of one measurement
 
 
@@ -40,26 +38,28 @@ def bench(
     peers: bool = True,
     compared: int = 64,
 ) -> BenchReport:
-    """Measures exported models on every backend beside PyTorch and the machine's limit, all in one run.
+    """Measures exported models on every backend, PyTorch, and the machine's limit, in one run.
 
-    Every contender lives in a process of its own; in each round each is measured in turn.
+    Every contender has its own process; each round measures all in turn.
 
     Args:
         models: exported files of one network, or names of the zoo, each of which stands for all variants that
-            are here. The first fp32 one is the reference for differences of scores.
+            are on this machine. The first fp32 file is the reference for scores.
         out: JSON file for every figure of every round.
         picture: .png, .svg or .pdf file for the plot.
-        images: a folder of images to measure with; drawn ones by default.
-        batch_sizes: for the network alone; latency is measured where 1 is among them.
-        seconds: of one measurement.
-        rounds: how often each is taken.
+        images: a folder of images to measure with; drawn images by default.
+        batch_sizes: batch sizes of the network alone; latency needs 1 among them.
+        seconds: duration of one measurement.
+        rounds: how often each measurement is taken.
         threads: CPU threads of each contender; by default all cores.
-        providers: the backends; by default all that load but TensorRT.
-        peers: whether to measure PyTorch as well, and the loop of the official test script.
-        compared: on how many images the scores are compared.
+        providers: the backends; by default all that load, without TensorRT.
+        peers: whether to measure PyTorch too, and the loop of the official test script.
+        compared: number of images whose scores are compared.
 
     Raises:
-        CmflError: an unusable model, provider, folder or number, or an output that cannot be written.
+        UsageError: an unusable option or folder, or an output that cannot be written.
+        ModelError, ProviderError: a model or a backend cannot be used.
+        PackageError: matplotlib is missing.
     """
     if not models:
         raise UsageError("no model given; name exported .onnx files, or a model of the zoo")
@@ -111,11 +111,13 @@ def bench_training(
 
     Args:
         out, picture, seconds, rounds, threads: see `bench`.
-        file, overrides: of the training, see `training.config.make_config`; without a protocol it is measured
-            on drawn images.
+        file, overrides: the training's configuration, see `training.config.make_config`; without a protocol,
+            images are drawn.
 
     Raises:
-        CmflError: PyTorch is missing, or see `bench`.
+        UsageError: as for `bench`.
+        ProtocolError: the protocol cannot be used.
+        PackageError: PyTorch or matplotlib is missing.
     """
     try:
         from training.config import make_config
@@ -143,7 +145,7 @@ def bench_training(
 
 
 def _check(out: Path | None, picture: Path | None, seconds: float, rounds: int, threads: int | None) -> None:
-    """Refuses, before minutes of measuring, what would fail after them."""
+    """Refuses unusable options before anything is measured."""
     if not 0 < seconds <= _MOST_SECONDS:
         raise UsageError(f"seconds must be more than 0 and at most {_MOST_SECONDS:,}, not {seconds}")
     for name, value in (("rounds", rounds), ("threads", threads)):

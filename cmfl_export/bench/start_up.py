@@ -1,4 +1,4 @@
-"""Start-up as a user feels it: from the command `cmfl predict` to its first row."""
+"""Measures start-up: the time from the command `cmfl predict` to its first row."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _COMMAND = "from cmfl_export.cli import main; main()"
 
 
 def first_row_seconds(model: str, provider: str, threads: int | None, image: str) -> float:
-    """Seconds from the start of a fresh process that scores one image until its row is there.
+    """Returns the seconds from the start of a new process that scores one image until its row appears.
 
-    The files are in the system's cache by then, as every contender has read them.
+    The system's cache has the files, as every contender has read them before.
 
     Raises:
-        ContenderError: there is no row; in the command's own words.
+        ContenderError: no row appears; has the command's own error message.
     """
     arguments = ["predict", image, "--model", str(Path(model)), "--provider", provider, "--no-progress"]
     if threads is not None:

@@ -1,4 +1,4 @@
-"""A BenchReport for a terminal, which is also Markdown."""
+"""Prints a report as Markdown tables that fit a terminal."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _NONE = "-"
 
 
 def lines(report: BenchReport) -> list[str]:
-    """The run as text: tables in Markdown, no wider than 80 columns, then failures and notes."""
+    """Returns the run as text: Markdown tables of at most 80 columns, then failures and notes."""
     return _training_lines(report) if report.training else _inference_lines(report)
 
 
 def _inference_lines(report: BenchReport) -> list[str]:
-    """Images a second of every contender, then what else there is to know of it, then failures and notes."""
+    """Returns a table of images/s per contender, a table of its other figures, then failures and notes."""
     sizes = report.settings["batch_sizes"]
     head = ["images/s", *(f"b{size}" for size in sizes), FOLDER, "x loop", "spread", "limit"]
     rates = [
@@ -25,9 +25,9 @@ def _inference_lines(report: BenchReport) -> list[str]:
             result.contender.name,
             *(rate_text(result.rate(f"batch {size}")) for size in sizes),
             rate_text(result.rate(FOLDER)),
-            number_text(report.times_the_loop(result), ".2f"),
-            _spread_text(report.spread(result)),
-            percent_text(report.share(result)),
+            _text(report.times_the_loop(result), "{:.2f}"),
+            _text(report.spread(result), "±{:.0f} %", 100),
+            _text(report.share(result), "{:.0f} %", 100),
         ]
         for result in report.results
     ]
@@ -46,16 +46,16 @@ def _inference_lines(report: BenchReport) -> list[str]:
 
 
 def _training_lines(report: BenchReport) -> list[str]:
-    """Images a second of training steps and of the loader, alone and together, and what the loader costs."""
+    """Returns a table of images/s of training steps and of the loader, alone and together."""
     head = ["images/s", "alone", "with loader", "its share", "spread", "limit", "MB"]
     rows = [
         [
             result.contender.name,
             rate_text(result.rate("step") or result.rate("loader")),
             rate_text(result.rate("fed")),
-            percent_text(report.loader_share(result)),
-            _spread_text(report.spread(result)),
-            percent_text(report.share(result)),
+            _text(report.loader_share(result), "{:.0f} %", 100),
+            _text(report.spread(result), "±{:.0f} %", 100),
+            _text(report.share(result), "{:.0f} %", 100),
             _megabytes(result),
         ]
         for result in report.results
@@ -64,7 +64,7 @@ def _training_lines(report: BenchReport) -> list[str]:
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> list[str]:
-    """A Markdown table, aligned for the eye as well: the first row is its head, numbers are flush right."""
+    """Returns a Markdown table with aligned columns: the first row is its header, numbers are flush right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
 
     def line(cells: Sequence[str]) -> str:
@@ -76,24 +76,17 @@ def markdown(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def rate_text(rate: float | None) -> str:
-    return number_text(rate, ".0f" if rate is not None and rate >= 99.95 else ".1f")
+    """Returns a rate with one decimal, without one from 100 on."""
+    return _text(rate, "{:.0f}" if rate is not None and rate >= 99.95 else "{:.1f}")
 
 
-def number_text(value: float | None, format: str) -> str:
-    return _NONE if value is None else f"{value:{format}}"
-
-
-def percent_text(value: float | None) -> str:
-    return _NONE if value is None else f"{100 * value:.0f} %"
-
-
-def _spread_text(value: float | None) -> str:
-    return _NONE if value is None else f"±{100 * value:.0f} %"
+def _text(value: float | None, form: str, scale: float = 1.0) -> str:
+    """Returns a number in a form such as "{:.0f} %"; a dash for None."""
+    return _NONE if value is None else form.format(scale * value)
 
 
 def _megabytes(result: Result) -> str:
-    peak = result.about.get("peak_bytes")
-    return number_text(None if peak is None else peak / 1e6, ".0f")
+    return _text(result.about.get("peak_bytes"), "{:.0f}", 1e-6)
 
 
 def _other_figures(report: BenchReport, result: Result) -> list[str]:
@@ -102,7 +95,7 @@ def _other_figures(report: BenchReport, result: Result) -> list[str]:
         result.contender.name,
         _NONE if latency is None else f"{1e3 * latency.p50:.1f}",
         _NONE if latency is None else f"{1e3 * latency.p99:.1f}",
-        number_text(report.start_up(result), ".1f"),
+        _text(report.start_up(result), "{:.1f}"),
         _megabytes(result),
         _NONE if difference is None else f"{difference.max_abs_p:.1e}",
         _NONE if difference is None else f"{difference.flips}/{difference.compared}",
@@ -140,7 +133,7 @@ def _limits(report: BenchReport) -> list[str]:
 
 
 def _comparison(report: BenchReport) -> list[str]:
-    """How the fastest way from files to rows stands against the reference and the loop."""
+    """Compares the fastest model, from files to scores, with the reference and the loop."""
     models = [result for result in report.results if result.contender.kind == "model" and result.rate(FOLDER)]
     reference = report.reference
     if not models or reference is None:

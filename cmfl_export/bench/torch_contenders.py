@@ -1,4 +1,4 @@
-"""What `cmfl bench` compares with: PyTorch's own ways of running the network."""
+"""PyTorch as a contender: its own ways of running the network."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Eager:
-    """The network with random weights, as eager PyTorch or compiled, in batches.
+    """The network with random weights in eager PyTorch or torch.compile, in batches.
 
     Args:
         architecture, spectra: the network.
-        aligned: the geometry of the images.
+        aligned: whether the images are aligned faces.
         device: "cpu" or "cuda".
         precision: fp32, or bf16 or fp16 for autocast.
-        compiled: through torch.compile.
-        threads: on the CPU; None leaves it to PyTorch.
+        compiled: whether to use torch.compile.
+        threads: CPU threads; None leaves the choice to PyTorch.
         images: paths to make batches of.
-        compared: of no use here.
+        compared: not used.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Eager:
 
         def run() -> float:
             with torch.inference_mode(), autocast(self._device, self._precision):
-                # Back on the CPU, where the scores are wanted: this also waits for the GPU.
+                # Scores are wanted on the CPU; copying them also waits for the GPU.
                 self._net(pixels.to(self._device)).joint.sigmoid().cpu()
             return size
 
@@ -76,11 +76,10 @@ class Eager:
 
 
 class ReferenceLoop:
-    """The way of the official test script: one image at a time is decoded with Pillow, its spectrum computed
-    with NumPy in float64, and both trunks run in eager PyTorch, as torchvision has them. Random weights.
+    """The loop of the official test script, with random weights; arguments as for `Eager`.
 
-    Args:
-        as for `Eager`.
+    One image at a time is decoded with Pillow, its spectrum is computed with NumPy in float64, and both
+    trunks run in eager PyTorch with torchvision's own layers.
     """
 
     def __init__(
@@ -127,14 +126,14 @@ class ReferenceLoop:
 
 
 def unchanged_trunk(trunk: nn.Module) -> nn.Sequential:
-    """torchvision's own layers with the weights of one of ours, whose transitions are in a cheaper order."""
+    """Returns torchvision's own layers with the weights of our trunk, whose transitions are reordered."""
     unchanged = nn.Sequential(*list(densenet161(weights=None).features.children())[:TRUNK_CHILDREN])
     unchanged.load_state_dict(trunk.state_dict())
     return unchanged
 
 
 def products(device: str, precision: str, size: int, chained: int, threads: int) -> Callable[[], None]:
-    """A function that multiplies matrices of `size` x `size`, `chained` times, and waits for the result."""
+    """Returns a function that multiplies `size` x `size` matrices `chained` times and awaits the result."""
     use_threads(threads)
     matrix = torch.from_numpy(np.random.default_rng(0).normal(0, size**-0.5, (size, size)))
     matrix = matrix.to(device, _DTYPES[precision])
@@ -155,5 +154,5 @@ def use_threads(threads: int | None) -> None:
 
 
 def autocast(device: str, precision: str) -> AbstractContextManager[Any]:
-    """Autocast to a reduced precision; for fp32 nothing."""
+    """Returns autocast to a reduced precision; for fp32 a context that does nothing."""
     return nullcontext() if precision == "fp32" else torch.autocast(device, _DTYPES[precision])

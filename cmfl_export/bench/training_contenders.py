@@ -1,4 +1,4 @@
-"""What `cmfl bench --train` measures: optimizer steps with and without the loader, and the loader alone."""
+"""Training as contenders: optimizer steps with and without the loader, and the loader alone."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from .torch_contenders import autocast, use_threads
 
 
 class Step:
-    """Optimizer steps as `cmfl train` takes them, from random weights.
+    """Optimizer steps as in `cmfl train`, from random weights.
 
-    Measures: "step", on one batch that is already where the network is; "fed", on batches from the loader.
+    Measures: "step", on one batch that is already on the device; "fed", on batches from the loader.
 
     Args:
-        config: of the training (see `TrainConfig`), with the protocol and the data root.
+        config: values of `TrainConfig`, with the protocol and the data root.
         precision: fp32 or bf16.
         device: "cpu" or "cuda".
-        threads: on the CPU; None leaves it to PyTorch.
-        images, compared: of no use here.
+        threads: CPU threads; None leaves the choice to PyTorch.
+        images, compared: not used.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Step:
         self._optimizer = torch.optim.Adam(self._net.parameters(), self._config.lr, fused=True)
 
     def about(self) -> dict[str, Any]:
-        """Also `operations`: those of one image, forward."""
+        """Returns the threads, and `operations`: those per image, forward."""
         image = torch.zeros(1, self._config.crop, self._config.crop, 3, dtype=torch.uint8)
         counter = FlopCounterMode(display=False)
         with counter, torch.no_grad():
@@ -87,11 +87,7 @@ class Step:
 
 
 class Loader:
-    """The loader of `cmfl train` with nothing behind it: decoding and augmentation.
-
-    Args:
-        as for `Step`.
-    """
+    """The loader of `cmfl train` alone: decoding and augmentation; arguments as for `Step`."""
 
     def __init__(self, config: dict[str, Any], threads: int | None, images: object, compared: object) -> None:
         use_threads(threads)
@@ -106,12 +102,13 @@ class Loader:
 
 @contextmanager
 def protocol_of(config: TrainConfig) -> Iterator[tuple[TrainConfig, str]]:
-    """The configuration with data to measure on, and what that is in words: for the time of the block.
+    """Gives the configuration with data to measure on, and the description of the data.
 
-    Without a protocol it is drawn images, half of them called synthetic.
+    Without a protocol images are drawn for the time of the block, half of them labelled synthetic.
 
     Raises:
-        CmflError: the protocol cannot be read, or has no data root.
+        ProtocolError: the protocol cannot be used.
+        UsageError: the data root is missing.
     """
     if config.protocol:
         if not config.data_root:
@@ -129,7 +126,7 @@ def protocol_of(config: TrainConfig) -> Iterator[tuple[TrainConfig, str]]:
 
 
 def of_training(config: TrainConfig) -> tuple[list[Contender], str]:
-    """Steps in each precision that pays on this machine, and the loader; and the device that they run on."""
+    """Returns steps in each precision that is fast on this machine, the loader, and the device."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     has_bf16 = cpu_has_bf16() if device == "cpu" else torch.cuda.is_bf16_supported(including_emulation=False)
     steps = [
@@ -148,7 +145,7 @@ def of_training(config: TrainConfig) -> tuple[list[Contender], str]:
 
 
 def endless(config: TrainConfig) -> Iterator[Batch]:
-    """The batches of the train split, epoch after epoch."""
+    """Yields the batches of the train split, epoch after epoch, without end."""
     loader = ProtocolData(config, read_split(Path(config.protocol) / "train.csv"), []).train_dataloader()
     sampler = loader.sampler
     assert isinstance(sampler, EpochSampler)

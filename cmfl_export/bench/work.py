@@ -1,4 +1,4 @@
-"""How much arithmetic a network is: the multiply-adds of its convolutions and matrix products."""
+"""Counts the arithmetic of a network: the multiply-adds of its convolutions and matrix products."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 def operations(path: Path) -> float | None:
-    """Operations an image, two a multiply-add; None where it has none, and without the package onnx.
+    """Returns the operations per image, two per multiply-add; None if there are none, or onnx is missing.
 
-    Counted over Conv, MatMul and Gemm, which are all but a few hundredths of the network.
+    Only Conv, MatMul and Gemm count; all else is a few percent of the network.
     """
     try:
         import onnx
@@ -23,14 +23,14 @@ def operations(path: Path) -> float | None:
 
 
 def multiply_adds(model: ModelProto) -> int:
-    """Multiply-adds of the graph with every dynamic dimension at 1."""
+    """Returns the multiply-adds of the graph with every dynamic dimension at 1."""
     from onnx import shape_inference
 
     for value in model.graph.input:
         for dimension in value.type.tensor_type.shape.dim:
             if not dimension.HasField("dim_value"):
                 dimension.dim_value = 1
-    # Shapes that the file states, with a batch of unknown size, would stand in the way of those for 1.
+    # The file's own shapes have an unknown batch size, so they are inferred again.
     del model.graph.value_info[:]
     for value in model.graph.output:
         value.type.tensor_type.ClearField("shape")
@@ -45,7 +45,7 @@ def multiply_adds(model: ModelProto) -> int:
             continue
         result, right = shapes.get(node.output[0], []), shapes.get(node.input[1], [])
         if node.op_type == "Conv":
-            # Each output is a sum over the kernel and the input channels of its group.
+            # Each output value sums over the kernel and the input channels of its group.
             total += math.prod(result) * math.prod(right[1:])
         elif node.op_type == "Gemm":
             transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)

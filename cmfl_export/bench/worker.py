@@ -1,7 +1,7 @@
-"""The process that a contender lives in: answers requests on standard input, one JSON object a line.
+"""The process of a contender: answers requests on standard input, one JSON object per line.
 
-A process for each, because ONNX Runtime, OpenVINO and PyTorch bring thread pools that would get in each
-other's way, and because the peak memory of one contender is then that of its process.
+Each contender has its own process, because the thread pools of ONNX Runtime, OpenVINO and PyTorch would slow
+each other down, and because its peak memory is then that of the process.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from typing import IO, Any
 
 from .engine import Engine, Unit
 
-# Shares of one core. Thread pools spin for some milliseconds after a run, waiting for the next.
-_QUIET = 0.02
+_QUIET = 0.02  # share of one core; thread pools spin for some milliseconds after a run
 _LOOK_SECONDS = 0.05
 _LONGEST_SETTLING = 2.0
 
 
 def main() -> None:
-    """Serves until standard input ends: the first request makes the engine, each other one measures."""
+    """Answers requests until standard input ends: the first loads the engine, each other one measures."""
     answers = own_standard_output()
     engine: Engine | None = None
     units: dict[str, Unit] = {}
@@ -43,7 +42,7 @@ def main() -> None:
 
 
 def make(kind: str, options: dict[str, Any]) -> Engine:
-    """The engine of a contender; imports what that one needs and no more."""
+    """Returns the engine of a contender; imports only what this one needs."""
     if kind == "model":
         from .exported import ExportedModel
 
@@ -66,7 +65,7 @@ def make(kind: str, options: dict[str, Any]) -> Engine:
 
 
 def timed(unit: Unit, seconds: float) -> dict[str, Any]:
-    """Repeats a unit until `seconds` have passed, at least once: the amount, the time, each unit's time."""
+    """Repeats a unit for `seconds`, at least once; returns the amount, and the seconds in all and of each."""
     amount, times = 0.0, []
     start = before = time.perf_counter()
     while before - start < seconds:
@@ -78,10 +77,10 @@ def timed(unit: Unit, seconds: float) -> dict[str, Any]:
 
 
 def settle() -> float:
-    """Waits until the threads of this process rest, so that it takes nothing from the next contender.
+    """Waits until the threads of this process are idle, so that they do not slow the next contender.
 
     Returns:
-        the cores that it still keeps busy, in case they do not rest within two seconds.
+        The number of cores that are still busy, if the threads are not idle within two seconds.
     """
     start = time.perf_counter()
     while True:
@@ -93,9 +92,9 @@ def settle() -> float:
 
 
 def peak_bytes() -> int | None:
-    """The most memory that this process has had, or None where the system does not say."""
+    """Returns the peak memory of this process, or None if the system does not tell it."""
     try:
-        # getrusage would count what the parent had when it started this process.
+        # getrusage would include the memory that the parent had when it started this process.
         status = Path("/proc/self/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024
     except (OSError, IndexError, ValueError):
@@ -111,14 +110,14 @@ def peak_bytes() -> int | None:
 def _measured(engine: Engine, units: dict[str, Unit], measure: str, seconds: float) -> dict[str, Any]:
     if measure not in units:
         unit = engine.unit(measure, seconds)
-        # What the first run prepares (memory, kernels, compilation) is not of the rate.
+        # The first run prepares memory, kernels and compilation, so it does not count.
         unit()
         units[measure] = unit
     return timed(units[measure], seconds)
 
 
 def own_standard_output() -> IO[str]:
-    """Standard output for the answers alone; what libraries print goes to standard error."""
+    """Returns a stream to standard output for the answers; prints of libraries go to standard error."""
     own = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return own

@@ -1,4 +1,4 @@
-"""From scores to ISO/IEC 30107-3 figures: evaluation and calibration.
+"""Evaluates scores by the metrics of ISO/IEC 30107-3, and calibrates models.
 
 >>> from cmfl_export.evaluate import evaluate
 >>> found = evaluate(["starter"], "out", protocol="protocol/", data_root="faces/")  # doctest: +SKIP
@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 from .calibration import Calibration, calibrate
+from .labelled_scores import Scored, read_scores
 from .outcome import Evaluation
 from .run import evaluate
-from .scored import Scored, read_scores
 
 __all__ = ["Calibration", "Evaluation", "Scored", "calibrate", "evaluate", "read_scores"]

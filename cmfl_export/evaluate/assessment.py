@@ -1,4 +1,4 @@
-"""What the metrics say of one set of scores: the figures of an evaluation, with intervals and by group."""
+"""Computes the figures of one set of scores, with intervals, and by attack type and source."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from .. import metrics
 from ..base.errors import InputError
 from ..metrics import Interval, bootstrap, wilson
 from ..runtime import SCORE_OUTPUTS
-from .scored import Scored
+from .labelled_scores import Scored
 
-# Resamples of the bootstrap, and the share of them that an interval holds.
+# Resamples of the bootstrap, and the share of them that an interval contains.
 SAMPLES = 1000
 LEVEL = 0.95
 
 
 @dataclass(frozen=True)
 class Group:
-    """One attack type, or one source of bona fide images.
+    """The figures of one attack type, or of one source of bona fide images.
 
     Attributes:
         name: the attack type, or the folder.
-        n: images of it; `scored` of them have a score.
-        error: APCER of an attack type, BPCER of a source, at the threshold; Wilson's interval.
+        n, scored: number of images, and how many of them have a score.
+        error: APCER of an attack type, or BPCER of a source, at the threshold, with Wilson's interval.
         d_eer, auc: of the group against all scored images of the other class.
-        median: of its scores.
+        median: median score.
     """
 
     name: str
@@ -43,18 +43,18 @@ class Group:
 
 @dataclass(frozen=True)
 class Assessment:
-    """One set of scores against the truth.
+    """The figures of one set of scores.
 
     Attributes:
-        name: of the model or the score file.
-        threshold: an image is real when its score >= threshold.
-        threshold_source: how it was chosen.
-        n_real, n_attack: images of each class, whether or not they have a score.
-        heads: by score (`p_real`, `p_real_rgb`, `p_real_spectrum`), the metrics of `metrics.summary`, each
-            with its bootstrap interval.
+        name: name of the model or the score file.
+        threshold: an image is real if its score is at least this.
+        threshold_source: how the threshold was chosen.
+        n_real, n_attack: images of each class, with or without a score.
+        heads: the metrics of `metrics.summary` with their bootstrap intervals, by score (`p_real`,
+            `p_real_rgb`, `p_real_spectrum`).
         attacks: attack types, the highest APCER first (ISO/IEC 30107-3 reports the worst, not the mean).
         sources: folders of bona fide images, the highest BPCER first.
-        failed: what has no score.
+        failed: images without a score.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Assessment:
 
 @dataclass(frozen=True)
 class Arrays:
-    """The scored rows as columns: scores [N] float64 by name, and of each image what it is."""
+    """The rows that have a score, as arrays [N]: each kind of score (float64), and facts on each image."""
 
     scores: dict[str, NDArray[np.float64]]
     is_real: NDArray[np.bool_]
@@ -90,11 +90,12 @@ class Arrays:
 
     @property
     def p_real(self) -> NDArray[np.float64]:
+        """The scores of the joint head."""
         return self.scores["p_real"]
 
 
 def arrays(rows: Sequence[Scored]) -> Arrays:
-    """Columns of the rows that have a score."""
+    """Returns the rows that have a score, as arrays."""
     kept = [scored for scored in rows if scored.row.ok]
     scores = {}
     for name in SCORE_OUTPUTS:
@@ -119,16 +120,16 @@ def assess(
     samples: int = SAMPLES,
     seed: int = 0,
 ) -> Assessment:
-    """The figures of one set of scores.
+    """Returns the figures of one set of scores.
 
     Args:
-        name: of the model or score file.
+        name: name of the model or score file.
         rows: every image of the split, in its order.
-        threshold, threshold_source: of the decision on `p_real`; the branches' own rates use it as well.
-        samples, seed: of the bootstrap: stratified by attack type, and whole subjects are drawn.
+        threshold, threshold_source: of the decision on `p_real`; the rates of the branches use it too.
+        samples, seed: of the bootstrap, which is stratified by attack type and draws whole subjects.
 
     Raises:
-        CmflError: a class has no image with a score.
+        InputError: a class has no image with a score.
     """
     data = arrays(rows)
     n_real = sum(scored.sample.is_real for scored in rows)
@@ -178,6 +179,7 @@ def _groups(
     label_of: Callable[[Scored], str],
     threshold: float,
 ) -> list[Group]:
+    """Returns the figures of each group of one class, the highest error first."""
     total: dict[str, int] = {}
     for scored in rows:
         if scored.sample.is_real == real:

@@ -1,4 +1,4 @@
-"""Calibration: a temperature and a threshold, chosen on a dev split and written into the model's card."""
+"""Chooses a temperature and a threshold on a dev split, and writes them into the model's card."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ from ..runtime import LABEL_CONVENTION, METADATA_KEY, SCHEMA_VERSION, ModelCard,
 from .assessment import arrays
 from .score_split import one_face, score
 
-# Of SHA-256: two different subjects among 100,000 and 100,000 share them with a chance of 0.00004.
+# Of each subject's SHA-256: two sets of 100,000 subjects share a hash by chance with probability 0.00004.
 _HASH_BYTES = 6
-# A fit on scores that are all right, or all wrong, would run to nothing or to infinity.
+# Bounds of the temperature: a fit on scores that are all right would go to 0, on all wrong to infinity.
 _COLDEST, _HOTTEST = 0.05, 20.0
-# The largest logit that float32 probabilities tell from certainty.
+# The largest logit whose float32 probability differs from 1.
 _LARGEST_LOGIT = 16.0
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a calibration found.
+    """The result of a calibration.
 
     `before` and `after` are the metrics of `metrics.summary` on the dev split, each at its own threshold;
-    `nll_before` and `nll_after` the mean negative log-likelihoods (nats) that the temperature lowers.
+    `nll_before` and `nll_after` are the mean negative log-likelihoods (nats), which the temperature lowers.
     """
 
     out: Path
@@ -55,6 +55,7 @@ class Calibration:
     nll_after: float
 
     def lines(self) -> list[str]:
+        """The result as text, for the terminal."""
         old = self.card.history[-1]
         a, b = self.before, self.after
         lines = [
@@ -81,28 +82,31 @@ def calibrate(
     options: DetectorOptions | None = None,
     **settings: Unpack[DetectorSettings],
 ) -> Calibration:
-    """Fits temperature and threshold on a split; writes a copy of the model with both in its card.
+    """Fits temperature and threshold on a split, and writes a copy of the model with both in its card.
 
-    The temperature T makes sigmoid(logit(p_real) / T) as likely as possible on these images, both classes
-    weighing alike (Guo et al., ICML 2017); it changes no ranking. The threshold is then chosen on the scores
-    after it. The graph stays as it is, to the byte; `Detector` applies both. The card's `calibration` says on
-    what data, with hashes of the subjects, so that an evaluation on the same subjects is refused; its
-    `history` keeps what was there before.
+    The temperature T maximises the likelihood of sigmoid(logit(p_real) / T) on these images, with equal
+    weight for both classes (Guo et al., ICML 2017); it changes no ranking. The threshold is then chosen on
+    the scores with this temperature. The graph stays the same to the byte; `Detector` applies both values.
+    The card's `calibration` describes the data, with hashes of the subjects, so that `evaluate` refuses the
+    same subjects. The card's `history` keeps the earlier values.
 
     Args:
         model: an exported ONNX file, or a name of the zoo.
         out: the new file; not the same as `model`.
         protocol: a CSV file, or a folder with `<split>.csv`.
-        data_root: what its file names are relative to.
-        at: the threshold's rule: `d-eer`; `apcer:X`, the threshold of the lowest BPCER with APCER <= X; or
-            `bpcer:X`, that of the lowest APCER with BPCER <= X; X between 0 and 1.
+        data_root: the folder that its file names are relative to.
+        at: the rule for the threshold: `d-eer`; `apcer:X`, the lowest BPCER with APCER <= X; or `bpcer:X`,
+            the lowest APCER with BPCER <= X; X from 0 to 1.
         split: which file of a protocol folder.
         options, settings: of the detector, see `DetectorOptions`. `align` takes the largest face of each
-            image; an image without a face has no score, so that it counts in neither class.
+            image; an image without a face has no score and counts in neither class.
 
     Raises:
-        CmflError: an unusable model, protocol or option; a class without a score; subjects that the same
-            protocol has in its eval split; a missing package.
+        UsageError: an option, the rule or the output cannot be used.
+        ModelError, ProviderError: the model cannot be used.
+        ProtocolError: the protocol cannot be used, or its eval split has the same subjects.
+        InputError: a class has no score, or no threshold fulfils the rule.
+        PackageError: onnx is missing.
     """
     try:
         import onnx
@@ -129,7 +133,7 @@ def calibrate(
             f"{file}: a class has no image with a score, so there is nothing to calibrate on{why}"
         )
 
-    # The scores have the card's temperature already, and temperatures multiply.
+    # The scores already include the card's temperature, and temperatures multiply.
     factor = fit_temperature(data.p_real, data.is_real)
     calibrated = scaled(data.p_real, factor)
     threshold = max(rule(calibrated, data.is_real), 0.0)
@@ -176,18 +180,18 @@ def calibrate(
 
 
 def refuse_overlap(card: ModelCard, samples: Sequence[Sample], *, chosen: bool) -> list[str]:
-    """Sees to it that a model is not measured at a threshold chosen on the same people.
+    """Refuses to evaluate a model on subjects that it was calibrated on.
 
     Args:
-        card: the model's.
-        samples: rows of the split that is to be reported.
-        chosen: the card's threshold is the one that decides.
+        card: the model's card.
+        samples: rows of the split that is reported.
+        chosen: whether the card's threshold decides.
 
     Returns:
-        Warnings for the report, where another threshold decides.
+        Warnings for the report, if another threshold decides.
 
     Raises:
-        CmflError: the card's threshold decides, and was chosen on subjects that are in the split.
+        ProtocolError: the card's threshold decides, and was chosen on subjects of this split.
     """
     packed = base64.b64decode(card.calibration.get("subjects", ""))
     known = {packed[start : start + _HASH_BYTES] for start in range(0, len(packed), _HASH_BYTES)}
@@ -195,19 +199,18 @@ def refuse_overlap(card: ModelCard, samples: Sequence[Sample], *, chosen: bool) 
     if not shared:
         return []
     text = (
-        f"{len(shared)} subjects of this split ({shared[0]!r} for one) are among those that {card.name} was "
-        f"calibrated on ({card.calibration.get('split', 'unknown split')})"
+        f"{card.name} was calibrated on {len(shared)} subjects of this split, such as {shared[0]!r} "
+        f"({card.calibration.get('split', 'unknown split')})"
     )
     if chosen:
         raise ProtocolError(
-            f"{text}, so its threshold would be measured on the data that chose it; evaluate on other "
-            "subjects, or give a --threshold of your own"
+            f"{text}, so its figures would be too good; evaluate on other subjects, or give --threshold"
         )
-    return [f"{text}: ECE and Brier score are too good by what the temperature learned of them"]
+    return [f"{text}, so ECE and Brier score are too good"]
 
 
 def fit_temperature(p_real: NDArray[np.float64], is_real: NDArray[np.bool_]) -> float:
-    """The temperature of the least negative log-likelihood, both classes weighing alike.
+    """Returns the temperature of the least negative log-likelihood, with equal weight for both classes.
 
     Args:
         p_real: float64 [N] in [0, 1].
@@ -217,7 +220,7 @@ def fit_temperature(p_real: NDArray[np.float64], is_real: NDArray[np.bool_]) -> 
         T within 0.05 and 20; sigmoid(logit(p) / T) is the calibrated probability.
     """
     logits = _logits(p_real)
-    # The likelihood has one minimum in 1 / T, in which it is convex: golden section finds it.
+    # The negative log-likelihood is convex in 1 / T, so golden section finds its minimum.
     low, high = 1.0 / _HOTTEST, 1.0 / _COLDEST
     ratio = (math.sqrt(5.0) - 1.0) / 2.0
     while high - low > 1e-6 * high:
@@ -230,7 +233,7 @@ def fit_temperature(p_real: NDArray[np.float64], is_real: NDArray[np.bool_]) -> 
 
 
 def scaled(p_real: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
-    """`card.temper` of many scores, float64 [N]."""
+    """Returns the scores with a temperature, float64 [N], see `runtime.temper`."""
     return np.array([temper(float(p), temperature) for p in p_real], np.float64)
 
 
@@ -246,6 +249,7 @@ def _logits(p_real: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _rule(at: str) -> Callable[[NDArray[np.float64], NDArray[np.bool_]], float]:
+    """Returns the function that chooses the threshold from scores and labels."""
     name, _, limit = at.partition(":")
     if at == "d-eer":
         return lambda p, real: metrics.d_eer(p, real).threshold
@@ -254,25 +258,23 @@ def _rule(at: str) -> Callable[[NDArray[np.float64], NDArray[np.bool_]], float]:
     except ValueError:
         rate = math.nan
     if name not in ("apcer", "bpcer") or not 0 <= rate <= 1:
-        raise UsageError(f"cannot choose a threshold at {at!r}; it is d-eer, apcer:0.05 or bpcer:0.01")
+        raise UsageError(f"cannot choose a threshold at {at!r}; use d-eer, apcer:X or bpcer:X, X from 0 to 1")
     choose = metrics.bpcer_at_apcer if name == "apcer" else metrics.apcer_at_bpcer
     return lambda p, real: choose(p, real, rate).threshold
 
 
 def _refuse_eval_subjects(file: Path, samples: Sequence[Sample]) -> None:
-    """The split that will be reported lies beside: it must not share subjects with this one."""
+    """Refuses subjects that eval.csv, the split that will be reported, has too."""
     reported = file.with_name("eval.csv")
     if not reported.is_file():
         return
     if reported.samefile(file):
-        raise UsageError(
-            f"{file} is the split that will be reported; a threshold is chosen on dev.csv, never on it"
-        )
+        raise UsageError(f"{file} is the split that will be reported; choose the threshold on dev.csv")
     shared = {s.subject for s in samples} & {s.subject for s in read_split(reported, allow_one_class=True)}
     if shared:
         raise ProtocolError(
-            f"{len(shared)} subjects of {file} ({min(shared)!r} for one) are in {reported} as well; "
-            "calibrate on other people than those of the report"
+            f"{len(shared)} subjects of {file}, such as {min(shared)!r}, are in {reported} too; "
+            "calibrate on other subjects"
         )
 
 
@@ -286,7 +288,7 @@ def _hash(subject: str) -> bytes:
 
 
 def _remembered(card: ModelCard, sha256: str) -> dict[str, Any]:
-    """What a calibration replaces; the subjects of an earlier one are of no matter any more."""
+    """Returns the card's values that a calibration replaces, without the subjects of an earlier one."""
     return {
         "threshold": card.threshold,
         "threshold_source": card.threshold_source,

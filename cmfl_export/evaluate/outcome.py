@@ -1,4 +1,4 @@
-"""The outcome of an evaluation: what was scored, the figures, and how they read in a terminal and as JSON."""
+"""The result of an evaluation, as text for the terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..images import Degradation
 from ..metrics import HEADS, LABELS, Interval, difference, figure, percent
 from ..runtime import ModelCard
 from .assessment import Assessment, Group
-from .scored import Scored
+from .labelled_scores import Scored
 
 SCHEMA_VERSION = 1
 
@@ -23,9 +23,9 @@ _NAMED_FAILURES = 5
 
 @dataclass(frozen=True)
 class Split:
-    """The images that were scored.
+    """The images that were evaluated.
 
-    `path` and `sha256` are those of the protocol file; "" where the score files brought the truth themselves.
+    `path` and `sha256` belong to the protocol file; "" if the labels come from the score files.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Condition:
-    """The figures under one degradation, or without any (`degradation` None)."""
+    """The figures under one degradation; without any if `degradation` is None."""
 
     degradation: Degradation | None
     d_eer: Interval
@@ -48,6 +48,7 @@ class Condition:
 
     @property
     def label(self) -> str:
+        """The degradation in words."""
         return "as they are" if self.degradation is None else self.degradation.label
 
     @property
@@ -58,10 +59,10 @@ class Condition:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model, or a score file, and what was measured of it.
+    """The figures of one model or score file.
 
-    `file` and `sha256` are those of the model or score file, `card` is the model's; `conditions` starts with
-    the images as they are; `differences` is this candidate minus the first, None for the first.
+    `file` and `sha256` belong to the model or score file, `card` to the model; `conditions` starts with the
+    images as they are; `differences` are this candidate minus the first, None for the first.
     """
 
     file: str
@@ -75,12 +76,13 @@ class Candidate:
 
     @property
     def name(self) -> str:
+        """The name of the model or score file."""
         return self.assessment.name
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything that the report says."""
+    """The result of an evaluation: everything that its report shows."""
 
     split: Split
     candidates: list[Candidate]
@@ -94,7 +96,7 @@ class Evaluation:
         return not any(candidate.assessment.failed for candidate in self.candidates)
 
     def to_json(self) -> dict[str, Any]:
-        """As in metrics.json; a figure that does not exist is null."""
+        """The content of metrics.json; a figure that does not exist is null."""
         return {
             "schema": SCHEMA_VERSION,
             "split": asdict(self.split),
@@ -104,7 +106,7 @@ class Evaluation:
         }
 
     def lines(self) -> list[str]:
-        """For the terminal."""
+        """The result as text, for the terminal."""
         split = self.split
         lines = [
             f"{split.name}: {split.n_real + split.n_attack} images, {split.n_real} real and "
@@ -139,7 +141,7 @@ def _candidate_lines(candidate: Candidate) -> list[str]:
 
 
 def group_table(title: str, groups: Sequence[Group], rate: str) -> list[list[str]]:
-    """Rows of text on groups, the worst first, with a header."""
+    """Returns a header and one row of text per group, the worst first."""
     rows = [[title, "images", "scored", rate, "D-EER", "AUC", "median score"]]
     for group in groups:
         rest = (percent(group.d_eer), _number(group.auc), _number(group.median))
@@ -148,7 +150,7 @@ def group_table(title: str, groups: Sequence[Group], rate: str) -> list[list[str
 
 
 def condition_table(candidate: Candidate) -> list[list[str]]:
-    """Rows of text on the degradations, with a header."""
+    """Returns a header and one row of text per degradation."""
     rows = [["images", "D-EER [95 %]", "APCER at the threshold", "BPCER at the threshold", "HTER"]]
     for condition in candidate.conditions:
         values = (condition.d_eer, condition.apcer, condition.bpcer)
@@ -157,7 +159,7 @@ def condition_table(candidate: Candidate) -> list[list[str]]:
 
 
 def comparison_table(candidates: Sequence[Candidate]) -> list[list[str]]:
-    """Rows of text on the joint head of each candidate, and its difference from the first."""
+    """Returns a header, and rows of text on each candidate's joint head and its difference from the first."""
     keys = ("d_eer", "apcer", "bpcer", "auc")
     rows = [["", *(LABELS[key] for key in keys)]]
     for candidate in candidates:
@@ -170,7 +172,7 @@ def comparison_table(candidates: Sequence[Candidate]) -> list[list[str]]:
 
 
 def _comparison_lines(candidates: Sequence[Candidate]) -> list[str]:
-    note = "* the 95 % interval of the difference (paired bootstrap) leaves out zero"
+    note = "* the 95 % interval of the difference (paired bootstrap) does not contain zero"
     return [*aligned(comparison_table(candidates)), note]
 
 

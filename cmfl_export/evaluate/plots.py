@@ -1,6 +1,6 @@
-"""The plots of an evaluation as matplotlib figures; `save` and `svg` make files or a part of a page of one.
+"""Draws the plots of an evaluation as matplotlib figures; `save` writes one to a file, `svg` for a page.
 
-All raise ValueError as the metrics do that they show, and CmflError when matplotlib is not installed.
+Each function raises the ValueError of the metrics that it shows, and PackageError without matplotlib.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Series", "degradations", "det", "distributions", "reliability", "roc", "save", "svg"]
 
-# Rates that a DET axis may be labelled with; where there is no room for all, the first ones are kept.
+# Labels of a DET axis; if there is no room for all, the first ones are kept.
 _DET_TICKS = (
     *(0.01, 0.1, 0.5, 0.9, 0.99, 0.001, 0.999, 0.0001, 0.9999, 0.00001, 0.99999),
     *(
@@ -50,7 +50,7 @@ _MOST_ATTACK_ROWS = 7
 
 
 class Series(NamedTuple):
-    """One detector's scores: `p_real` [N] in [0, 1], `is_real` [N], and the threshold that it decides by."""
+    """One detector's scores: `p_real` [N] in [0, 1], `is_real` [N], and its threshold."""
 
     name: str
     p_real: ArrayLike
@@ -59,11 +59,11 @@ class Series(NamedTuple):
 
 
 def det(series: Sequence[Series]) -> Figure:
-    """Detection error trade-off (ISO/IEC 19795-1): BPCER against APCER, both on axes of normal deviates.
+    """Draws the detection error trade-off (ISO/IEC 19795-1): BPCER against APCER on normal deviate axes.
 
-    Two normal distributions of scores give a straight line. A rate of 0 has no place on such an axis; it, and
-    all below 0.001 %, is drawn at the end of the axis, apart from other rates. Marked are the D-EER, on the
-    diagonal, and the detector's own threshold.
+    Two normal distributions of scores give a straight line. A rate of 0 has no place on such an axis, so 0
+    and rates below 0.001 % are drawn at its end, apart from other rates. The D-EER (on the diagonal) and the
+    detector's threshold are marked.
     """
     curves = [metrics.det(one.p_real, one.is_real) for one in series]
     equal = [metrics.d_eer(one.p_real, one.is_real).rate for one in series]
@@ -81,14 +81,14 @@ def det(series: Sequence[Series]) -> Figure:
             axis.set_ticks([_deviate(tick) for tick in ticks], list(ticks.values()))
             axis.set_label_text(name)
         ends = position(low), _deviate(high)
-        # Room for the lines and marks that lie on the end of the axis.
+        # Room for lines and marks at the end of the axis.
         limits = ends[0] - 0.02 * (ends[1] - ends[0]), ends[1]
         axes.set(xlim=limits, ylim=limits)
         axes.plot(limits, limits, color=QUIET, linewidth=0.8)
         lines = []
         for number, curve in enumerate(curves):
             rates = curve.apcer.clip(low, 1 - low), curve.bpcer.clip(low, 1 - low)
-            # The logistic deviate is close enough to the normal one to thin by, and takes no loop.
+            # To thin the curve, logistic deviates are close enough to normal ones, and faster.
             kept = _thinned(*(np.log(rate / (1 - rate)) for rate in rates))
             x, y = ([_deviate(rate) for rate in values[kept]] for values in rates)
             lines.append(_line(axes, number, x, y))
@@ -103,9 +103,7 @@ def det(series: Sequence[Series]) -> Figure:
 
 
 def roc(series: Sequence[Series]) -> Figure:
-    """Receiver operating characteristic: the share of real images called real, which is 1 - BPCER, against
-    APCER. Marked is the detector's own threshold.
-    """
+    """Draws the receiver operating characteristic: 1 - BPCER against APCER, with the detector's threshold."""
     with styled():
         figure = new_figure("Receiver operating characteristic", 5.5 + LEGEND_ROW * (len(series) + 1))
         axes = figure.add_subplot(box_aspect=1.0)
@@ -124,13 +122,13 @@ def roc(series: Sequence[Series]) -> Figure:
 
 
 def distributions(series: Series, attack_types: ArrayLike) -> Figure:
-    """Histograms of the scores: the real images, then each attack type, the worst APCER first.
+    """Draws histograms of the scores: the real images, then each attack type, the worst APCER first.
 
-    Bars show shares of a row's images, each row on its own scale. What is on the wrong side of the threshold
-    has another colour and is hatched. Attack types beyond the seven worst share a row.
+    Bars show shares of a row's images, each row on its own scale. Scores on the wrong side of the threshold
+    have another colour and are hatched. At most seven rows show attacks; the last combines all others.
 
     Args:
-        attack_types: [N] names; those of real samples do not matter.
+        attack_types: [N] names; those of real samples are ignored.
     """
     scores = np.asarray(series.p_real, np.float64)
     is_wrong = (scores >= series.threshold) != np.asarray(series.is_real, np.bool_)
@@ -181,9 +179,9 @@ def distributions(series: Series, attack_types: ArrayLike) -> Figure:
 
 
 def reliability(series: Sequence[Series]) -> Figure:
-    """What share of the images with scores near x is real (15 bins), and below how many images a bin has.
+    """Draws the share of real images by score (15 bins), and below it the number of images per bin.
 
-    Up to three detectors are drawn with Wilson's 95 % intervals; those of more would hide each other.
+    Up to three detectors have Wilson's 95 % intervals; more intervals would hide each other.
     """
     found = [metrics.reliability(one.p_real, one.is_real) for one in series]
     with styled():
@@ -194,7 +192,7 @@ def reliability(series: Sequence[Series]) -> Figure:
         above.set(xlim=(-0.01, 1.01), ylim=(-2, 102), ylabel="Share of real images (%)")
         above.plot([0, 1], [0, 100], color=QUIET, linewidth=0.8)
         most = max(float(one.count.max()) for one in found)
-        # More than a decade: on a shorter axis matplotlib labels what is between the powers of ten as well.
+        # More than a decade: on a shorter axis matplotlib also labels ticks between powers of ten.
         below.set(yscale="log", ylim=(0.7, max(15, 2 * most)), xlabel="P(real)", ylabel="Images in the bin")
         below.yaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
         lines, labels = [], []
@@ -216,11 +214,11 @@ def reliability(series: Sequence[Series]) -> Figure:
 def degradations(
     curves: Mapping[str, Mapping[str, Sequence[tuple[str, float, float, float, float]]]],
 ) -> Figure:
-    """Errors as images get worse: a row of panels for each kind of damage, all on one scale of errors.
+    """Draws the errors under degradation: a row of panels per kind of degradation, all on one scale.
 
     Args:
-        curves: by kind of damage and detector, in the order to be drawn, (strength, D-EER, half total error
-            rate at the detector's own threshold, bounds of the D-EER's interval).
+        curves: by kind of degradation and detector, in drawing order, (strength, D-EER, half total error rate
+            at the detector's threshold, low and high end of the D-EER's interval).
     """
     names = list(dict.fromkeys(name for family in curves.values() for name in family))
     top = max(max(point[1:]) for family in curves.values() for points in family.values() for point in points)
@@ -248,26 +246,26 @@ def degradations(
 
 
 def _rates(one: Series) -> tuple[float, float]:
-    """(APCER, BPCER) at the detector's own threshold."""
+    """Returns (APCER, BPCER) at the detector's threshold."""
     scores = one.p_real, one.is_real, one.threshold
     return metrics.apcer(*scores), metrics.bpcer(*scores)
 
 
 def _rows(series: Series, attack_types: NDArray[np.str_]) -> list[tuple[str, str, NDArray[np.bool_]]]:
-    """The rows of `distributions`: label, name of the error, and which samples."""
+    """Returns the rows of `distributions`: label, name of the error, and mask of the samples."""
     is_real = np.asarray(series.is_real, np.bool_)
     rows = [("Real", "BPCER", is_real)]
     worst_first = list(metrics.apcer_by_attack(series.p_real, is_real, attack_types, series.threshold))
-    alone = worst_first if len(worst_first) <= _MOST_ATTACK_ROWS else worst_first[: _MOST_ATTACK_ROWS - 1]
-    rows += [(short(name), "APCER", ~is_real & (attack_types == name)) for name in alone]
-    rest = worst_first[len(alone) :]
+    single = worst_first if len(worst_first) <= _MOST_ATTACK_ROWS else worst_first[: _MOST_ATTACK_ROWS - 1]
+    rows += [(short(name), "APCER", ~is_real & (attack_types == name)) for name in single]
+    rest = worst_first[len(single) :]
     if rest:
         rows.append((f"{len(rest)} other attack types", "APCER", ~is_real & np.isin(attack_types, rest)))
     return rows
 
 
 def _det_range(curves: Sequence[metrics.Det], to_show: Sequence[float]) -> tuple[float, float]:
-    """The ends of both axes: below every rate that is not 0, and above all that is `to_show`."""
+    """Returns the ends of both axes: below every rate that is not 0, and above all rates in `to_show`."""
     ticks = sorted(_DET_TICKS)
     smallest = min(rates[rates > 0].min() for curve in curves for rates in (curve.apcer, curve.bpcer))
     low = next((tick for tick in reversed(ticks) if tick < min(smallest, 0.02)), ticks[0])
@@ -276,9 +274,7 @@ def _det_range(curves: Sequence[metrics.Det], to_show: Sequence[float]) -> tuple
 
 
 def _ticks(low: float, high: float) -> dict[float, str]:
-    """Rates and their labels: 0 (and 100) at the ends, and as many of the usual ones as have room beside each
-    other.
-    """
+    """Returns rates and their labels: 0 (and 100) at the ends, and as many usual rates as have room."""
     room = 0.055 * (_deviate(high) - _deviate(low))
     ticks = {low: "0"} | ({high: "100"} if high == 1 - low else {})
     for tick in _DET_TICKS:
@@ -292,10 +288,10 @@ def _deviate(rate: float) -> float:
 
 
 def _thinned(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.intp]:
-    """The points that make a difference to the eye: a curve of a million needs no more than some thousand."""
+    """Returns the points of a curve that make a visible difference: some thousand of a million."""
     cells = [np.floor((values - values.min()) / (np.ptp(values) or 1.0) * 1500) for values in (x, y)]
     moves = (np.diff(cells[0]) != 0) | (np.diff(cells[1]) != 0)
-    # Both sides of every move, so that corners stay where they are.
+    # Both ends of every move, so that corners stay sharp.
     return np.flatnonzero(np.concatenate([[True], moves]) | np.concatenate([moves, [True]]))
 
 
@@ -309,14 +305,14 @@ def _mark(axes: Axes, number: int, x: float, y: float, marker: str) -> None:
 
 
 def _sample(marker: str) -> Line2D:
-    """A mark for the legend."""
+    """Returns a mark for the legend."""
     from matplotlib.lines import Line2D
 
     return Line2D([], [], **_mark_look(marker, QUIET))
 
 
 def _mark_look(marker: str, color: str) -> dict[str, Any]:
-    """A small disc or a larger empty square, so that both show in one place."""
+    """Returns the style of a small disc or a larger empty square; both stay visible in one place."""
     face, size = (color, 5.0) if marker == "o" else ("white", 8.5)
     return {
         "marker": marker,

@@ -15,8 +15,8 @@ from ..report import figure as framed
 from ..runtime import INTENDED_USE
 from . import plots
 from .assessment import Group, arrays
+from .labelled_scores import Scored
 from .outcome import Candidate, Condition, Evaluation, comparison_table, condition_table, group_table
-from .scored import Scored
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""Evaluation of models and score files on a protocol: scores, figures, files. All of `cmfl evaluate`."""
+"""Evaluates models and score files on a protocol, and writes scores, figures and report (`cmfl evaluate`)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Unpack
 from protocols import Sample, read_split
 from protocols.reading import split_file
 
-from ..base.errors import CmflError, InputError, UsageError, need
+from ..base.errors import InputError, UsageError, need
 from ..base.files import refuse_overwriting, sha256_of, write_whole
 from ..base.locks import one_writer
 from ..base.options import DetectorOptions, DetectorSettings
@@ -28,20 +28,20 @@ from ..metrics import Interval, bootstrap, paired_differences
 from ..runtime import ModelCard
 from .assessment import LEVEL, SAMPLES, arrays, assess
 from .calibration import refuse_overlap
+from .labelled_scores import Scored, read_scores, write_scores
 from .outcome import Candidate, Condition, Evaluation, Split
 from .score_split import one_face, score
-from .scored import Scored, read_scores, write_scores
 
-# Each costs a sorting of all scores; more would take days, and change no digit that is shown.
+# Each sorts all scores; more would take days and change no digit that is shown.
 _MOST_SAMPLES = 1_000_000
 
-# A degradation, None for the images as they are, and the scores under it.
+# A degradation (None for the images as they are) and the scores under it.
 Run = tuple[Degradation | None, list[Scored]]
 
 
 @dataclass(frozen=True)
 class _Scores:
-    """A model or a score file, and all that it says."""
+    """A model or a score file with all of its scores."""
 
     name: str
     file: str
@@ -68,29 +68,32 @@ def evaluate(
     options: DetectorOptions | None = None,
     **settings: Unpack[DetectorSettings],
 ) -> Evaluation:
-    """Measures models and score files on one split, and writes what was found into a folder.
+    """Evaluates models and score files on one split, and writes the results into a folder.
 
-    The folder gets `scores.csv` (or one file a model and degradation, where there are several),
-    `metrics.json`, `report.html` (one file, nothing loaded from elsewhere) and the plots as PNG and SVG.
+    The folder gets `scores.csv` (one file per model and degradation if there are several), `metrics.json`,
+    `report.html` (a single file that loads nothing) and the plots as PNG and SVG.
 
     Args:
         models: exported ONNX files, or names of the zoo.
         out: the folder; files of an earlier evaluation in it are replaced.
         protocol: a CSV file, or a folder with `<split>.csv`; needed for models.
-        data_root: what its file names are relative to; needed for models.
+        data_root: the folder that its file names are relative to; needed for models.
         split: which file of a protocol folder.
         scores: score files to evaluate beside or instead of models, see `read_scores`.
-        degradations: as `parse_degradations` takes them; every model scores the split once for each.
-        samples: of the bootstrap.
+        degradations: as for `parse_degradations`; every model scores the split once per degradation.
+        samples: number of resamples of the bootstrap.
         seed: of the bootstrap and of the noise degradation.
-        progress: a bar on standard error; None shows it on a terminal.
-        options, settings: of the detectors, see `DetectorOptions`. `threshold` is that of score files, too,
+        progress: whether to show a progress bar on standard error; None shows it on a terminal.
+        options, settings: of the detectors, see `DetectorOptions`. `threshold` also applies to score files,
             whose default is 0.5. `align` takes the largest face of each image; an image without a face has
-            no score, so that it counts in APNRR or BPNRR.
+            no score and counts in APNRR or BPNRR.
 
     Raises:
-        CmflError: nothing to evaluate; an unusable model, protocol, score file or option; a class without a
-            score; a threshold that was chosen on subjects of this very split; a missing package.
+        UsageError: nothing to evaluate, or an option or the output cannot be used.
+        ModelError, ProviderError: a model cannot be used.
+        ProtocolError: the protocol cannot be used, or a model was calibrated on its subjects.
+        InputError: a score file cannot be used, or a class has no score.
+        PackageError: matplotlib is missing.
     """
     if importlib.util.find_spec("matplotlib") is None:
         raise need("evaluate", "drawing the plots of an evaluation (matplotlib)")
@@ -102,7 +105,7 @@ def evaluate(
     damages = parse_degradations(degradations, seed)
     file = None if protocol is None else split_file(Path(protocol), split)
     listed = None if file is None else read_split(file)
-    # Before the models, so that a row that cannot be right is not found after hours.
+    # Before the models run, so that a faulty row is not found only after hours.
     read = [read_scores(path, listed, data_root) for path in scores]
 
     detectors = [Detector(model, options) for model in models]
@@ -131,7 +134,7 @@ def evaluate(
             runs: list[Run] = []
             for damage in (None, *damages):
                 rows = list(score(detector, listed or [], Path(data_root or "."), damage, advance))
-                # What was scored for hours is in the folder before figures are made of it.
+                # Scores may have taken hours, so they are written before anything else can fail.
                 write_scores(rows, out / _scores_name(name, damage, alone=len(names) == 1))
                 runs.append((damage, rows))
             source = given if threshold is not None else detector.card.threshold_source
@@ -193,7 +196,7 @@ def _check(
 
 
 def _refuse_other_images(found: Sequence[_Scores]) -> None:
-    """A comparison is of the same images, or it is none."""
+    """Refuses to compare scores of different images."""
     first = [scored.sample.filename for scored in found[0].runs[0][1]]
     for other in found[1:]:
         if [scored.sample.filename for scored in other.runs[0][1]] != first:
@@ -225,7 +228,7 @@ def _degraded(run: Run, scores: _Scores, samples: int, seed: int) -> Condition:
     damage, rows = run
     data = arrays(rows)
     if not data.is_real.any() or data.is_real.all():
-        raise CmflError(f"{scores.name}, {damage and damage.label}: a class has no image with a score")
+        raise InputError(f"{scores.name}, {damage and damage.label}: a class has no image with a score")
     figures = bootstrap(
         data.p_real,
         data.is_real,
@@ -247,11 +250,11 @@ def _condition(
 
 
 def _compared(first: Candidate, other: Candidate, samples: int, seed: int) -> Candidate:
-    """The candidate with its differences from the first, over the images that both could score."""
+    """Returns the candidate with its differences from the first, over the images that both could score."""
     pairs = [(a, b) for a, b in zip(first.rows, other.rows, strict=True) if a.row.ok and b.row.ok]
     if {a.sample.is_real for a, _ in pairs} != {True, False}:
         raise InputError(
-            f"{first.name} and {other.name} cannot be compared: a class has no image with a score of both; "
+            f"{first.name} and {other.name} cannot be compared: of one class, no image has a score of both; "
             "evaluate each alone"
         )
     a, b = (arrays(rows) for rows in (list(side) for side in zip(*pairs, strict=True)))
@@ -296,7 +299,7 @@ def _write(evaluation: Evaluation, data_root: Path | None) -> None:
 
 
 def _written(out: Path, names: Sequence[str], damages: Sequence[Degradation]) -> Iterator[Path]:
-    """The files that an evaluation may write into its folder."""
+    """Yields the files that an evaluation may write into its folder."""
     alone = len(names) == 1
     yield from (out / "metrics.json", out / "report.html")
     plotted = ["det", "roc", "reliability", "degradations", "scores"]
@@ -308,7 +311,7 @@ def _written(out: Path, names: Sequence[str], damages: Sequence[Degradation]) ->
 
 
 def _names(wanted: Sequence[str]) -> list[str]:
-    """The names, told apart by a number where two are the same."""
+    """Returns the names, with a number added to repeated ones."""
     seen: dict[str, int] = {}
     names = []
     for name in wanted:

@@ -1,4 +1,4 @@
-"""A model over the images of a protocol's split: for evaluation and for calibration."""
+"""Scores the images of a protocol's split with a model, for evaluation and calibration."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ..base.errors import InputError, UsageError
 from ..base.options import DetectorOptions
 from ..detector import Detector
 from ..images import Degradation, ImageLike, Pixels, Status
-from .scored import Scored
+from .labelled_scores import Scored
 
 
 def one_face(options: DetectorOptions) -> DetectorOptions:
-    """The options, where they give one score per image: what a row of a protocol needs.
+    """Returns the options if they give one score per image.
 
     Raises:
-        UsageError: every face of an image is asked for.
+        UsageError: they give one score per face.
     """
     if options.align == "all":
         raise UsageError("a row of a protocol has one score: use align 'largest'")
@@ -34,17 +34,18 @@ def score(
     damage: Degradation | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Iterator[Scored]:
-    """Scores the images of a split, in order; each gives one row whatever is wrong with it.
+    """Scores the images of a split, in order; yields one row per image, whatever is wrong with it.
 
     Args:
         detector: the model.
         samples: rows of a split.
-        data_root: what their file names are relative to.
-        damage: applied to each decoded image; None leaves them as they are.
+        data_root: the folder that their file names are relative to.
+        damage: degradation of each decoded image; None leaves them as they are.
         advance: called with 0 after each row (see `progress.bar`).
 
     Raises:
-        CmflError: the data root is not a folder, or the model failed to run.
+        InputError: the data root is not a folder.
+        ProviderError: the model failed to run.
     """
     if not data_root.is_dir():
         raise InputError(
@@ -53,7 +54,7 @@ def score(
 
     def change(image: Pixels, source: ImageLike) -> Pixels:
         assert damage is not None
-        # The name within the data root: noise shall not depend on where the data lie.
+        # The name within the data root, so that noise does not depend on where the data are.
         return damage.apply(image, Path(str(source)).relative_to(data_root).as_posix())
 
     paths = (str(data_root / sample.filename) for sample in samples)

@@ -1,4 +1,4 @@
-"""From weights to one ONNX file, smaller precisions of it, and the proof that it agrees.
+"""Exports weights to one ONNX file, makes fp16 and int8 variants, and compares files with PyTorch.
 
 >>> from cmfl_export.export import export, verify
 >>> card = export("runs/both", "model.onnx")  # doctest: +SKIP

@@ -1,4 +1,4 @@
-"""The images that a reduced precision is calibrated on, and others that it is judged on."""
+"""Chooses the images that a reduced precision is calibrated on, and others that it is judged on."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from ..base.errors import InputError
 from ..images import ImageError, Pixels, decode, iter_paths
 
 MOST_CALIBRATION, MOST_HELD_OUT = 256, 400
-LEAST = 16  # of each
+LEAST = 16  # images for either purpose
 
 
 class _File(NamedTuple):
     path: Path
     is_real: bool | None
-    root: Path | None = None  # of a protocol's file: what its name is relative to
+    root: Path | None = None  # the data root of a protocol's file
 
 
 _Groups = dict[str, list[_File]]
@@ -33,7 +33,7 @@ _Groups = dict[str, list[_File]]
 
 @dataclass(frozen=True)
 class Images:
-    """Decoded images, uint8 [n, 224, 224, 3], and whether each is real where that is known."""
+    """Decoded images, uint8 [n, 224, 224, 3], and whether each is real; None where that is unknown."""
 
     pixels: Pixels
     is_real: tuple[bool, ...] | None
@@ -41,7 +41,7 @@ class Images:
 
 @dataclass(frozen=True)
 class CalibrationImages:
-    """Two disjoint sets; `source` says in words where they come from."""
+    """Two disjoint sets of images; `source` describes where they come from."""
 
     calibration: Images
     held_out: Images
@@ -49,19 +49,21 @@ class CalibrationImages:
 
 
 def read(place: Path, data_root: Path | None, *, aligned: bool, seed: int = 0) -> CalibrationImages:
-    """Chooses and decodes the images.
+    """Returns decoded images for calibration, and other images that are held out.
 
     Args:
-        place: with `data_root`, a protocol: of a folder the train split calibrates and the dev split is held
-            out; a single CSV is halved; both classes are equally frequent. Without, a folder of images,
-            halved, each of its folders represented in proportion to its size.
-        data_root: what the protocol's file names are relative to.
-        aligned: the model's geometry.
-        seed: decides the choice.
+        place: a protocol if `data_root` is given. The train split of a protocol folder calibrates and the dev
+            split is held out; a single CSV is split in half. Both classes are equally frequent.
+            Without `data_root`, a folder of images. It is split in half, and each subfolder is represented in
+            proportion to its size.
+        data_root: the folder that the protocol's file names are relative to.
+        aligned: whether the model takes aligned faces.
+        seed: of the choice.
 
     Raises:
-        CmflError: not a protocol, not a folder, or fewer than 16 images for either purpose that can be
-            decoded.
+        InputError: `place` or `data_root` is not a folder, or fewer than 16 images can be decoded for either
+            purpose.
+        ProtocolError: the protocol cannot be used.
     """
     first, second = _of_folder(place, seed) if data_root is None else _of_protocol(place, data_root, seed)
     words = f"{place.name}, seed {seed}"
@@ -75,7 +77,8 @@ def read(place: Path, data_root: Path | None, *, aligned: bool, seed: int = 0) -
 def _of_protocol(place: Path, data_root: Path, seed: int) -> tuple[list[_File], list[_File]]:
     if not data_root.is_dir():
         raise InputError(
-            f"the data root {data_root} is not a folder; give what the protocol's names start at"
+            f"the data root {data_root} is not a folder; give the folder that the protocol's file names are "
+            "relative to"
         )
 
     def groups(rows: Sequence[Sample]) -> _Groups:
@@ -84,13 +87,13 @@ def _of_protocol(place: Path, data_root: Path, seed: int) -> tuple[list[_File], 
 
     if not place.is_dir():
         return _halves(groups(read_split(place)))
-    first, second = (_dealt(groups(read_split(split_file(place, name)))) for name in ("train", "dev"))
+    first, second = (_interleaved(groups(read_split(split_file(place, name)))) for name in ("train", "dev"))
     return first, second
 
 
 def _of_folder(place: Path, seed: int) -> tuple[list[_File], list[_File]]:
     if not place.is_dir():
-        raise InputError(f"{place} is not a folder of images; for a protocol give --data-root as well")
+        raise InputError(f"{place} is not a folder of images; for a protocol, give --data-root too")
     files = (_File(Path(path), None) for path in iter_paths([str(place)]))
     return _halves(_grouped(files, lambda file: str(file.path.parent), seed))
 
@@ -107,11 +110,11 @@ def _grouped(files: Iterable[_File], group: Callable[[_File], str], seed: int) -
 
 def _halves(groups: _Groups) -> tuple[list[_File], list[_File]]:
     first, second = ({name: files[start::2] for name, files in groups.items()} for start in (0, 1))
-    return _dealt(first), _dealt(second)
+    return _interleaved(first), _interleaved(second)
 
 
-def _dealt(groups: _Groups) -> list[_File]:
-    """Evenly mixed: the groups are in proportion in any beginning of the list."""
+def _interleaved(groups: _Groups) -> list[_File]:
+    """Mixes the groups evenly, so that every beginning of the list has them in proportion."""
     placed = [
         ((index + 0.5) / len(files), name, file)
         for name, files in groups.items()
@@ -134,9 +137,7 @@ def _decode(files: Sequence[_File], most: int, aligned: bool, purpose: str) -> I
             continue
         labels.append(file.is_real)
     if len(pixels) < LEAST:
-        raise InputError(
-            f"{len(pixels)} images to {purpose} that can be read; at least {LEAST} are needed{why}"
-        )
+        raise InputError(f"only {len(pixels)} readable images to {purpose}; at least {LEAST} are needed{why}")
     known = [label for label in labels if label is not None]
     both = len(known) == len(labels) and len(set(known)) == 2
     return Images(np.stack(pixels), tuple(known) if both else None)

@@ -1,4 +1,7 @@
-"""An exported network with its trunks in float16; spectrum, pooling to embeddings and heads stay float32."""
+"""Converts the trunks of an exported network to float16.
+
+The spectrum, the pooling to embeddings and the heads stay float32.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def halve(model: ModelProto) -> ModelProto:
-    """The model with float16 trunks: the same inputs and outputs, half the size.
+    """Returns the model with float16 trunks: the same inputs and outputs, half the size.
 
     Args:
         model: an exported float32 model.
@@ -26,7 +29,7 @@ def halve(model: ModelProto) -> ModelProto:
     inside = {id(node) for node in trunk}
     made = {name for node in trunk for name in node.output}
     halves = {name: f"{name}.half" for node in trunk for name in (node.input[0], *node.output)}
-    # Where a trunk ends, its maps are needed in float32 as well.
+    # Nodes behind a trunk, and the model's outputs, need its maps in float32 too.
     wanted = {name for node in graph.nodes if id(node) not in inside for name in node.input}
     wanted |= {output.name for output in model.graph.output}
     nodes = []
@@ -58,7 +61,7 @@ def halve(model: ModelProto) -> ModelProto:
 
 
 def _plain_normalisations(graph: Graph) -> None:
-    """Every batch normalisation with mean 0 and variance 1: a variance of 1e-6 has no digits in float16."""
+    """Gives every batch normalisation mean 0 and variance 1: float16 has no digits for a variance of 1e-6."""
     from onnx import helper
 
     for output, (scale, offset) in normalisations(graph).items():

@@ -1,4 +1,4 @@
-"""Reading and rewriting an exported graph: what `int8` and `fp16` have in common."""
+"""Reads and rewrites an exported graph, for `int8` and `fp16`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ TRUNK_OPERATORS = ("Conv", "BatchNormalization", "Relu", "MaxPool", "AveragePool
 
 
 class Graph:
-    """The nodes of a model in order, with look-ups; `arrays` are its initializers by name.
+    """A copy of a model that can be changed: its nodes in order, and its initializers by name (`arrays`).
 
-    Of a copy: `nodes` is a list to be changed at will, and `model` gives it back as a model.
+    Change `nodes` and `arrays`, then call `model`.
     """
 
     def __init__(self, model: ModelProto) -> None:
@@ -28,18 +28,18 @@ class Graph:
 
     @property
     def producers(self) -> dict[str, NodeProto]:
-        """The node that makes each tensor."""
+        """The node that makes each tensor, by the tensor's name."""
         return {output: node for node in self.nodes for output in node.output}
 
     def convolution_before(self, tensor: str) -> NodeProto:
-        """The convolution that a tensor comes from, through ReLU and pooling."""
+        """Returns the convolution that a tensor comes from, through ReLU and pooling."""
         producers = self.producers
         while producers[tensor].op_type != "Conv":
             tensor = producers[tensor].input[0]
         return producers[tensor]
 
     def trunk(self) -> list[NodeProto]:
-        """The nodes of the convolutional trunks, in order: from their first convolution to their last map."""
+        """Returns the nodes of the convolutional trunks, from their first convolution to their last map."""
         made: set[str] = set()
         nodes = []
         for node in self.nodes:
@@ -50,7 +50,7 @@ class Graph:
         return nodes
 
     def model(self) -> ModelProto:
-        """The model with these nodes, and of the arrays those that they use."""
+        """Returns a model with these nodes and the arrays that they use."""
         from onnx import ModelProto, numpy_helper
 
         model = ModelProto()
@@ -62,19 +62,23 @@ class Graph:
         model.graph.initializer.extend(
             numpy_helper.from_array(array, name) for name, array in self.arrays.items() if name in used
         )
-        # The types of inner tensors may have changed; every runtime infers them again.
+        # The types of inner tensors may have changed, and every runtime infers them itself.
         del model.graph.value_info[:]
         return model
 
 
 def attribute(node: NodeProto, name: str, default: Any) -> Any:
+    """Returns the value of a node's attribute, or the default where the node has none."""
     from onnx import helper
 
     return next((helper.get_attribute_value(a) for a in node.attribute if a.name == name), default)
 
 
 def normalisations(graph: Graph) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Each batch normalisation as y = scale x + offset, [C] each, by the name of its output."""
+    """Returns each batch normalisation as (scale, offset), float64 [C] each, by the name of its output.
+
+    The normalisation computes y = scale x + offset.
+    """
     found = {}
     for node in graph.nodes:
         if node.op_type == "BatchNormalization":

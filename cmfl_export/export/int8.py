@@ -1,18 +1,18 @@
-"""An exported network with its trunks in 8-bit integers (ONNX QDQ: QuantizeLinear, DequantizeLinear).
+"""Converts the trunks of an exported network to 8-bit integers (ONNX QuantizeLinear, DequantizeLinear).
 
-A dense block is hard to quantise: each of its layers normalises, with numbers of its own, the concatenation
-of all maps before it. The rewritings, exact in real arithmetic, leave nothing but integer kernels there:
+A dense block is hard to quantise: each layer normalises the concatenation of all earlier maps with its own
+parameters. These rewritings are exact in real arithmetic and leave only integer kernels in the trunks:
 
-- A normalisation that no convolution absorbs becomes a depthwise 1x1 convolution, whose single weight a
-  channel is exact in 8 bits, with the ReLU in its rounding.
-- Whatever is concatenated is brought to [0, 1] channel by channel: the convolution that makes it takes the
-  factor and the shift, the normalisations that read it take their inverse. So every channel has 256 levels
-  of its own, and all maps of all blocks have one scale: a concatenation only copies.
+- A normalisation that no convolution absorbs becomes a depthwise 1x1 convolution. Its single weight per
+  channel is exact in 8 bits, and its rounding includes the ReLU.
+- Each channel of a concatenated map is scaled to [0, 1]: the convolution that makes it takes the factor and
+  the shift, the normalisations that read it take the inverse. So every channel has 256 levels of its own, and
+  all maps of all blocks have one scale: a concatenation only copies.
 - The spread of a ReLU's channels is shared between its values and the weights behind it.
 - Weights are rounded together, so that one makes up for another, and within bounds that make all CPUs compute
-  the same (see `rounding` and `portability`).
-- An average pooling becomes a depthwise convolution too, and keeps the scale of what it pools. (ONNX
-  Runtime's own kernel for it takes five times as long.)
+  the same scores (see `rounding` and `portability`).
+- An average pooling becomes a depthwise convolution that keeps the scale of its input. (ONNX Runtime's own
+  pooling kernel takes five times as long.)
 """
 
 from __future__ import annotations
@@ -34,26 +34,31 @@ if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
 LEVELS = 255
-# Of the range that the calibration images reach: its end is rare, and what lies below is rounded more finely.
+# The part of the calibration range that is kept: values at its end are rare, and without them the others are
+# rounded more finely.
 KEPT = 0.9
-MOMENT_IMAGES = 64  # whose inputs of convolutions say how their weights are best rounded
-# A channel that hardly moves on the calibration images may move more on others: none is stretched by more
-# than this, compared with the widest one of the same map.
+MOMENT_IMAGES = 64  # images that decide how the weights are rounded
+# A channel that hardly moves on the calibration images may move more on others, so none is stretched by more
+# than this factor relative to the widest channel of its map.
 MOST_STRETCH = 256.0
 
-POOL = ".pool"  # ends the name of a convolution that pools
+POOL = ".pool"  # suffix of the name of a convolution that pools
 
 
 def quantise(model: ModelProto, images: NDArray[np.uint8]) -> ModelProto:
-    """The model with 8-bit trunks; the spectrum and the heads stay float32.
+    """Returns the model with 8-bit trunks; the spectrum and the heads stay float32.
 
     Args:
         model: an exported float32 model.
         images: calibration images, uint8 [n, 224, 224, 3].
 
     Returns:
-        A new model with the same inputs and outputs. Activations uint8, one scale per tensor; weights int8,
-        one scale per output channel, symmetric, and portable (see `portability`); biases int32.
+        A new model with the same inputs and outputs. Activations are uint8 with one scale per tensor; weights
+        are int8, symmetric, with one scale per output channel, and portable (see `portability`); biases are
+        int32.
+
+    Raises:
+        ModelError: the model has no convolutions.
     """
     graph = Graph(model)
     normalise_by_convolution(graph)
@@ -66,17 +71,17 @@ def quantise(model: ModelProto, images: NDArray[np.uint8]) -> ModelProto:
         [name for node in trunk for name in (node.input[0], *node.output)],
         np.array_split(images, -(-len(images) // 8)),
     )
-    whole = equalise(graph, trunk, ranges)
+    unit_range = equalise(graph, trunk, ranges)
     balance(graph, trunk, ranges)
     few = images[:MOMENT_IMAGES]
     moments = tensor_statistics.moments(
         graph.model(), list(filter(_is_dense, trunk)), np.array_split(few, -(-len(few) // 4))
     )
-    scales = dict.fromkeys(whole, (1.0 / LEVELS, 0))
+    scales = dict.fromkeys(unit_range, (1.0 / LEVELS, 0))
     for node in trunk:
         for name in (node.input[0], *node.output):
             scales.setdefault(name, scale_of(ranges[name]))
-        if node.name.endswith(POOL) and node.output[0] not in whole:
+        if node.name.endswith(POOL) and node.output[0] not in unit_range:
             scales[node.output[0]] = scales[node.input[0]]
     insert(graph, trunk, scales, moments)
     return graph.model()
@@ -88,7 +93,7 @@ def _is_dense(node: NodeProto) -> bool:
 
 
 def normalise_by_convolution(graph: Graph) -> None:
-    """Every batch normalisation of the graph as a depthwise 1x1 convolution."""
+    """Replaces every batch normalisation of the graph by a depthwise 1x1 convolution."""
     from onnx import helper
 
     for output, (scale, offset) in normalisations(graph).items():
@@ -106,7 +111,7 @@ def normalise_by_convolution(graph: Graph) -> None:
 
 
 def pool_by_convolution(graph: Graph) -> None:
-    """Every average pooling of the trunks as a depthwise convolution."""
+    """Replaces every average pooling of the trunks by a depthwise convolution."""
     from onnx import helper
 
     for node in [node for node in graph.trunk() if node.op_type == "AveragePool"]:
@@ -127,25 +132,25 @@ def pool_by_convolution(graph: Graph) -> None:
 
 
 def equalise(graph: Graph, trunk: list[NodeProto], ranges: dict[str, Range]) -> set[str]:
-    """Brings every concatenated map to [0, 1], channel by channel; the names of the tensors that now are."""
+    """Scales each channel of every concatenated map to [0, 1]; returns the names of the scaled tensors."""
     producers = graph.producers
     concats = [node for node in trunk if node.op_type == "Concat"]
-    whole = {node.output[0] for node in concats}
-    # low and span of the channels of each tensor, before.
+    unit_range = {node.output[0] for node in concats}
+    # The lowest value and the span of each tensor's channels before scaling.
     old: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
-    for name in {name for node in concats for name in node.input if name not in whole}:
+    for name in {name for node in concats for name in node.input if name not in unit_range}:
         low, high = ranges[name]
         source = graph.convolution_before(name).output[0]
         if source != name:
-            # Behind a ReLU, which a factor passes and a shift does not.
+            # A factor passes through a ReLU, a shift does not.
             low = np.zeros_like(low)
         span = _at_least(high - low)
         old[name] = (low, span)
         _rescale_output(graph, producers[source], low, span)
-        whole.add(name)
+        unit_range.add(name)
         between = name
         while producers[between].op_type != "Conv":
-            whole.add(between)
+            unit_range.add(between)
             between = producers[between].input[0]
     for node in concats:
         parts = [old[name] for name in node.input]
@@ -153,14 +158,14 @@ def equalise(graph: Graph, trunk: list[NodeProto], ranges: dict[str, Range]) -> 
     for node in trunk:
         if node.op_type == "Conv" and node.input[0] in old:
             _rescale_input(graph, node, *old[node.input[0]])
-    return whole
+    return unit_range
 
 
 def balance(graph: Graph, trunk: list[NodeProto], ranges: dict[str, Range]) -> None:
-    """Shares the spread of a ReLU's channels between its values and the weights that they meet.
+    """Shares the spread of a ReLU's channels between its values and the weights behind it.
 
-    Values have one scale for all channels, so a wide channel would take the levels of the others; a factor a
-    channel passes a ReLU, and the convolution behind it takes the inverse. The factor is the one of
+    All channels of a tensor have one scale, so a wide channel would leave few levels to the others. A factor
+    per channel passes through a ReLU, and the convolution behind it takes the inverse. The factor is that of
     SmoothQuant (Xiao et al., ICML 2023): sqrt(largest value / largest weight).
     """
     producers = graph.producers
@@ -184,14 +189,14 @@ def balance(graph: Graph, trunk: list[NodeProto], ranges: dict[str, Range]) -> N
 
 
 def _at_least(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """No value is further below the largest than a channel may be stretched."""
+    """Raises small values to the largest divided by MOST_STRETCH."""
     return np.maximum(values, max(float(values.max()), 1e-12) / MOST_STRETCH)
 
 
 def _rescale_output(
     graph: Graph, node: NodeProto, low: NDArray[np.float64], span: NDArray[np.float64]
 ) -> None:
-    """The convolution now gives (y - low) / span."""
+    """Makes the convolution give (y - low) / span."""
     weight, bias = _parameters(graph, node)
     _set_parameters(graph, node, weight / span[:, None, None, None], (bias - low) / span)
 
@@ -199,7 +204,7 @@ def _rescale_output(
 def _rescale_input(
     graph: Graph, node: NodeProto, low: NDArray[np.float64], span: NDArray[np.float64]
 ) -> None:
-    """The convolution, which is 1x1, now takes (x - low) / span for x."""
+    """Makes the convolution take (x - low) / span in place of x; where `low` is not 0 it must be 1x1."""
     weight, bias = _parameters(graph, node)
     if attribute(node, "group", 1) == 1:
         factor, shift = span[None, :, None, None], (weight * low[None, :, None, None]).sum((1, 2, 3))
@@ -217,7 +222,7 @@ def _parameters(graph: Graph, node: NodeProto) -> tuple[NDArray[np.float64], NDA
 def _set_parameters(
     graph: Graph, node: NodeProto, weight: NDArray[np.float64], bias: NDArray[np.float64]
 ) -> None:
-    # Under names of their own: the exporter may share equal arrays between nodes.
+    # New names, because the exporter may share equal arrays between nodes.
     names = [f"{node.output[0]}.weight", f"{node.output[0]}.bias"]
     for name, array in zip(names, (weight, bias), strict=True):
         graph.arrays[name] = array.astype(np.float32)
@@ -225,19 +230,19 @@ def _set_parameters(
 
 
 def scale_of(values: Range) -> tuple[float, int]:
-    """Scale and zero point of uint8 for a tensor; 0 is exact, as padding needs it."""
+    """Returns scale and zero point (uint8) for a tensor; the value 0 is exact, as padding needs."""
     low, high = float(values.low.min()), float(values.high.max())
     if low >= 0:
         return max(KEPT * high / LEVELS, 1e-12), 0
-    # A zero point off the middle costs OpenVINO its integer kernel where the convolution pads.
+    # With another zero point than the middle OpenVINO has no integer kernel for a convolution that pads.
     return max(-low, high) / 127, 128
 
 
 def insert(
     graph: Graph, trunk: list[NodeProto], scales: dict[str, tuple[float, int]], moments: dict[str, Moments]
 ) -> None:
-    """Puts QuantizeLinear and DequantizeLinear around every tensor and weight of the trunk."""
-    # Between a convolution and its ReLU nothing is rounded: the kernels do both at once.
+    """Inserts QuantizeLinear and DequantizeLinear around every tensor and weight of the trunk."""
+    # Nothing is rounded between a convolution and its ReLU: the kernels compute both at once.
     rectified = {node.input[0] for node in trunk if node.op_type == "Relu"}
     rounded = {name for node in trunk for name in (node.input[0], *node.output)} - rectified
     nodes: list[NodeProto] = []
@@ -256,7 +261,7 @@ def _dequantised(name: str) -> str:
 
 
 def _pair(graph: Graph, name: str, scales: dict[str, tuple[float, int]]) -> Iterator[NodeProto]:
-    """Rounds a tensor and gives it back as float."""
+    """Yields the two nodes that round a tensor and return it as float."""
     from onnx import helper
 
     scale, zero = scales[name]
@@ -273,13 +278,13 @@ def _pair(graph: Graph, name: str, scales: dict[str, tuple[float, int]]) -> Iter
 def _quantised_parameters(
     graph: Graph, node: NodeProto, input_scale: float, moments: Moments | None
 ) -> Iterator[NodeProto]:
-    """Replaces weight and bias of a convolution by integers and their DequantizeLinear."""
+    """Replaces weight and bias of a convolution by integers; yields their DequantizeLinear nodes."""
     from onnx import helper
 
     weight, bias = _parameters(graph, node)
     if moments is not None:
         rounded, scale = round_weights(weight, moments.covariance)
-        # What rounding takes away on average goes back through the bias.
+        # The bias makes up for what rounding takes away on average.
         lost = weight - rounded * scale[:, None, None, None]
         bias = bias + lost.reshape(len(weight), -1) @ moments.mean
     else:

@@ -1,7 +1,7 @@
-"""Parity: does the exported file compute what PyTorch computes, and that what the definition says?
+"""Compares an exported file with PyTorch, and both with the definition of the spectrum (`cmfl verify`).
 
-Stage by stage, from the bytes of image files: the spectrum against float64 NumPy, then each head's
-probability against PyTorch, at the optimisation level that runs in production and for several batch sizes.
+Stage by stage, from image files: the spectrum against float64 NumPy, then the probability of each head
+against PyTorch, at the optimisation level that runs in production and for several batch sizes.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
     from training.model import CmflNet
 
 BATCH_SIZES = (1, 2, 7)
-# On probabilities. Only float32 is held to equality; int8 and fp16 have passed a gate on their decisions (see
-# `precision`), and this is against a file that is damaged or another model's.
+# For probabilities. Only float32 must agree closely. int8 and fp16 have passed a test of their decisions (see
+# `reduce`), so their tolerance only finds a damaged file or another model's.
 TOLERANCES = {"fp32": 1e-4, "fp16": 1e-2, "int8": 5e-2}
 TOLERANCE = TOLERANCES["fp32"]
-# On the spectrum, whose values span [-1, 1]: bounds on the median and on the largest difference. Photographs
-# stay below 1e-6 and 1e-4, and a percentile that is one order statistic off moves the median by 1e-5 and
-# more. The largest has room because a smooth or periodic drawing has bins that are only float32 rounding.
+# For the spectrum, whose values span [-1, 1]: bounds on the median and on the largest difference. Photographs
+# stay below 1e-6 and 1e-4, and a percentile that is one order statistic off moves the median by 1e-5 or more.
+# The bound on the largest is wide because smooth or periodic drawings have bins that are only rounding.
 SPECTRUM_MEDIAN_TOLERANCE = 1e-5
 SPECTRUM_MAX_TOLERANCE = 0.1
-CHUNK = 14  # images in memory at a time; whole batches of each size
-# Quantiles come from a histogram, so that memory does not grow with the images: 100 bins a power of ten.
+CHUNK = 14  # images in memory at a time; a multiple of every batch size
+# Quantiles come from a histogram (100 bins per power of ten), so that memory does not grow with the images.
 _EDGES = np.concatenate([[0.0], np.logspace(-10, 1, 1101)])
 
 
@@ -46,13 +46,13 @@ class Check:
     """One comparison over all images: absolute differences, and whether they are small enough."""
 
     stage: str  # "spectrum" or the name of a head's output
-    against: str  # what the file was held against
+    against: str  # the reference
     batch: int
     max: float
     mean: float
-    median: float  # this and the next to 2 %
+    median: float  # accurate to 2 %, as is p999
     p999: float  # 99.9th percentile
-    flips: int | None  # images whose decision by the card differs; None where nothing is decided
+    flips: int | None  # images with another decision by the card's rule; None for the spectrum
     ok: bool
 
 
@@ -68,10 +68,11 @@ class Report:
     images: int
     failed: dict[str, str]  # path -> why it could not be used
     checks: tuple[Check, ...]
-    portable: bool  # whether every CPU computes the same from the file's 8-bit weights
+    portable: bool  # whether every CPU computes the same scores from the file's 8-bit weights
 
     @property
     def ok(self) -> bool:
+        """Whether all differences are small enough."""
         return all(check.ok for check in self.checks)
 
     @property
@@ -81,7 +82,7 @@ class Report:
         return float(np.max([check.max for check in self.checks if check.flips is not None]))
 
     def lines(self) -> list[str]:
-        """The report as text, one line an item."""
+        """The report as text, one line per check or note."""
         columns = ("max |Δ|", "mean |Δ|", "median |Δ|", "99.9 %")
         head = f"{'stage':<16} {'against':<14} {'batch':>5} " + " ".join(f"{name:>10}" for name in columns)
         rows = [
@@ -92,7 +93,7 @@ class Report:
         ]
         notes = [f"could not be used: {path}: {why}" for path, why in self.failed.items()]
         if not self.weights_match_card:
-            notes.append("note: the model's card names other weights (sha256) than these")
+            notes.append("note: the model's card names other weights than these (their SHA-256 differs)")
         if not self.portable:
             notes.append(f"note: the file is {NOT_PORTABLE}")
         verdict = (
@@ -102,7 +103,7 @@ class Report:
         return [head, *rows, *notes, verdict]
 
     def to_json(self) -> str:
-        """The report as JSON, which knows no NaN: a figure that is none is null."""
+        """The report as JSON; a figure that is NaN or infinite is null."""
         checks = [{key: _or_none(value) for key, value in asdict(check).items()} for check in self.checks]
         figures = {"ok": self.ok, "max_difference": _or_none(self.max_difference)} | asdict(self)
         return json.dumps(figures | {"checks": checks}, indent=2, allow_nan=False) + "\n"
@@ -114,7 +115,7 @@ def _or_none(value: Any) -> Any:
 
 @dataclass
 class _Differences:
-    """The absolute differences of one check, over any number of images."""
+    """The absolute differences of one check, summed up over any number of images."""
 
     count: int = 0
     total: float = 0.0
@@ -133,13 +134,13 @@ class _Differences:
         self.flips = (self.flips or 0) + int((got != expected).sum())
 
     def quantile(self, q: float) -> float:
-        """The upper edge of the bin that it lies in; never above the largest."""
+        """Returns the upper edge of the quantile's bin; at most the largest difference."""
         place = int(np.searchsorted(np.cumsum(self.histogram), q * self.count))
-        # What is not counted is larger than every edge, or NaN.
+        # Differences outside the histogram are larger than every edge, or NaN.
         return min(float(_EDGES[place + 1]), self.largest) if place < len(self.histogram) else self.largest
 
     def check(self, stage: str, against: str, batch: int, largest: float, median: float) -> Check:
-        """The figures, and whether the largest and the median stay within these bounds."""
+        """Returns the figures, and whether the largest and the median difference are within these bounds."""
         # Written so that a NaN fails.
         ok = self.largest <= largest and self.quantile(0.5) <= median
         figures = (self.largest, self.total / self.count, self.quantile(0.5), self.quantile(0.999))
@@ -164,16 +165,19 @@ def verify(
         model: the ONNX file, or a name of the zoo.
         weights: as for `export`.
         inputs: image files, folders, globs, as for predict.
-        tolerance: largest allowed difference of a probability, in any head and batch size; by default that of
-            the precision in the card.
+        tolerance: largest allowed difference of a probability, in any head and batch size; the default
+            depends on the precision in the card.
         provider: where the ONNX file runs.
-        threads: ONNX Runtime's, on the CPU.
-        spectra: for an official one_stream checkpoint.
-        out: also write the report here, as JSON.
+        threads: CPU threads of ONNX Runtime.
+        spectra: `rgb` or `fft`, for an official one_stream checkpoint.
+        out: JSON file for the report.
 
     Raises:
-        CmflError: unusable model, weights or provider; an output that is an input; no image that can be
-            decoded; or the model and the weights are of different architectures.
+        UsageError: a tolerance below 0, or an output that is an input or has another ending than `.json`.
+        ModelError: the model or the weights cannot be used, or their architectures differ.
+        InputError: no image can be decoded.
+        ProviderError: the provider does not load or fails.
+        PackageError: PyTorch or onnx is missing.
     """
     if tolerance is not None and not tolerance >= 0:
         raise UsageError(f"the tolerance is {tolerance}; it must be a number from 0 up")
@@ -198,7 +202,7 @@ def verify(
     checks, count = compare(session, probe, loaded.net, chunks, tolerance)
     if count == 0:
         why = "; ".join(f"{path}: {reason}" for path, reason in list(failed.items())[:3])
-        raise InputError(f"no image to verify on ({why or 'the inputs hold none'})")
+        raise InputError(f"no image to verify on ({why or 'the inputs contain no image'})")
     report = Report(
         session.path,
         str(loaded.path),
@@ -216,10 +220,10 @@ def verify(
 
 
 def check_export(path: Path, net: CmflNet) -> dict[str, Any]:
-    """The parity figures of a fresh export on built-in images, on the CPU; for the card.
+    """Returns the parity figures of a fresh export on built-in images, on the CPU, for its card.
 
     Raises:
-        CmflError: they are outside the tolerance.
+        ModelError: a difference is outside the tolerance.
     """
     session = Session.open(path, "cpu")
     probe = open_spectrum(path, "cpu", None) if net.uses_spectrum else None
@@ -227,7 +231,7 @@ def check_export(path: Path, net: CmflNet) -> dict[str, Any]:
     broken = [f"{check.stage} (batch {check.batch}): {check.max:.2e}" for check in checks if not check.ok]
     if broken:
         raise ModelError(
-            f"the exported graph disagrees with PyTorch, nothing was written: {', '.join(broken)}"
+            f"the exported graph disagrees with PyTorch, so nothing was written: {', '.join(broken)}"
         )
     probabilities = [check for check in checks if check.flips is not None]
     figures: dict[str, Any] = {
@@ -243,11 +247,11 @@ def check_export(path: Path, net: CmflNet) -> dict[str, Any]:
 
 
 def builtin_images() -> np.ndarray:
-    """Drawings that exercise the graph (noise, waves, edges, one colour, ...): uint8 [7, 224, 224, 3]."""
+    """Draws images that exercise the graph (noise, waves, edges, one colour, ...): uint8 [7, 224, 224, 3]."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[0:SIZE, 0:SIZE].astype(np.float64) / SIZE
     noise = rng.integers(0, 256, (SIZE, SIZE, 3))
-    # Noise as a sensor's keeps their small bins above float32's rounding, which a trained network amplifies.
+    # Without grain, the waves' small bins would be float32 rounding, which a trained network amplifies.
     grain = rng.normal(0, 6, (SIZE, SIZE, 3))
     waves = [127.5 + 60 * np.sin(40 * x * (c + 1)) + 60 * np.cos(25 * y + c) for c in range(3)]
     ramp = np.stack([255 * x, 255 * y, 255 * (1 - x)], axis=-1)
@@ -260,7 +264,7 @@ def builtin_images() -> np.ndarray:
 
 
 def decode_chunks(paths: Iterable[str], aligned: bool, failed: dict[str, str]) -> Iterator[np.ndarray]:
-    """Decoded images, uint8 [n, 224, 224, 3], a chunk at a time; the paths of the others go into `failed`."""
+    """Yields decoded images, uint8 [n, 224, 224, 3]; files that fail go into `failed`, with the reason."""
     chunk: list[np.ndarray] = []
     for path in paths:
         try:
@@ -277,7 +281,7 @@ def decode_chunks(paths: Iterable[str], aligned: bool, failed: dict[str, str]) -
 def compare(
     session: Session, probe: Session | None, net: CmflNet, chunks: Iterable[np.ndarray], tolerance: float
 ) -> tuple[tuple[Check, ...], int]:
-    """All checks over all chunks, and the number of images; `probe` is what gives the graph's spectrum."""
+    """Returns all checks over all chunks, and the number of images; `probe` gives the graph's spectrum."""
     import torch
 
     from training.deploy import DeployNet
@@ -319,14 +323,14 @@ def compare(
 
 
 def _calls(card: ModelCard, scores: np.ndarray) -> np.ndarray:
-    """The card's decision on each of a head's scores, as if that head decided: bool [n]."""
+    """Returns the card's decision on each score of a head, as if that head decided: bool [n]."""
     return np.array([card.calls_real(float(score)) for score in scores], np.bool_)
 
 
 def run_in_batches(
     session: Session, images: np.ndarray, size: int, outputs: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    """The outputs for all images, run `size` at a time; the last batch is filled up with its own images."""
+    """Returns the outputs for all images, run `size` at a time; the last batch repeats its own images."""
     parts = []
     for start in range(0, len(images), size):
         batch = images[start : start + size]
@@ -335,7 +339,11 @@ def run_in_batches(
 
 
 def open_spectrum(model: Path, provider: str, threads: int | None) -> Session:
-    """The same model with its inner tensor `spectrum` as an output."""
+    """Opens the model with its inner tensor `spectrum` as an output.
+
+    Raises:
+        ModelError: the model has no such tensor.
+    """
     import onnx
 
     proto = onnx.load(model)

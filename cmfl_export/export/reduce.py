@@ -1,4 +1,4 @@
-"""Variants of an exported model in less precision, let through only when they decide like the original."""
+"""Makes fp16 and int8 variants of an exported model, and accepts only those that decide like the original."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ BATCH = 8
 
 @dataclass(frozen=True)
 class Limits:
-    """How far a variant may be from the original: share of differing decisions, and change of D-EER.
+    """How far a variant may be from the original: share of decisions that differ, and change of D-EER.
 
-    One image more or less on the wrong side is always allowed for D-EER: with 200 images a class, it changes
-    by 0.5 points when two neighbours exchange their places.
+    A change of D-EER by one image is always allowed: with 200 images per class it is 0.5 points, and two
+    neighbouring scores that change places cause it.
     """
 
     flips: float = 0.01
@@ -34,26 +34,28 @@ class Limits:
 
 @dataclass(frozen=True)
 class Agreement:
-    """A variant against the float32 model on the held-out images, on one runtime."""
+    """How a variant compares with the float32 model on the held-out images, on one runtime."""
 
-    provider: str  # "cpu (exact)": ONNX Runtime that adds 8-bit products in 32 bits
+    provider: str  # "cpu (exact)" is ONNX Runtime when it adds 8-bit products in 32 bits
     images: int
     max_abs_p: float  # over all heads
     mean_abs_p: float
     flips: int  # decisions of the joint head that differ
     d_eer_change: float | None  # of the joint head; None where the classes are not known
-    d_eer_step: float | None  # what one image of the smaller class makes of it
+    d_eer_step: float | None  # the change that one image of the smaller class causes
 
     def within(self, limits: Limits) -> bool:
+        """Whether the variant is close enough to the original."""
         change, step = abs(self.d_eer_change or 0.0), self.d_eer_step or 0.0
         # Rates are multiples of the step, up to rounding. Written so that a NaN fails.
         allowed = max(limits.d_eer, step * (1 + 1e-9))
         return self.max_abs_p <= 1 and self.flips <= limits.flips * self.images and change <= allowed
 
     def line(self) -> str:
+        """The figures as one line of text."""
         change = "unknown (no classes)"
         if self.d_eer_change is not None and self.d_eer_step is not None:
-            change = f"{100 * self.d_eer_change:+.2f} points (an image: {100 * self.d_eer_step:.2f})"
+            change = f"{100 * self.d_eer_change:+.2f} points (one image: {100 * self.d_eer_step:.2f})"
         return (
             f"on {self.provider}: max |Δp| {self.max_abs_p:.1e}, mean {self.mean_abs_p:.1e}, {self.flips} of "
             f"{self.images} decisions differ, D-EER {change}"
@@ -69,20 +71,23 @@ def reduce(
     *,
     limits: Limits | None = None,
 ) -> ModelCard:
-    """Writes a variant of an exported float32 model; it appears whole and judged, or not at all.
+    """Writes a variant of an exported float32 model; the file appears whole and checked, or not at all.
 
     Args:
         model: the exported file.
         out: the file to write.
         precision: `int8` or `fp16`, see `int8.quantise` and `fp16.halve`.
-        calibration, data_root: the images, see `calibration_images.read`; fp16 needs them only to be judged.
-        limits: what the variant is held to, on every CPU runtime that is installed.
+        calibration, data_root: the images, see `calibration_images.read`; fp16 uses them only for the check.
+        limits: how far the variant may be from the original, on every CPU runtime that is installed.
 
     Returns:
         The card in the file, with the figures under `parity["reduced"]`.
 
     Raises:
-        CmflError: not a float32 model, unusable images, or a variant that is outside the limits.
+        UsageError: an unknown precision, or no images.
+        ModelError: not a float32 model, or the variant is outside the limits or not portable.
+        InputError, ProtocolError: the images cannot be used.
+        PackageError: onnx is missing.
     """
     if precision not in PRECISIONS[1:]:
         raise UsageError(f"unknown precision {precision!r}; there are: {', '.join(PRECISIONS)}")
@@ -95,7 +100,7 @@ def reduce(
     original = Session.open(model, "onnxruntime")
     if original.card.precision != "fp32":
         raise ModelError(
-            f"{original.path} is {original.card.precision}; reduce the fp32 model that it came from"
+            f"{original.path} is {original.card.precision}; give the fp32 model that it was made from"
         )
     images = calibration_images.read(calibration, data_root, aligned=original.card.aligned)
     reduced = _reduced(onnx.load(original.path), precision, images.calibration)
@@ -104,7 +109,7 @@ def reduce(
         write_model(reduced, card, part)
         if not read_card(part).portable:
             raise ModelError(
-                f"the {precision} model would not give the same scores on every CPU, nothing was written"
+                f"the {precision} model would not give the same scores on every CPU, so nothing was written"
             )
         agreements = judge(original, part, images.held_out)
         card = replace(card, parity=original.card.parity | {"reduced": _figures(agreements, images)})
@@ -112,7 +117,7 @@ def reduce(
         broken = [agreement for agreement in agreements if not agreement.within(limits)]
         if broken:
             raise ModelError(
-                f"the {precision} model is too far from float32, nothing was written: {broken[0].line()} "
+                f"the {precision} model is too far from float32, so nothing was written: {broken[0].line()} "
                 f"(limits: {100 * limits.flips:g} % of the decisions, {100 * limits.d_eer:g} points; "
                 "--max-flips and --max-d-eer-change set them)"
             )
@@ -121,9 +126,9 @@ def reduce(
 
 
 def judge(original: Session, variant: Path, images: Images) -> list[Agreement]:
-    """The variant on each CPU runtime that is installed, and in exact arithmetic, against the original.
+    """Compares the variant with the original on each installed CPU runtime, and in exact arithmetic.
 
-    Arithmetic that saturates is the exact one for a portable variant, so this holds for every CPU.
+    A portable variant never saturates, so the result holds for every CPU.
     """
     expected = _scores(original, images.pixels)
     agreements = []

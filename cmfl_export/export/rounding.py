@@ -1,8 +1,8 @@
-"""Weights of a convolution as 8-bit integers that every CPU multiplies exactly, see `portability`.
+"""Rounds the weights of a convolution to 8-bit integers that every CPU multiplies exactly (`portability`).
 
-Rounding goes weight by weight, and the weights still to come make up for what one has lost, as far as the
-inputs of the convolution are correlated (Frantar et al., GPTQ, ICLR 2023). The bound on pairs of neighbours
-limits a weight in the same way as its 8 bits do, so most of what it costs is made up for, too.
+Weights are rounded one by one, and those still to come make up for the loss, as far as the inputs of the
+convolution are correlated (Frantar et al., GPTQ, ICLR 2023). The bound on pairs of neighbours limits a weight
+as its 8 bits do, so later weights make up for most of that loss too.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from ..runtime import MOST_OF_A_PAIR, layouts
 Floats = NDArray[np.float64]
 
 MOST = 127
-# How much of the 127 levels the largest weight of a channel fills: less leaves its neighbours more room, and
-# rounds more coarsely. Each channel takes what loses least.
+# The share of the 127 levels that the largest weight of a channel uses: less leaves its neighbours more room,
+# but rounds more coarsely. Each channel takes the share that loses least.
 FILLINGS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
-DAMPING = 0.01  # of the mean variance, so that the covariance can be inverted
+DAMPING = 0.01  # share of the mean variance added to each variance, so that the covariance can be inverted
 _BLOCK = 64
 
 
 def round_weights(weight: Floats, covariance: Floats) -> tuple[NDArray[np.int8], Floats]:
-    """Integers and their scales that change what a convolution gives as little as possible.
+    """Returns integers and scales that change the output of a convolution as little as possible.
 
     Args:
         weight: [O, I, H, W].
-        covariance: of the convolution's inputs, [I * H * W] squared.
+        covariance: of the convolution's inputs, [I * H * W, I * H * W].
 
     Returns:
         int8 [O, I, H, W] without saturating pairs, and the scale of each output channel, [O].
@@ -40,7 +40,7 @@ def round_weights(weight: Floats, covariance: Floats) -> tuple[NDArray[np.int8],
     variance = max(float(np.trace(covariance)) / count, 1e-12)
     damped = covariance + DAMPING * variance * np.eye(count)
     largest = np.maximum(np.abs(flat).max(axis=1), 1e-12)
-    # All fillings at once, one beside the other: [K, fillings * O].
+    # All fillings at once, side by side: [K, fillings * O].
     scale = np.concatenate([largest / (MOST * filling) for filling in FILLINGS])
     values = np.tile(flat.T, len(FILLINGS)) / scale
     integers = _rounded(values, damped, beside)
@@ -51,7 +51,7 @@ def round_weights(weight: Floats, covariance: Floats) -> tuple[NDArray[np.int8],
 
 
 def _neighbours(shape: tuple[int, ...]) -> list[list[int]]:
-    """For each place in the flattened [I, H, W], the places beside it in any layout of the kernels."""
+    """Returns, for each place in the flattened [I, H, W], the places beside it in any kernel layout."""
     places = np.arange(np.prod(shape[1:])).reshape(1, *shape[1:])
     beside: list[set[int]] = [set() for _ in range(places.size)]
     for order in layouts(places):
@@ -62,8 +62,8 @@ def _neighbours(shape: tuple[int, ...]) -> list[list[int]]:
 
 
 def _rounded(values: Floats, covariance: Floats, beside: list[list[int]]) -> NDArray[np.int16]:
-    """Integers for values in units of their scale, [K, N]."""
-    # Those whose inputs vary most come first, while there are most others to make up for them.
+    """Rounds values in units of their scale, [K, N]."""
+    # Weights whose inputs vary most come first, while most others are left to make up for them.
     order = np.argsort(-np.diag(covariance), kind="stable")
     spread = _spread(covariance[np.ix_(order, order)])
     rest = values[order]
@@ -83,7 +83,7 @@ def _rounded(values: Floats, covariance: Floats, beside: list[list[int]]) -> NDA
 
 
 def _spread(covariance: Floats) -> Floats:
-    """How the loss of one weight, a row, is spread over those after it: an upper triangle.
+    """Returns how the loss of one weight (a row) is spread over those after it: an upper triangle.
 
     The rows, divided by their diagonal, of U with U' U the inverse of the covariance.
     """

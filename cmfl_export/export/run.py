@@ -1,4 +1,4 @@
-"""Weights -> one ONNX file, with the spectrum inside the graph and the model card inside the file."""
+"""Exports weights to one ONNX file, with the spectrum inside the graph and the model card inside the file."""
 
 from __future__ import annotations
 
@@ -55,17 +55,19 @@ def export(
             fp32 `.onnx`, whose card is kept, with its calibration.
         out: the file to write.
         outputs: optional graph outputs: `embedding`, `heatmap`, `spectrum`.
-        name: of the model; the file's stem by default.
-        spectra: for an official one_stream checkpoint, `rgb` or `fft`: its file does not say.
-        threshold: P(real) from which an image is called real.
-        data, licence: what the card says of the training data and the terms.
+        name: name of the model; the file's stem by default.
+        spectra: `rgb` or `fft`, for an official one_stream checkpoint, whose file does not say which it is.
+        threshold: an image is real if P(real) is at least this.
+        data, licence: the card's text on the training data and the licence.
         precision: `fp32`, `fp16` or `int8`.
         calibration, data_root, limits: for fp16 and int8, see `reduce`.
 
     Raises:
-        CmflError: unusable weights or options; an output that is an input, or that another process is
-            writing; an exported graph that disagrees with PyTorch, or a reduced
-            one that is too far from float32.
+        UsageError: an unusable option, or an output that is an input or that another process is writing.
+        ModelError: unusable weights, a graph that disagrees with PyTorch, or a variant that is too far from
+            float32.
+        InputError, ProtocolError: the calibration images cannot be used.
+        PackageError: PyTorch or onnx is missing.
     """
     weights, out = Path(weights), Path(out)
     what = "the weights file itself"
@@ -75,7 +77,7 @@ def export(
         refuse_inputs([out], [str(calibration)])
     images, root = (None if path is None else Path(path) for path in (calibration, data_root))
     if precision not in PRECISIONS:
-        raise UsageError(f"unknown precision {precision!r}; there are: {', '.join(PRECISIONS)}")
+        raise UsageError(f"unknown precision {precision!r}; choose one of: {', '.join(PRECISIONS)}")
     for option, limit in (
         () if limits is None else (("max flips", limits.flips), ("max D-EER change", limits.d_eer))
     ):
@@ -83,7 +85,9 @@ def export(
             raise UsageError(f"{option} is {100 * limit:g}; it must be from 0 to 100")
     if weights.suffix.lower() == ".onnx":
         if precision == "fp32":
-            raise UsageError(f"{weights} is exported already; --precision fp16 or int8 makes a variant of it")
+            raise UsageError(
+                f"{weights} is already exported; give --precision fp16 or int8 for a variant of it"
+            )
         if outputs or name or spectra or data or threshold != 0.5 or licence != "not stated":
             raise UsageError(
                 f"a variant keeps the outputs and the card of {weights}; leave these options out"
@@ -91,10 +95,12 @@ def export(
         return reduce(weights, out, precision, images, root, limits=limits)
     optional = check_outputs(outputs)
     if not 0 <= threshold <= 1:
-        raise UsageError(f"the threshold is {threshold}; it must lie between 0 and 1")
+        raise UsageError(f"the threshold is {threshold}; it must be from 0 to 1")
     loaded = load(weights, spectra)
     if "spectrum" in optional and not loaded.net.uses_spectrum:
-        raise UsageError(f"{loaded.path} is a one_stream rgb network: it has no spectrum to put out")
+        raise UsageError(
+            f"{loaded.path} is a one_stream rgb network: it has no spectrum; leave that output out"
+        )
     card = ModelCard(
         name=name or out.stem,
         architecture=loaded.net.architecture,
@@ -119,7 +125,7 @@ def export(
 
 
 def _export_fp32(weights: Weights, card: ModelCard, optional: tuple[str, ...], out: Path) -> ModelCard:
-    """Writes the graph with the card in it, to which its outputs and its agreement with PyTorch are added."""
+    """Writes the graph with its card, completed by the outputs and the agreement with PyTorch."""
     with whole_file(out) as part:
         model, names = build_graph(weights, optional)
         card = replace(card, outputs=names)
@@ -130,11 +136,11 @@ def _export_fp32(weights: Weights, card: ModelCard, optional: tuple[str, ...], o
 
 
 def summary(card: ModelCard, out: str | Path) -> list[str]:
-    """What `cmfl export` says at the end."""
+    """Returns the lines that `cmfl export` prints at the end."""
     lines = [
         f"{out}: {card.architecture} {card.spectra}, {card.precision}, outputs {', '.join(card.outputs)}"
     ]
-    # A file that another tool made has a card without these figures.
+    # The card of a file made by another tool may lack these figures.
     if "max_abs_p" in card.parity:
         lines[0] += (
             f"; max |Δp| {card.parity['max_abs_p']:.1e} against PyTorch on {card.parity.get('images', '?')}"
@@ -147,18 +153,22 @@ def summary(card: ModelCard, out: str | Path) -> list[str]:
 
 
 def check_outputs(outputs: Sequence[str]) -> tuple[str, ...]:
-    """The optional outputs in their fixed order, each once."""
+    """Returns the optional outputs in their fixed order, each once.
+
+    Raises:
+        UsageError: an unknown output.
+    """
     unknown = [output for output in outputs if output not in OPTIONAL_OUTPUTS]
     if unknown:
-        raise UsageError(f"no output {', '.join(unknown)}; there are: {', '.join(OPTIONAL_OUTPUTS)}")
+        raise UsageError(f"no output {', '.join(unknown)}; choose from: {', '.join(OPTIONAL_OUTPUTS)}")
     return tuple(output for output in OPTIONAL_OUTPUTS if output in outputs)
 
 
 def build_graph(weights: Weights, optional: tuple[str, ...]) -> tuple[onnx.ModelProto, tuple[str, ...]]:
-    """Traces the network; the model and the names of its outputs.
+    """Traces the network; returns the model and the names of its outputs.
 
-    The tensor of the spectrum is called `spectrum` whether or not it is an output, so that `cmfl verify` can
-    look at it in any exported file.
+    The spectrum's tensor is called `spectrum` whether or not it is an output, so that `cmfl verify` can read
+    it in any exported file.
     """
     import torch
 
@@ -167,7 +177,7 @@ def build_graph(weights: Weights, optional: tuple[str, ...]) -> tuple[onnx.Model
     traced = tuple(dict.fromkeys((*optional, "spectrum"))) if weights.net.uses_spectrum else optional
     net = DeployNet(weights.net.to(memory_format=torch.contiguous_format), traced)
     wanted = DeployNet(weights.net, optional).names
-    # Two images, since an example batch of one would be taken for a constant.
+    # Two images: the exporter takes an example batch of one for a constant.
     example = torch.zeros(2, 224, 224, 3, dtype=torch.uint8)
     with _silence(), torch.no_grad():
         program = torch.onnx.export(
@@ -182,12 +192,12 @@ def build_graph(weights: Weights, optional: tuple[str, ...]) -> tuple[onnx.Model
             verbose=False,
         )
     if program is None:
-        raise UsageError("torch.onnx.export gave no program; this version of torch is not supported")
+        raise UsageError("torch.onnx.export returned no program; use another version of torch")
     model = program.model_proto
     kept = [output for output in model.graph.output if output.name in wanted]
     del model.graph.output[:]
     model.graph.output.extend(kept)
-    # The exporter's notes name source files of the machine that it ran on, and every parameter thrice.
+    # The exporter's notes name source files of this machine, and every parameter three times.
     graph = model.graph
     for item in (
         model,
@@ -204,7 +214,7 @@ def build_graph(weights: Weights, optional: tuple[str, ...]) -> tuple[onnx.Model
 
 
 def describe_training(weights: Weights) -> dict[str, Any]:
-    """The training configuration without what concerns only the machine that it ran on."""
+    """Returns the training configuration without the settings and folders of the machine that it ran on."""
     if not weights.config:
         return {"source": f"checkpoint of the official implementation, {weights.path.name}"}
     of_the_machine = ("data_root", "workers", "devices", "nodes")
@@ -214,12 +224,13 @@ def describe_training(weights: Weights) -> dict[str, Any]:
 
 
 def describe_data(config: dict[str, Any]) -> str:
+    """Returns the card's default text on the training data."""
     return f"protocol {Path(config['protocol']).name}" if config.get("protocol") else "not stated"
 
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """The exporter's progress and its warnings about its own libraries are of no use to a user."""
+    """Hides the exporter's progress and its warnings about its own libraries, which no user can act on."""
     loggers = [logging.getLogger(name) for name in ("onnxscript", "onnx_ir", "torch.onnx")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

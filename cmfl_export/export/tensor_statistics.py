@@ -1,4 +1,4 @@
-"""What the tensors of a graph hold over images: the range of each channel, and how inputs vary together."""
+"""Measures the tensors of a graph over images: the range of each channel, and how inputs vary together."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
 _REDUCED = "cmfl.range."
-# Places of a map that are looked at per image: neighbouring ones say much the same.
+# Places of a map that are sampled per image; neighbouring ones hold much the same values.
 _PLACES = 200
 
 
 class Range(NamedTuple):
-    """The values of a tensor over the images, per channel: float64 [C] each."""
+    """The lowest and highest value of each channel of a tensor over the images: float64 [C] each."""
 
     low: NDArray[np.float64]
     high: NDArray[np.float64]
 
 
 class Moments(NamedTuple):
-    """The inputs of a convolution under its kernel, flattened [I, H, W]: mean [K] and covariance [K, K]."""
+    """Mean [K] and covariance [K, K] of the inputs under a convolution's kernel, flattened [I, H, W]."""
 
     mean: NDArray[np.float64]
     covariance: NDArray[np.float64]
@@ -36,7 +36,7 @@ class Moments(NamedTuple):
 def ranges(
     model: ModelProto, tensors: Iterable[str], batches: Iterable[NDArray[np.uint8]]
 ) -> dict[str, Range]:
-    """The range of each channel of these tensors, [B, C, H, W], over all images."""
+    """Returns the range of each channel of these tensors, [B, C, H, W], over all images."""
     from onnx import TensorProto, helper
 
     names = list(dict.fromkeys(tensors))
@@ -62,11 +62,11 @@ def ranges(
 def moments(
     model: ModelProto, convolutions: Sequence[NodeProto], batches: Iterable[NDArray[np.uint8]]
 ) -> dict[str, Moments]:
-    """Mean and covariance of what each of these convolutions reads, by the name of its output.
+    """Returns mean and covariance of the inputs of each of these convolutions, by the name of its output.
 
     Args:
         convolutions: of the model, ungrouped and undilated.
-        batches: uint8 [n, 224, 224, 3] each, n small: all inputs of a batch are in memory at once.
+        batches: uint8 [n, 224, 224, 3] each; n small, as all inputs of a batch are in memory at once.
     """
     rng = np.random.default_rng(0)
     names = list(dict.fromkeys(node.input[0] for node in convolutions))
@@ -91,7 +91,7 @@ def moments(
 def _under_kernel(
     node: NodeProto, maps: NDArray[np.float32], rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """What the kernel of a convolution covers at some places of these maps, [places, I * H * W]."""
+    """Returns what the kernel of a convolution covers at random places of these maps, [places, I * H * W]."""
     height, width = attribute(node, "kernel_shape", [1, 1])
     top, left, bottom, right = attribute(node, "pads", [0, 0, 0, 0])
     down, across = attribute(node, "strides", [1, 1])
@@ -107,7 +107,7 @@ def _under_kernel(
 def _runs(
     model: ModelProto, outputs: Sequence[str], batches: Iterable[NDArray[np.uint8]]
 ) -> Iterator[list[Any]]:
-    """These outputs of the model, of whatever inner tensors, for each batch."""
+    """Yields these tensors of the model, inner ones too, for each batch."""
     from onnx import TensorProto, helper
 
     from ..runtime import load_onnxruntime, silent_options

@@ -1,4 +1,4 @@
-"""The door to the PyTorch side: WEIGHTS as export and verify take them."""
+"""Loads WEIGHTS for export and verify."""
 
 from __future__ import annotations
 
@@ -13,14 +13,19 @@ if TYPE_CHECKING:
 
 
 def load(weights: str | Path, spectra: str | None = None) -> Weights:
-    """`training.weights.load_weights`, with an error that says what to install where torch is missing."""
+    """Loads weights with `training.weights.load_weights`.
+
+    Raises:
+        ModelError: the weights cannot be used, or `spectra` is neither rgb nor fft.
+        PackageError: a package is missing; names the extra that brings it.
+    """
     if spectra not in (None, "rgb", "fft"):
-        raise ModelError(f"spectra is {spectra!r}; an official one_stream checkpoint is rgb or fft")
+        raise ModelError(f"spectra is {spectra!r}; it must be rgb or fft, as the one_stream checkpoint is")
     try:
         from training.weights import load_weights
     except ImportError as error:
         raise need("train", f"reading PyTorch weights ({error.name})") from error
-    # Many people have torch already. Without these two the exporter would fail later, in words of its own.
+    # Where only torch is installed, the exporter would fail later, with an error that does not help.
     for package in ("onnx", "onnxscript"):
         if importlib.util.find_spec(package) is None:
             raise need("train", f"reading and writing ONNX files ({package})")

@@ -1,4 +1,4 @@
-"""A detector over images: rows, a report, heatmaps.
+"""Scores images with a detector: result rows, the report on them, figures that explain one image.
 
 >>> from cmfl_export.predict import predict_to
 >>> summary = predict_to("starter", ["images/"], "rows.csv")  # doctest: +SKIP

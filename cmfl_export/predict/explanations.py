@@ -1,4 +1,4 @@
-"""One figure that shows what a model says of one image, and where it saw it."""
+"""Draws one figure with a model's scores and heatmaps on one image (`cmfl explain`)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _REAL, _SYNTHETIC, _QUIET = "#0a6c74", "#b3410e", "#59636e"
 
 @dataclass(frozen=True)
 class Explanation:
-    """What the figure shows. Scores are P(real); None for a one-stream model's branches."""
+    """What the figure shows. Scores are P(real); those of the branches are None for a one-stream model."""
 
     image: str
     out: str
@@ -41,7 +41,7 @@ class Explanation:
     decision: str
 
     def lines(self) -> list[str]:
-        """The scores as text, and where the figure is."""
+        """The scores and the figure's path as text."""
         scores = [("p_real", self.p_real), ("p_real_rgb", self.p_real_rgb)]
         scores.append(("p_real_spectrum", self.p_real_spectrum))
         lines = [f"{name:<16} {value:.4f}" for name, value in scores if value is not None]
@@ -59,12 +59,15 @@ def explain(
 
     Args:
         model, options, settings: see `Detector`.
-        image: the file of one image.
+        image: the image file.
         out: the figure, .png, .svg or .pdf; appears whole or not at all.
 
     Raises:
-        CmflError: the model cannot be used or puts out no heatmap, the image cannot be read, `out` has
-            another ending, is an input or cannot be written, or matplotlib is missing.
+        ModelError: the model cannot be used, or has no heatmap among its outputs.
+        InputError: the image cannot be scored.
+        UsageError: an option cannot be used; `out` has another ending, is an input or cannot be written.
+        ProviderError: the provider does not load or fails.
+        PackageError: matplotlib is missing.
     """
     out = Path(out)
     if out.suffix.lower() not in FORMATS:
@@ -75,7 +78,7 @@ def explain(
     missing = heatmaps.lacking(detector.card)
     if missing:
         raise ModelError(
-            f"{detector.path} puts out no {' and no '.join(missing)}; export it again with: "
+            f"{detector.path} has no {' and no '.join(missing)} among its outputs; export it again with: "
             f"cmfl export WEIGHTS -o MODEL.onnx --outputs {','.join(missing)}"
         )
     row = detector.predict(Path(image), extras=True)
@@ -121,7 +124,7 @@ def _draw(row: Prediction, detector: Detector, model: Path) -> Figure:
 
 
 def _beside(figure: Figure, below: float, tall: float) -> Axes:
-    """A place to the right of the pictures; in inches, from the top of the figure."""
+    """Returns axes to the right of the pictures; `below` and `tall` are inches, from the figure's top."""
     height = figure.get_figheight()
     return figure.add_axes((0.635, 1 - (below + tall) / height, 0.35, tall / height))
 
@@ -133,7 +136,7 @@ def _scores(row: Prediction) -> list[tuple[str, float]]:
 
 
 def _pictures(row: Prediction) -> list[tuple[str, NDArray[np.uint8]]]:
-    """What there is of the image and its spectrum, each alone and under its branch's heatmap."""
+    """Returns titles and pictures: the image and its spectrum, each alone and under its heatmap."""
     found = [("The image as the model saw it", row.extras["image"])]
     if "heatmap_rgb" in row.extras:
         found.append(("RGB branch: evidence of synthetic", _under(row, row.extras["image"], "rgb")))
@@ -206,7 +209,7 @@ def _draw_facts(axes: Axes, detector: Detector, model: Path) -> None:
 
 
 def _printable(text: str) -> str:
-    """The text with escapes for what matplotlib's own font has no letter for, instead of empty boxes."""
+    """Returns the text with escapes for letters that matplotlib's own font lacks and would draw as boxes."""
     from matplotlib.font_manager import findfont, get_font
 
     known = get_font(findfont("DejaVu Sans")).get_charmap()
@@ -219,7 +222,7 @@ def _printable(text: str) -> str:
 def _save(figure: Figure, out: Path) -> None:
     import matplotlib
 
-    # Neither a date nor random names, so that the same image gives the same file.
+    # No date and no random names, so that the same image gives the same file.
     metadata = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[out.suffix.lower()]
     with (
         whole_file(out) as part,

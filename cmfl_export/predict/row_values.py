@@ -1,4 +1,4 @@
-"""What the values of a result row may be, whoever wrote the file that they are read from."""
+"""Checks the values of result rows read from a file, which any program may have written."""
 
 from __future__ import annotations
 
@@ -14,26 +14,28 @@ _SHOWN = 60  # characters of a value in a message
 
 
 def number_in(name: str, text: str) -> float | None:
-    """The number that a field of csv holds; None where it is empty.
+    """Returns the number in a field of csv; None if the field is empty.
 
     Raises:
-        ValueError: it holds something else.
+        ValueError: the field holds anything else.
     """
     if not text:
         return None
     if not text.strip():
         raise ValueError(f"{name} is blank; leave it empty, or give a number from 0 to 1")
     try:
-        # Python alone takes 1_0 for ten.
+        # float() would read 1_0 as ten.
         return float("_" if "_" in text else text)
     except ValueError as error:
         why = "; write a point and not a comma" if text.count(",") == 1 else ""
-        raise ValueError(f"could not convert {name} {text[:_SHOWN]!r} to a number{why}") from error
+        raise ValueError(f"{name} is {text[:_SHOWN]!r}, which is not a number{why}") from error
 
 
 def check_score(name: str, value: object) -> None:
-    """Raises:
-    ValueError: the value is no number from 0 to 1.
+    """Refuses a value that is not a number from 0 to 1.
+
+    Raises:
+        ValueError: it is not.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{name} is {_shown(value)}; it must be a number from 0 to 1")
@@ -43,10 +45,10 @@ def check_score(name: str, value: object) -> None:
 
 
 def check_row(values: Mapping[str, Any]) -> None:
-    """Checks the values of a row by their columns: types and ranges.
+    """Checks types and ranges of the values of a row, by column.
 
     Raises:
-        ValueError: what is wrong with them, in words.
+        ValueError: a value is wrong; says which, and what it must be.
     """
     for name in ("path", "status", "error"):
         if not isinstance(values[name], str):
@@ -69,7 +71,7 @@ def _check_face(values: Mapping[str, Any]) -> None:
 
 
 def _shown(value: object) -> str:
-    # Python refuses to print the longest of its whole numbers.
+    # Python refuses to print very long whole numbers.
     if isinstance(value, int) and abs(value) > 10**_SHOWN:
         return "a number of more than 60 digits"
     text = repr(value)

@@ -1,4 +1,4 @@
-"""The files that result rows are written to: csv, jsonl, json, parquet."""
+"""Writes result rows as csv, jsonl, json or parquet."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ROWS_IN_GROUP = 8192
 
 
 class Writer(ABC):
-    """Takes rows and puts them out at once. `done` counts the inputs, by path, that a resumed file has."""
+    """Writes rows at once. `done` counts, by path, the inputs that a resumed file already has."""
 
     def __init__(self, stream: BinaryIO, target: str, columns: Sequence[str], done: Counter[str]) -> None:
         self.done = done
@@ -40,11 +40,11 @@ class Writer(ABC):
         self._setup: tuple[Path, Setup] | None = None
 
     def write(self, rows: Sequence[Prediction]) -> None:
-        """Writes the rows. Of csv and jsonl the operating system then has them: a kill loses none.
+        """Writes the rows. csv and jsonl rows go to the operating system at once, so a kill loses none.
 
         Raises:
-            CmflError: the target cannot be written, a full disk for example.
-            BrokenPipeError: who read standard output has gone (`cmfl predict ... | head`); end quietly then.
+            UsageError: the target cannot be written, for example because the disk is full.
+            BrokenPipeError: the reader of standard output has ended (`| head`); end without an error then.
         """
         if rows and self._setup is not None:
             path, setup = self._setup
@@ -54,11 +54,11 @@ class Writer(ABC):
             self._put(rows)
 
     def keeps(self, path: Path, setup: Setup) -> None:
-        """Has the set-up kept beside the file as soon as it gets a row."""
+        """Stores the set-up beside the file as soon as the file gets a row."""
         self._setup = path, setup
 
     def _line(self, row: Prediction) -> bytes:
-        """The row as it will be in a file of lines."""
+        """Returns the row as bytes of a csv or jsonl file."""
         raise NotImplementedError
 
     def _begin(self) -> None:
@@ -72,14 +72,14 @@ class Writer(ABC):
         """Writes what comes after the last row."""
 
     def _abandon(self) -> None:
-        """Lets go of what it holds after a failure."""
+        """Releases resources after a failure."""
 
 
 class _CsvWriter(Writer):
     _on_terminal = False
 
     def _begin(self) -> None:
-        # To a file or a pipe every byte goes as it is; a name must not steer a terminal.
+        # Files and pipes get every byte as it is, but a file name must not control a terminal.
         self._on_terminal = self._stream.isatty()
         send(self._stream, csv_record(self._columns))
 
@@ -152,7 +152,7 @@ class _ParquetWriter(Writer):
         self._parquet.close()
 
     def _abandon(self) -> None:
-        # Else its destructor would write to a closed file later.
+        # Its destructor would write to a closed file later.
         with suppress(OSError):
             self._parquet.close()
 
@@ -173,27 +173,29 @@ def open_writer(
 ) -> Iterator[Writer]:
     """Opens an output for rows: `with open_writer(path) as writer: writer.write(rows)`.
 
-    csv and jsonl grow in place, a batch at a time, and can be resumed: what a kill cut off is removed, and
+    csv and jsonl grow in place, one batch at a time, and can be resumed: an incomplete end is removed, and
     `writer.done` counts the inputs that have their rows. json (one array) and parquet appear whole at the
     end or, when the block ends in an exception, not at all. An existing file is replaced unless resumed. A
     file has one writer at a time.
 
-    Scores are written with the fewest digits that give back the same float32; a score that is None, or no
-    finite number, is empty in csv and null elsewhere. File names that are not UTF-8 keep their bytes in csv;
-    json and jsonl hold an escape `\\udc80`..`\\udcff` for each such byte, as Python's os.fsdecode does;
-    parquet shows them with backslashes in `path` and has their bytes in a column of its own, `path_bytes`.
+    Scores have the fewest digits that give the same float32; a score that is None or not finite is empty in
+    csv and null elsewhere. File names that are not UTF-8 keep their bytes in csv; json and jsonl have an
+    escape `\\udc80`..`\\udcff` for each such byte, like Python's os.fsdecode; parquet has backslashes in
+    `path`, and the bytes in the column `path_bytes`.
 
     Args:
-        path: the file; its folder is made where missing. None is standard output, which parquet cannot go to.
-        format: one of FORMATS; None takes it from the ending of `path`, csv where there is none.
+        path: the file; a missing folder is made. None is standard output, which cannot be parquet.
+        format: one of FORMATS; None takes it from the ending of `path`, csv without an ending.
         faces: also write FACE_COLUMNS.
-        resume: go on with an existing csv or jsonl file.
-        setup: what the rows come from, see `setups`; kept beside csv and jsonl files, and what a resumed one
-            must have come from.
+        resume: continue an existing csv or jsonl file.
+        setup: what the rows come from, see `setups`. It is stored beside csv and jsonl files, and a resumed
+            file must have the same.
 
     Raises:
-        CmflError: an unknown format, a target that cannot be written or that another process is writing, a
-            file to resume that is not ours or comes from another set-up.
+        UsageError: an unknown format, a target that cannot be written or that another process is writing, or
+            a file to resume that comes from another set-up.
+        InputError: the file to resume cannot be read, or was not written by `cmfl predict`.
+        PackageError: pyarrow is missing.
     """
     kind = format_of(path, format)
     in_place = kind in ("csv", "jsonl")
@@ -229,7 +231,7 @@ def open_writer(
 
 @contextmanager
 def _opened(path: Path | None, in_place: bool, resume: bool) -> Iterator[BinaryIO]:
-    """The output, held by nobody else. A file that grows in place is as it was, and open at its end."""
+    """Opens the output for this process alone. A file that grows in place keeps its content."""
     if path is None:
         with _standard_output() as stream:
             yield stream
@@ -238,7 +240,7 @@ def _opened(path: Path | None, in_place: bool, resume: bool) -> Iterator[BinaryI
             if resume and is_stream(path):
                 raise UsageError(f"{path} is not a regular file, so it cannot be resumed")
             path.parent.mkdir(parents=True, exist_ok=True)
-            # Not truncated before it is held.
+            # Opened without truncating it, because another process may hold it.
             descriptor = os.open(
                 path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666
             )
@@ -252,11 +254,11 @@ def _opened(path: Path | None, in_place: bool, resume: bool) -> Iterator[BinaryI
 
 @contextmanager
 def _standard_output() -> Iterator[BinaryIO]:
-    """Standard output without a buffer, in which rows would stay when their reader has gone."""
+    """Opens standard output without a buffer, in which rows would stay after their reader has ended."""
     sys.stdout.flush()
     try:
         descriptor = os.dup(sys.stdout.fileno())
-    except io.UnsupportedOperation:  # no file of the system's, as in a notebook
+    except io.UnsupportedOperation:  # not a file of the operating system, as in a notebook
         yield sys.stdout.buffer
         return
     with os.fdopen(descriptor, "wb", buffering=0) as stream:
@@ -270,7 +272,7 @@ def _whole_stream(path: Path) -> Iterator[BinaryIO]:
         try:
             yield stream
         except BaseException:
-            # After a full disk, closing fails once more.
+            # On a full disk, closing fails again.
             with suppress(OSError):
                 stream.close()
             raise
@@ -279,15 +281,18 @@ def _whole_stream(path: Path) -> Iterator[BinaryIO]:
 
 
 def _resume(path: Path, kind: str, columns: Sequence[str], setup: Setup | None) -> Counter[str] | None:
-    """Cuts off what a kill left unfinished and counts the paths of the rest; None when there is none yet.
+    """Removes an incomplete end of the file and counts the paths of its rows; None if it has no rows.
 
-    Before, it looks whether the rows come from this set-up.
+    An end is incomplete if the last record is cut off, or if rows of the last image are missing. First the
+    rows are checked to come from this set-up.
 
-    Unfinished is a last record without its end, and a last picture of which rows are missing.
+    Raises:
+        UsageError: they come from another set-up.
+        InputError: the file cannot be read, or has other rows or columns.
     """
     foreign = InputError(
-        f"{path} is not a {kind} file of cmfl predict with these columns ({','.join(columns)}), "
-        "so it cannot be resumed; name another file"
+        f"{path} is not a {kind} file of cmfl predict with the columns {','.join(columns)}, "
+        "so it cannot be resumed; give another file"
     )
     header = csv_record(columns) if kind == "csv" else b""
     try:

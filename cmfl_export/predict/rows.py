@@ -1,4 +1,4 @@
-"""Result rows: their columns, and what each of csv, jsonl and json holds of them."""
+"""Result rows: their columns, and how csv, jsonl and json represent them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from ..images import Status
 from ..runtime import SCORE_OUTPUTS, Prediction
 from .row_values import check_row, number_in
 
-# The one schema of every format, and what rows of faces in photographs have besides: the number of the face,
-# from 0, of how many, and its box in pixels.
+# The columns of every format. Rows of faces in photographs also have the number of the face (from 0), the
+# number of faces, and the face's box in pixels.
 COLUMNS = ("path", "p_real", "p_real_rgb", "p_real_spectrum", "decision", "status", "error")
 FACE_COLUMNS = ("face", "faces", "left", "top", "right", "bottom")
 FORMATS = ("csv", "jsonl", "json", "parquet")
@@ -28,12 +28,17 @@ _MOST_JSON_BYTES = 1 << 30  # some five million rows
 
 
 def read_rows(path: Path, format: str | None = None) -> Iterator[Prediction]:
-    """Reads back what `open_writer` wrote as csv, jsonl or json; None takes the format from the ending.
+    """Reads rows that `open_writer` wrote as csv, jsonl or json.
 
-    A last row of csv or jsonl that a kill cut short is left out.
+    An incomplete last row of csv or jsonl (after a kill) is left out.
+
+    Args:
+        path: the file.
+        format: csv, jsonl or json; None takes it from the ending.
 
     Raises:
-        CmflError: the file cannot be read, or is not of that format.
+        InputError: the file cannot be read, or is not of this format.
+        UsageError: an unknown format.
     """
     kind = format_of(path, format)
     try:
@@ -41,7 +46,7 @@ def read_rows(path: Path, format: str | None = None) -> Iterator[Prediction]:
             for item in load_json(read_bytes(path, _MOST_JSON_BYTES, "the score file"), _MOST_JSON_BYTES):
                 yield row_of(item)
         elif kind == "parquet":
-            raise InputError(f"cannot read {path} back: use a csv, jsonl or json file")
+            raise InputError(f"cannot read {path}: parquet is not supported; use a csv, jsonl or json file")
         else:
             with path.open("rb") as stream:
                 for row, _, _ in whole_rows(stream, kind):
@@ -54,20 +59,25 @@ def read_rows(path: Path, format: str | None = None) -> Iterator[Prediction]:
 
 
 def format_of(path: Path | None, format: str | None) -> str:
-    """The format of an output: as given, else by its ending, csv without one. CmflError where it is none."""
+    """Returns the format of an output: as given, else by its ending, csv without an ending.
+
+    Raises:
+        UsageError: an unknown format or ending.
+    """
     if format is None:
         format = "csv" if path is None else _SUFFIXES.get(path.suffix.lower())
         if format is None:
             raise UsageError(f"the ending of {path} names no format; give --format {'|'.join(FORMATS)}")
     if format not in FORMATS:
-        raise UsageError(f"unknown format {format!r}; it is one of {', '.join(FORMATS)}")
+        raise UsageError(f"unknown format {format!r}; choose one of: {', '.join(FORMATS)}")
     return format
 
 
 def whole_rows(stream: BinaryIO, kind: str) -> Iterator[tuple[Prediction | None, tuple[str, ...], int]]:
-    """(row, columns, offset of its end) of each finished record; the header of csv has no row.
+    """Yields (row, columns, offset of its end) for each complete record; the row of a csv header is None.
 
-    Raises ValueError, TypeError, KeyError or csv.Error on what is no such record.
+    Raises:
+        ValueError, TypeError, KeyError, csv.Error: a record is not a result row.
     """
     columns: tuple[str, ...] = ()
     for record, end in whole_records(stream, kind):
@@ -84,7 +94,11 @@ def whole_rows(stream: BinaryIO, kind: str) -> Iterator[tuple[Prediction | None,
 
 
 def row_of(record: Mapping[str, Any]) -> Prediction:
-    """The row of a record of json or jsonl. Raises ValueError, TypeError or KeyError on what is none."""
+    """Returns the row of a record of json or jsonl.
+
+    Raises:
+        ValueError, TypeError, KeyError: the record is not a result row.
+    """
     values = {name: record[name] for name in COLUMNS}
     if "face" in record:
         values |= {name: record[name] for name in FACE_COLUMNS}
@@ -95,7 +109,11 @@ def row_of(record: Mapping[str, Any]) -> Prediction:
 
 
 def row_of_csv(columns: Sequence[str], fields: Sequence[str]) -> Prediction:
-    """The row of a record of csv. Raises ValueError on what is none."""
+    """Returns the row of a record of csv.
+
+    Raises:
+        ValueError: the record is not a result row.
+    """
     if len(fields) != len(columns):
         raise ValueError(wrong_width(fields, len(columns)))
     texts = dict(zip(columns, fields, strict=True))
@@ -110,7 +128,7 @@ def row_of_csv(columns: Sequence[str], fields: Sequence[str]) -> Prediction:
 
 
 def record_of(row: Prediction, columns: Sequence[str]) -> dict[str, Any]:
-    """The row by column; scores with the fewest digits that give back the same float32."""
+    """Returns the row's values by column; scores have the fewest digits that give the same float32."""
     scores = map(_score, (row.p_real, row.p_real_rgb, row.p_real_spectrum))
     values = (row.path, *scores, row.decision, row.status.value, row.error)
     of_face = (row.face, row.faces, *(row.box or (None,) * 4))
@@ -118,5 +136,5 @@ def record_of(row: Prediction, columns: Sequence[str]) -> dict[str, Any]:
 
 
 def _score(value: float | None) -> float | None:
-    """The double whose shortest digits are those of the float32: 0.1 and not 0.10000000149011612."""
+    """Returns the float64 with the shortest digits of the float32: 0.1, not 0.10000000149011612."""
     return None if value is None or not math.isfinite(value) else float(str(np.float32(value)))

@@ -1,4 +1,4 @@
-"""Scoring inputs into a file or to standard output: the whole of `cmfl predict`."""
+"""Scores inputs into a file or to standard output (`cmfl predict`)."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from .rows import format_of, read_rows
 
 @dataclass
 class Summary:
-    """What a run did.
+    """The result of a run.
 
     Attributes:
-        provider: where the model really ran.
-        passed_over: why `auto` did not take the GPU of a machine that has an NVIDIA driver, else "".
-        starter: the model that was taken because none was given, else "".
+        provider: where the model ran.
+        passed_over: why `auto` did not use the GPU although there is an NVIDIA driver, else "".
+        starter: the model that was used because none was given, else "".
         n: rows written; each is real, synthetic or failed.
-        images: inputs that have their row, or their rows: one for each face.
-        faces: rows of faces, where faces were looked for.
+        images: inputs that have all of their rows.
+        faces: rows of faces, if faces were searched.
         failed: rows without a score, by status.
-        skipped: inputs that had their row already (resume).
-        seconds: without loading the model.
-        report: the page that was written, or "".
+        skipped: inputs that already had their rows (resume).
+        seconds: duration without loading the model.
+        report: the page that was written, else "".
     """
 
     provider: str
@@ -57,6 +57,7 @@ class Summary:
 
     @property
     def images_per_second(self) -> float:
+        """Inputs per second; 0 before the end of the run."""
         return self.images / self.seconds if self.seconds else 0.0
 
     def count(self, row: Prediction) -> None:
@@ -72,13 +73,13 @@ class Summary:
             self.failed[row.status.value] = self.failed.get(row.status.value, 0) + 1
 
     def lines(self) -> list[str]:
-        """The summary as text, for standard error."""
+        """The result as text, for standard error."""
         reasons = ", ".join(f"{count} {status}" for status, count in sorted(self.failed.items()))
         failed = f"{sum(self.failed.values())} failed" + (f" ({reasons})" if reasons else "")
         faces = f", {self.faces} faces" if self.faces else ""
         lines = [f"{self.images} images{faces}: {self.real} real, {self.synthetic} synthetic, {failed}"]
         if self.skipped:
-            lines.append(f"{self.skipped} skipped: they have their row already")
+            lines.append(f"{self.skipped} skipped: they already have their rows")
         lines.append(f"{self.seconds:.1f} s, {self.images_per_second:.1f} images/s on {self.provider}")
         if self.starter:
             lines.append(f"scored with {self.starter}, as no model was given")
@@ -104,27 +105,29 @@ def predict_to(
     options: DetectorOptions | None = None,
     **settings: Unpack[DetectorSettings],
 ) -> Summary:
-    """Scores every input and writes one row for each, in order; with `align` one for each face of it.
+    """Scores every input and writes one row per input, in order; with `align` one row per face.
 
-    A row is in the output as soon as its batch has run, so that an interrupt or a kill leaves the rows so far
-    (csv and jsonl). The model is loaded and the first input found before the output is touched. When the
-    reader of standard output goes away (`| head`) the run ends there, quietly. The report is written at the
-    end, and also, of the rows so far, after an interrupt or an error.
+    Rows are in the output as soon as their batch has run, so after an interrupt or a kill the file has all
+    rows so far (csv and jsonl). The output is not touched before the model is loaded and the first input
+    found. When the reader of standard output ends (`| head`), the run ends without an error. The report is
+    written at the end; after an interrupt or an error it has the rows so far.
 
     Args:
         inputs, recursive, null_separated: see `cmfl_export.images.iter_paths`.
         output, format, resume: see `cmfl_export.predict.open_writer`; None is standard output. With `resume`,
             inputs that have a row are skipped, each as often as it has one.
         model, options, settings: see `Detector`.
-        progress: a progress bar on standard error; None shows it when that is a terminal on which no rows
-            appear.
-        report: an HTML page of the rows, see `report_page`. With `resume` also of those before.
-        report_images: how many images, the most suspicious, the report holds as pictures.
+        progress: whether to show a progress bar on standard error; None shows it on a terminal, unless rows
+            appear there.
+        report: an HTML page of the rows, see `report_page`; with `resume` also of the earlier ones.
+        report_images: number of images, the most suspicious ones, that the report shows as pictures.
 
     Raises:
-        CmflError: an unusable model, provider, output or option, or no input at all; an output that is an
-            input, the model, a picture or the other output; an output that another process is writing; a
-            resumed one whose rows come from another model or other options.
+        UsageError: an option or output cannot be used; an output is an input, the model or the other output,
+            or another process is writing it; a resumed file comes from another model or other options.
+        InputError: no input, or a file to resume is not one of `cmfl predict`.
+        ModelError, ProviderError: the model cannot be used.
+        PackageError: a package for this format or option is missing.
     """
     options = DetectorOptions.of(options, settings)
     if report_images < 0:
@@ -174,7 +177,7 @@ def predict_to(
                 if album is not None:
                     album.add(row)
     except BrokenPipeError:
-        # Whoever read the rows has gone and wants no more.
+        # The reader of the rows has ended and wants no more.
         pass
     summary.seconds = time.perf_counter() - start
     summary.report = "" if report is None else str(report)

@@ -164,4 +164,4 @@ def _text(values: dict[str, Any], key: str, where: str, default: str | None = No
 def _refuse_unknown(values: dict[str, Any], known: set[str], where: str) -> None:
     unknown = sorted(set(values) - known)
     if unknown:
-        raise ProtocolError(f"{where}: {unknown[0]}: unknown key; it knows {', '.join(sorted(known))}")
+        raise ProtocolError(f"{where}: {unknown[0]}: unknown key; the keys are {', '.join(sorted(known))}")

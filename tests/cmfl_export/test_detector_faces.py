@@ -11,8 +11,8 @@ from PIL import Image
 from cmfl_export import Detector
 from cmfl_export.base.errors import CmflError
 from cmfl_export.evaluate.calibration import calibrate
+from cmfl_export.evaluate.labelled_scores import read_scores
 from cmfl_export.evaluate.run import evaluate
-from cmfl_export.evaluate.scored import read_scores
 from cmfl_export.faces.aligner import Aligner
 from cmfl_export.images.status import Status
 from cmfl_export.predict import read_rows

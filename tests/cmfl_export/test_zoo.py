@@ -148,7 +148,7 @@ class TestCommands:
         listed = cmfl("zoo", "list", **environment).stdout
         assert re.search(r"^mine +1\.0\.0 +fp32 +own +here +The mean of all pixels\.$", listed, re.MULTILINE)
         assert "research only" in cmfl("zoo", "show", "mine", **environment).stdout
-        assert "here already" in cmfl("zoo", "pull", "mine", **environment).stdout
+        assert "already here" in cmfl("zoo", "pull", "mine", **environment).stdout
         assert cmfl("zoo", "verify", "mine", **environment).returncode == 0
         (tmp_path / "cache" / "models" / "mine" / "card.md").write_text("changed")
         result = cmfl("zoo", "verify", "mine", **environment)

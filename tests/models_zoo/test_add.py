@@ -105,7 +105,7 @@ class TestAdd:
     def test_existing_ones_are_kept(self, folder: Path) -> None:
         add(folder)
         describe(folder, version="2.0.0")
-        with pytest.raises(CmflError, match=r"mine is a model of your own already; .* or --force"):
+        with pytest.raises(CmflError, match=r"already the name of one of your own models; .* or --force"):
             add(folder)
         assert registry.get("mine").manifest.version == "1.0.0"
         add(folder, force=True)
@@ -114,7 +114,7 @@ class TestAdd:
 
     def test_a_packaged_one_is_shadowed_by_force_alone(self, folder: Path, zoo: Path) -> None:
         model_folder(zoo, "mine", "3.0.0")
-        with pytest.raises(CmflError, match="mine is a packaged model already"):
+        with pytest.raises(CmflError, match="mine is already the name of a packaged model"):
             add(folder)
         assert registry.get("mine").place == registry.PACKAGED
         add(folder, force=True)
@@ -178,5 +178,5 @@ def test_faulty_ones_do_not_hide_the_others(folder: Path, zoo: Path) -> None:
 def test_a_folder_called_otherwise_than_its_model(zoo: Path) -> None:
     write_weights(zoo / "x.onnx", "x")
     model_folder(zoo, "mine").rename(zoo / "other")
-    with pytest.raises(CmflError, match="name: 'mine' must be the folder's, 'other'"):
+    with pytest.raises(CmflError, match="name: 'mine' must be the name of the folder, 'other'"):
         registry.find("other")

@@ -149,7 +149,7 @@ class TestRefusals:
 
     def test_needed_the_first_time(self, folder: Path) -> None:
         (folder / MANIFEST).unlink()
-        with pytest.raises(CmflError, match=r"no manifest\.toml yet: give --version and --description"):
+        with pytest.raises(CmflError, match=r"no manifest\.toml yet; give --version and --description"):
             describe(folder, version="1.0.0")
 
     def test_no_recipe(self, folder: Path) -> None:
@@ -175,7 +175,7 @@ class TestRefusals:
 
     def test_a_folder_in_it(self, folder: Path) -> None:
         (folder / "sub").mkdir()
-        with pytest.raises(CmflError, match="sub is not a file; a model's folder holds files alone"):
+        with pytest.raises(CmflError, match="sub is not a regular file; a model's folder"):
             describe(folder)
 
     def test_an_http_address(self, folder: Path) -> None:

@@ -69,7 +69,7 @@ def test_from_a_folder(web: Server, target: Path) -> None:
 
 def test_goes_on_after_a_cut(web: Server, target: Path) -> None:
     web.cut_after = 300_000
-    refused(f"{web.url}/m.onnx", target, rf"ended after 300000 of {len(BODY)} bytes; run it again to go on")
+    refused(f"{web.url}/m.onnx", target, rf"ended after 300000 of {len(BODY)} bytes; run the command again")
     assert part(target).read_bytes() == BODY[:300_000]
     refused(f"{web.url}/m.onnx", target, "ended after 600000 of")
     web.cut_after = None
@@ -167,7 +167,7 @@ class TestRedirections:
     def test_never_out_of_https(self, to: str) -> None:
         handler = module._Redirections()
         request = Request("https://a.org/old?token=secret")
-        with pytest.raises(CmflError, match=r"https://a.org/old leads to .*, from https to .*, which is not"):
+        with pytest.raises(CmflError, match=r"https://a.org/old redirects to .*, from https to .*, which"):
             handler.redirect_request(request, None, 302, "", {}, to)
 
     def test_into_https(self) -> None:
@@ -180,11 +180,11 @@ class TestRedirections:
 
 class TestErrors:
     def test_not_there(self, web: Server, target: Path) -> None:
-        refused(f"{web.url}/absent.onnx", target, "absent.onnx cannot be had: 404 Not Found")
+        refused(f"{web.url}/absent.onnx", target, "absent.onnx cannot be downloaded: 404 Not Found")
 
     def test_letters_that_steer_a_terminal(self, web: Server, target: Path) -> None:
         web.reason = "No\x1b[31m\tway"
-        refused(f"{web.url}/absent.onnx", target, r"cannot be had: 404 No \[31m way$")
+        refused(f"{web.url}/absent.onnx", target, r"cannot be downloaded: 404 No \[31m way$")
 
     def test_nobody_there(self, target: Path) -> None:
         refused("http://127.0.0.1:1/m.onnx", target, "http://127.0.0.1:1/m.onnx cannot be reached: .*refused")
@@ -195,7 +195,7 @@ class TestErrors:
     def test_too_slow(self, web: Server, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "TIMEOUT", 0.1)
         web.delay = 0.5
-        refused(f"{web.url}/m.onnx", target, "gave nothing for 0.1 s; run it again")
+        refused(f"{web.url}/m.onnx", target, "sent nothing for 0.1 s; run the command again")
 
     @pytest.mark.parametrize("headers", [True, False])
     def test_a_byte_now_and_then(
@@ -206,7 +206,7 @@ class TestErrors:
         monkeypatch.setattr(module, "PATIENCE", 0.4)
         monkeypatch.setattr(module, "RATE_SECONDS", 0.4)
         start = time.monotonic()
-        refused(f"{web.url}/m.onnx", target, "too slow .*; run it again to go on")
+        refused(f"{web.url}/m.onnx", target, "too slow .*; run the command again to continue")
         with pytest.raises(CmflError, match="too slow"):
             read(f"{web.url}/m.onnx", len(BODY))
         assert time.monotonic() - start < 20

@@ -87,7 +87,7 @@ def test_the_default_comes_first() -> None:
         (
             'default = "fp32"',
             'default = "fp32"\nevil = 1',
-            "evil: unknown key; it knows default, description",
+            "evil: unknown key; the keys are default, description",
         ),
         (
             'name = "mine.onnx"',
@@ -122,7 +122,7 @@ def test_the_default_comes_first() -> None:
         ("[0.25, 0.125, 0.5]", "[0.25, inf, 0.5]", "must be [value, low, high]"),
         ("[0.25, 0.125, 0.5]", "[0.25, 0.5, 0.125]", "ends before it starts"),
         ("[[metrics]]", "[metrics]", "metrics: must be written as [[metrics]]"),
-        ("d_eer = ", '"D EER" = ', "'D EER': no name of a metric"),
+        ("d_eer = ", '"D EER" = ', "'D EER': not the name of a metric"),
         ("schema = 1", "schema = ", "not TOML"),
         ("schema = 1", f"x = {'[' * 100_000}", "not TOML"),
     ],
@@ -141,7 +141,7 @@ def test_unreadable_ones(tmp_path: Path) -> None:
         Manifest.read(tmp_path / "x.toml")
     with pytest.raises(CmflError, match=r"manifest\.toml: not UTF-8"):
         Manifest.parse(b"\xff", "manifest.toml")
-    with pytest.raises(CmflError, match="more than 262144 bytes, which is no manifest"):
+    with pytest.raises(CmflError, match="more than 262144 bytes, so it is not a manifest"):
         parse(GOOD + "#" * 300_000)
 
 

@@ -47,7 +47,7 @@ class TestFromAMirror:
         count = len(server.requests)
         again = pull("mine", mirror="http://127.0.0.1:1")
         assert again.source == ""
-        assert "here already, SHA-256 checked" in again.lines()[0]
+        assert "already here, SHA-256 checked" in again.lines()[0]
         assert len(server.requests) == count
         with pytest.raises(CmflError, match="cannot be reached"):
             pull("mine:int8", mirror="http://127.0.0.1:1")
@@ -69,7 +69,7 @@ class TestFromAMirror:
         assert server.asked("mine.onnx?token=secret") == [""]
 
     def test_unknown_names_and_tricks(self, server: Server) -> None:
-        with pytest.raises(CmflError, match=r"other/manifest\.toml cannot be had: 404"):
+        with pytest.raises(CmflError, match=r"other/manifest\.toml cannot be downloaded: 404"):
             pull("other", mirror=server.url)
         for name in ("../mine", "mine/../mine", "", "C:x", "con"):
             with pytest.raises(CmflError, match="no such model"):
@@ -82,7 +82,7 @@ class TestFromAMirror:
     def test_a_manifest_of_another_model(self, server: Server, mirror: Path) -> None:
         shutil.copytree(mirror / "mine", mirror / "other")
         with pytest.raises(
-            CmflError, match=r"other/manifest\.toml: name: 'mine' must be the folder's, 'other'"
+            CmflError, match=r"other/manifest\.toml: name: 'mine' must be the name of the folder, 'other'"
         ):
             pull("other", mirror=server.url)
 
@@ -96,14 +96,14 @@ class TestFromAMirror:
 
     def test_another_document_than_promised(self, server: Server, mirror: Path) -> None:
         (mirror / "mine" / "card.md").write_text("changed")
-        with pytest.raises(CmflError, match=r"mine/card\.md is not the file that the manifest promises"):
+        with pytest.raises(CmflError, match=r"mine/card\.md is not the file in the manifest"):
             pull("mine", mirror=server.url)
         assert registry.names() == []
 
     def test_other_weights_than_promised(self, server: Server, mirror: Path) -> None:
         weights = mirror / "mine" / "mine.onnx"
         weights.write_bytes(weights.read_bytes()[:-1] + b"x")
-        with pytest.raises(CmflError, match="is not the file that the manifest promises: its SHA-256"):
+        with pytest.raises(CmflError, match="is not the file in the manifest: its SHA-256"):
             pull("mine", mirror=server.url)
         with pytest.raises(
             CmflError, match="the weights of mine are not on this machine; run: cmfl zoo pull"
@@ -137,7 +137,7 @@ class TestFromAMirror:
     )
     def test_no_mirrors(self, zoo: Path, text: str) -> None:
         with pytest.raises(
-            CmflError, match=r"is no mirror; give a folder|is not a folder; give one laid out"
+            CmflError, match=r"is not a mirror; give a folder|is not a folder; give one laid out"
         ):
             pull("mine", mirror=text)
 
@@ -147,7 +147,7 @@ class TestList:
         monkeypatch.setenv("CMFL_ZOO", server.url)
         (line, note) = table()
         assert line.startswith("no models yet")
-        assert re.search(r"no list of its models: .*/index\.txt cannot be had: 404", note)
+        assert re.search(r"list of models cannot be read: .*/index\.txt cannot be downloaded: 404", note)
         (mirror / "index.txt").write_text("mine\nother\n../evil\n")
         assert [line.split()[:4] for line in table()[1:]] == [
             ["mine", "-", "-", "mirror"],
@@ -202,7 +202,7 @@ class TestPackaged:
 
     def test_every_failure_is_named(self, addresses: Callable[..., None], server: Server) -> None:
         addresses("http://127.0.0.1:1/mine.onnx", f"{server.url}/absent")
-        with pytest.raises(CmflError, match=r"cannot be reached: .*; .*/absent cannot be had: 404"):
+        with pytest.raises(CmflError, match=r"cannot be reached: .*; .*/absent cannot be downloaded: 404"):
             pull("mine")
 
 

@@ -208,7 +208,7 @@ def test_sources_must_not_share_files(root: Path, tmp_path: Path) -> None:
         ('name = "small"', "", ": name: missing"),
         ('name = "small"', "name = 3", ": name: 3 must be a text"),
         ('name = "small"', 'name = ""', ": name: empty"),
-        ('name = "small"', 'name = "a"\nsalted = "b"', ": salted: unknown key; it knows description, name"),
+        ('name = "small"', 'name = "a"\nsalted = "b"', ": salted: unknown key; the keys are description"),
         ('name = "small"', 'name = "a', ": not TOML"),
         ("train = 8", "train = -1", ": source 1 (real): train: -1 must be a whole number"),
         ("train = 8", "train = true", ": source 1 (real): train: True must be a whole number"),
@@ -238,7 +238,7 @@ def test_sources_must_not_share_files(root: Path, tmp_path: Path) -> None:
         ('file = "{number:03}.png"', "", ": source 1 (real): file: missing"),
         ('attack = "new"', 'attack = "SG"', ": attack: the attack names 'sg' and 'SG' differ in case alone"),
         ('attack = "new"', 'attack = "real"', ": attack: an attack cannot be called 'real'"),
-        ('attack = "new"', 'atack = "new"', ": source 4: atack: unknown key; it knows attack, dev"),
+        ('attack = "new"', 'atack = "new"', ": source 4: atack: unknown key; the keys are attack, dev"),
     ],
 )
 def test_faults_name_the_file_and_the_key(tmp_path: Path, old: str, new: str, expected: str) -> None:

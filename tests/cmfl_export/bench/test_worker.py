@@ -80,7 +80,7 @@ class TestProcess:
 
     def test_a_process_that_dies(self, running: Worker) -> None:
         running.load(GIVEN)
-        os.kill(running.pid, signal.SIGKILL)
+        os.kill(running._process.pid, signal.SIGKILL)
         with pytest.raises(ContenderError, match="killed; perhaps for lack of memory"):
             running.measure("products", 0.01)
 

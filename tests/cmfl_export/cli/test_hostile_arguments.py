@@ -73,7 +73,7 @@ BUILD = "protocol build -o q --data-root . --real faces"
         ("predict m.onnx faces --threshold nan", "the threshold must be within 0 and 1, not nan"),
         ("predict --model zero faces", "zero is not an ONNX file, or is damaged"),
         ("predict m.onnx hollow", "no images found in hollow"),
-        ("explain m.onnx faces -o e.png", "puts out no heatmap and no spectrum"),
+        ("explain m.onnx faces -o e.png", "has no heatmap and no spectrum"),
         ("explain m.onnx faces -o e.gif", "the ending of e.gif must be one of .png, .svg, .pdf"),
         ("show hollow", "hollow is a folder, not a model"),
         (f"{EVALUATE} --seed -1", "the seed must be at least 0, not -1"),

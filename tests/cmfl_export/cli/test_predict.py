@@ -102,7 +102,7 @@ class TestPredict:
         whole = out.read_bytes()
         out.write_bytes(whole[:-3])
         result = cmfl("predict", tiny, faces, "-o", out, "--resume", "--provider", "cpu")
-        assert "1 skipped: they have their row already" in result.stderr
+        assert "1 skipped: they already have their rows" in result.stderr
         assert out.read_bytes().startswith(whole)
         assert [Path(row.path).name for row in read_rows(out)] == ["a.png", "b.png", "bad.jpg", "c.png"]
 

@@ -16,9 +16,9 @@ from PIL import Image
 from cmfl_export.base.errors import CmflError
 from cmfl_export.evaluate import report_page
 from cmfl_export.evaluate.calibration import calibrate
+from cmfl_export.evaluate.labelled_scores import read_scores, write_scores
 from cmfl_export.evaluate.outcome import Evaluation
 from cmfl_export.evaluate.run import evaluate
-from cmfl_export.evaluate.scored import read_scores, write_scores
 from cmfl_export.predict.run import predict_to
 from protocols import Sample, read_split, write_split
 from tests.cmfl_export import graded, tiny_model

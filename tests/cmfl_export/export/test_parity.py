@@ -98,7 +98,7 @@ class TestInputs:
             parity.verify(model_file, weights_file, [str(tmp_path)], provider="cpu")
 
     def test_an_empty_folder(self, model_file: Path, weights_file: Path, tmp_path: Path) -> None:
-        with pytest.raises(CmflError, match=r"no image to verify on \(the inputs hold none\)"):
+        with pytest.raises(CmflError, match=r"no image to verify on \(the inputs contain no image\)"):
             parity.verify(model_file, weights_file, [str(tmp_path)], provider="cpu")
 
     def test_other_weights_of_the_same_network_are_noted(
@@ -117,7 +117,9 @@ class TestInputs:
         # The numbers agree, so parity holds; but the card speaks of another file.
         assert report.ok
         assert not report.weights_match_card
-        assert "note: the model's card names other weights (sha256) than these" in report.lines()
+        assert (
+            "note: the model's card names other weights than these (their SHA-256 differs)" in report.lines()
+        )
 
     def test_another_architecture(
         self, model_file: Path, loaded: Weights, photographs: list[Path], monkeypatch: pytest.MonkeyPatch

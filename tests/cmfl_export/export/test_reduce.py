@@ -67,7 +67,7 @@ def test_what_decides_otherwise_is_refused(
 ) -> None:
     monkeypatch.setattr(int8, "LEVELS", 3)
     out = tmp_path / "variant.onnx"
-    with pytest.raises(CmflError, match="too far from float32, nothing was written"):
+    with pytest.raises(CmflError, match="too far from float32, so nothing was written"):
         reduce(model_file, out, "int8", pictures)
     assert not list(tmp_path.iterdir())
 
@@ -88,7 +88,7 @@ def test_wrong_usage(model_file: Path, weights_file: Path, pictures: Path, tmp_p
     for message, source, options in [
         ("unknown precision", weights_file, {"precision": "int4"}),
         ("needs --calibration", model_file, {"precision": "int8"}),
-        ("is exported already", model_file, {}),
+        ("is already exported", model_file, {}),
         ("keeps the outputs and the card", model_file, {"precision": "int8", "name": "other"}),
         ("not a folder of images", model_file, {"precision": "fp16", "calibration": model_file}),
         ("no such", tmp_path / "absent.onnx", {"precision": "fp16", "calibration": pictures}),
@@ -102,7 +102,7 @@ def test_wrong_usage(model_file: Path, weights_file: Path, pictures: Path, tmp_p
 def test_a_variant_of_a_variant_is_refused(model_file: Path, pictures: Path, tmp_path: Path) -> None:
     half = tmp_path / "half.onnx"
     reduce(model_file, half, "fp16", pictures, limits=Limits(flips=0.8))
-    with pytest.raises(CmflError, match="is fp16; reduce the fp32 model"):
+    with pytest.raises(CmflError, match="is fp16; give the fp32 model"):
         reduce(half, tmp_path / "again.onnx", "int8", pictures)
     # The spectrum of a half-precision file is computed in float32 on both runtimes.
     images = np.stack([picture(number) for number in range(3)])

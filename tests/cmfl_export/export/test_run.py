@@ -227,7 +227,7 @@ class TestBaselines:
     def test_no_spectrum_without_a_spectrum_branch(self, tmp_path: Path) -> None:
         config = TrainConfig(protocol="p", architecture="one_stream", spectra="rgb", loss="bce")
         save_weights(CmflNet("one_stream", "rgb"), tmp_path / "rgb.safetensors", config)
-        with pytest.raises(CmflError, match="it has no spectrum to put out"):
+        with pytest.raises(CmflError, match="it has no spectrum; leave that output out"):
             export(tmp_path / "rgb.safetensors", tmp_path / "m.onnx", outputs=["spectrum"])
 
 
@@ -248,7 +248,7 @@ class TestWholeOrNotAtAll:
         out.write_bytes(b"an older model")
         (bias,) = [tensor for tensor in traced.graph.initializer if tensor.name == "net.head_rgb.bias"]
         bias.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(bias) + 0.01, bias.name))
-        with pytest.raises(CmflError, match=r"disagrees with PyTorch, nothing was written: p_real_rgb \("):
+        with pytest.raises(CmflError, match=r"disagrees with PyTorch, so nothing was written: p_real_rgb \("):
             export(weights_file, out)
         assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
         assert out.read_bytes() == b"an older model"
@@ -290,12 +290,12 @@ class TestRefused:
         monkeypatch.setattr(module, "build_graph", traced)
 
     def test_unknown_output(self, weights_file: Path, tmp_path: Path) -> None:
-        with pytest.raises(CmflError, match="no output heatmaps; there are: embedding, heatmap, spectrum"):
+        with pytest.raises(CmflError, match="no output heatmaps; choose from: embedding, heatmap, spectrum"):
             export(weights_file, tmp_path / "m.onnx", outputs=["embedding", "heatmaps"])
 
     @pytest.mark.parametrize("threshold", [-0.1, 1.5, float("nan")])
     def test_threshold(self, weights_file: Path, tmp_path: Path, threshold: float) -> None:
-        with pytest.raises(CmflError, match="must lie between 0 and 1"):
+        with pytest.raises(CmflError, match="must be from 0 to 1"):
             export(weights_file, tmp_path / "m.onnx", threshold=threshold)
 
     @pytest.mark.parametrize("name", ["absent.safetensors", "absent.pth", "absent"])

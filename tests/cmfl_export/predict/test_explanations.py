@@ -102,7 +102,9 @@ def test_any_name_can_be_drawn(
 
 
 def test_a_model_without_heatmaps_says_what_to_export(tiny: Path, image: Path, tmp_path: Path) -> None:
-    with pytest.raises(CmflError, match=r"no heatmap and no spectrum; .* --outputs heatmap,spectrum$"):
+    with pytest.raises(
+        CmflError, match=r"no heatmap and no spectrum among its outputs; .* --outputs heatmap,spectrum$"
+    ):
         explain(tiny, image, tmp_path / "a.png", provider="cpu")
     assert list(tmp_path.iterdir()) == []
 

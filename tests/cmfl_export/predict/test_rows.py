@@ -278,7 +278,7 @@ def test_targets(tmp_path: Path) -> None:
 
 
 def test_formats_and_endings(tmp_path: Path) -> None:
-    refused("unknown format 'xml'; it is one of csv, jsonl, json, parquet", tmp_path / "rows", "xml")
+    refused("unknown format 'xml'; choose one of: csv, jsonl, json, parquet", tmp_path / "rows", "xml")
     refused(r"names no format; give --format csv\|jsonl\|json\|parquet", tmp_path / "rows.xlsx")
     refused("parquet cannot go to standard output", None, "parquet")
     save(tmp_path / "plain", ROWS)

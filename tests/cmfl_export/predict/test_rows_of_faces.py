@@ -89,6 +89,6 @@ def test_rows_with_other_columns_are_not_resumed(tmp_path: Path, format: str, fa
     path = tmp_path / f"rows.{format}"
     save(path, ROWS[2:3], faces=faces)
     before = path.read_bytes()
-    with pytest.raises(CmflError, match="cannot be resumed; name another file"):
+    with pytest.raises(CmflError, match="cannot be resumed; give another file"):
         save(path, [], faces=not faces, resume=True)
     assert path.read_bytes() == before

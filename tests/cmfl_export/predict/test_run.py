@@ -241,7 +241,7 @@ def test_the_summary_says_everything() -> None:
     summary.seconds = 2.0
     assert summary.lines() == [
         "4 images: 1 real, 1 synthetic, 2 failed (2 empty)",
-        "2 skipped: they have their row already",
+        "2 skipped: they already have their rows",
         "2.0 s, 2.0 images/s on cpu",
         "cuda does not load: no cuDNN",
     ]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cmfl_export.base.errors import CmflError
-from cmfl_export.evaluate.scored import COLUMNS, Scored, read_scores, write_scores
+from cmfl_export.evaluate.labelled_scores import COLUMNS, Scored, read_scores, write_scores
 from cmfl_export.images.status import Status
 from cmfl_export.predict import open_writer
 from cmfl_export.runtime.prediction import Prediction
@@ -67,7 +67,7 @@ class TestOurs:
     @pytest.mark.parametrize(
         ("row", "message"),
         [
-            ("s,f,,high,,,real,ok,", "line 2: could not convert"),
+            ("s,f,,high,,,real,ok,", "line 2: p_real is .high., which is not a number"),
             ("s,f,,0.5,,,real,fine,", "line 2: 'fine' is not a valid Status"),
             ("s,f,,,,,real,ok,", "line 2: the status is ok but p_real is ''"),
             ("s,f,,0.5,,,,truncated,", "line 2: the status is truncated but p_real is '0.5'"),
@@ -195,8 +195,8 @@ JSON += '"status": "ok", "error": ""}'
                 ("inf", "p_real is inf; it must be from 0 to 1"),
                 (" ", "p_real is blank"),
                 ("", "the status is ok but p_real is ''"),
-                ("1_0", "could not convert p_real '1_0' to a number"),
-                ('"0,5"', "could not convert p_real '0,5' to a number; write a point and not a comma"),
+                ("1_0", "p_real is '1_0', which is not a number"),
+                ('"0,5"', "p_real is '0,5', which is not a number; write a point and not a comma"),
             )
         ),
         ("r.csv", f"{RESULT}\na.png,0.5,2,,real,ok,\n", "line 2: p_real_rgb is 2.0"),
@@ -212,13 +212,13 @@ JSON += '"status": "ok", "error": ""}'
         ),
         ("r.csv", RESULT.replace(",", ";") + "\n", "line 1: .*separated by semicolons"),
         ("r.csv", RESULT.upper() + "\n", "line 1: .*write it in lower case and without blanks"),
-        ("r.csv", RESULT.replace("p_real_rgb", "rgb") + "\n", "line 1: .*ours would be path,p_real"),
+        ("r.csv", RESULT.replace("p_real_rgb", "rgb") + "\n", "line 1: .*the nearest header is path,p_real"),
         ("r.csv", "sep=;\n", "line 1: .*remove this line, which Excel wrote"),
         ("r.csv", "id,label,path,score\n0,1,a.png,0.5\n", "line 1: .*remove this line"),
         ("r.csv", "0,1,a.png,0.5\n1,0,b.png,1.01\n", "line 2: score is 1.01; it must be from 0 to 1"),
         ("r.csv", "0,1,a.png,inf\n", "line 1: score is inf"),
         ("r.csv", "0,1,a.png,\n", "line 1: the score is empty"),
-        ("r.csv", "0,real,a.png,0.5\n", "line 1: could not convert label 'real' to a number"),
+        ("r.csv", "0,real,a.png,0.5\n", "line 1: label is 'real', which is not a number"),
         ("r.csv", "0,1,,0.5\n", "line 1: the name of the image is empty"),
         ("r.csv", "0,1,a.png,0.5\n1,0,./a.png,0.6\n", "line 2: two scores for 'a.png', the first on line 1"),
         ("r.csv", "\0", "line 1: not a text file"),
@@ -230,7 +230,7 @@ JSON += '"status": "ok", "error": ""}'
         ("r.jsonl", "[" * 100_000 + "\n", "line 1: not valid JSON .*nested too deeply"),
         ("r.jsonl", JSON % 0.5 + '\n{"path": "b.p', "line 2: not valid JSON .*was the file cut off"),
         ("r.jsonl", '{"path": "a.png"}\n', "line 1: the row has no decision, error, p_real"),
-        ("r.jsonl", "7\n", "line 1: not a row of cmfl predict but a int"),
+        ("r.jsonl", "7\n", "line 1: a value of type int, not a row of cmfl predict"),
         ("r.json", f"[\n{JSON % 0.5},\n\n{JSON % 2}\n]\n", "line 4: p_real is 2; it must be from 0 to 1"),
         ("r.json", f"[\n{JSON % 0.5}\n{JSON % 0.5}]", "line 3: ',' was expected"),
         ("r.json", f"[\n{JSON % 0.5},\n", "line 3: the file ends within the array"),

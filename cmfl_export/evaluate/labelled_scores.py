@@ -1,4 +1,4 @@
-"""Scores with the truth beside them: the score file of an evaluation, and those of others, joined."""
+"""Joins scores with the labels of a protocol, and writes the score file of an evaluation."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ..base.errors import InputError
 from ..base.files import write_whole
 from ..images import Status
 from ..runtime import Prediction
-from .score_files import COLUMNS, Row, read
+from .score_formats import COLUMNS, Row, read
 
 _SEPARATOR = re.compile(r"[/\\]+")
 
 
 class Scored(NamedTuple):
-    """One image of a protocol and what is said about it."""
+    """One image of a protocol and its result."""
 
     sample: Sample
     row: Prediction
@@ -32,7 +32,7 @@ def write_scores(rows: Sequence[Scored], path: Path) -> None:
     """Writes a CSV with COLUMNS, whole or not at all; `read_scores` reads it back.
 
     Raises:
-        CmflError: the file cannot be written.
+        UsageError: the file cannot be written.
     """
     records = [
         (
@@ -50,23 +50,26 @@ def read_scores(
     samples: Sequence[Sample] | None = None,
     data_root: str | os.PathLike[str] | None = None,
 ) -> list[Scored]:
-    """Reads a score file, whichever of three kinds it is:
+    """Reads the scores of a file, joined with the labels of a protocol.
+
+    The format is one of three:
 
     - the `scores.csv` of an evaluation;
-    - what `cmfl predict` wrote as csv, jsonl or json (needs `samples`, for it holds no truth);
-    - the official implementation's headerless CSV of `id,label,path,score`, label 1 for real.
+    - what `cmfl predict` wrote as csv, jsonl or json (needs `samples`, as it has no labels);
+    - the official implementation's CSV of `id,label,path,score` without a header, label 1 for real.
 
     Args:
         path: the file.
         samples: the rows of a protocol. The result then has exactly these, in this order; a row without a
             score in the file gets the status `not_found`. Scores of other images are ignored.
-        data_root: what the file names of `samples` are relative to. A path in the file belongs to the sample
-            whose name it is, with or without the data root, else to that whose name is the longest end of it.
+        data_root: the folder that the file names of `samples` are relative to. A path in the file belongs to
+            the sample with this name, with or without the data root, else to the sample whose name is the
+            longest end of the path.
 
     Raises:
-        CmflError: the file cannot be read, is none of the three, has a row that cannot be right (see
-            `score_files.read`), holds no truth and there are no samples, names an image twice, contradicts
-            the protocol's truth, or has a score for none of its images.
+        InputError: the file or a row of it cannot be used (see `score_formats.read`), it has no labels and
+            there are no samples, it names an image twice, contradicts the protocol's labels, or has no score
+            for any of its images.
     """
     path = Path(path)
     found = read(path)

@@ -1,4 +1,4 @@
-"""Score files from disk, whichever of three kinds: each row with the line that it begins on."""
+"""Reads score files in every known format: of an evaluation, of `cmfl predict`, of the official code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..predict import COLUMNS as RESULT_COLUMNS
 from ..predict import FACE_COLUMNS, check_score, number_in, row_of, row_of_csv
 from ..runtime import Prediction
 
-# A row of a protocol and the row of its result, whose path is the protocol's file name.
+# The columns of an evaluation's scores: a row of a protocol, then its result without the path.
 COLUMNS = ("subject", "filename", "attack_type", *RESULT_COLUMNS[1:])
 OFFICIAL = ("id", "label", "path", "score")
 
@@ -29,7 +29,7 @@ _SHOWN = 200  # characters of a header in a message
 
 
 class Row(NamedTuple):
-    """A row of a score file and the line, from 1, that it begins on; `sample` is None where no truth is."""
+    """A row of a score file and the line, from 1, that it begins on; `sample` is None without a label."""
 
     line: int
     sample: Sample | None
@@ -37,19 +37,19 @@ class Row(NamedTuple):
 
 
 def read(path: Path) -> list[Row]:
-    """All rows of a score file, in order.
+    """Returns all rows of a score file, in order.
 
     Raises:
-        CmflError: it cannot be read, is of no kind that is known, or a row of it cannot be right: a score
-            that is no number from 0 to 1, an unknown label, status or decision, no name.
+        InputError: the file cannot be read, its format is unknown, or a row is faulty: a score that is not a
+            number from 0 to 1, an unknown label, status or decision, or no name.
     """
     if path.exists() and not path.is_file():
         raise InputError(f"{path} is {'a folder' if path.is_dir() else 'no regular file'}, not a score file")
     ending = path.suffix.lower()
     if ending == ".parquet":
-        raise InputError(f"cannot read {path} back: use a csv, jsonl or json file")
+        raise InputError(f"cannot read {path}: parquet is not supported; use a csv, jsonl or json file")
     try:
-        # Names that are not Unicode travel as in every file of ours.
+        # File names that are not Unicode keep their bytes.
         text = text_of(path.read_bytes(), "surrogateescape")
         if "\0" in text:
             raise RecordError(1 + lines_in(text.partition("\0")[0]), "not a text file")
@@ -63,7 +63,11 @@ def read(path: Path) -> list[Row]:
 
 
 def _sound(line: int, sample: Sample | None, row: Prediction) -> Row:
-    """The row, where its values can be together."""
+    """Returns the row if its values fit together.
+
+    Raises:
+        RecordError: they do not.
+    """
     if not row.path.strip():
         raise RecordError(line, "the name of the image is empty")
     if (row.p_real is None) == row.ok:
@@ -78,11 +82,11 @@ def _lines(text: str) -> Iterator[Row]:
 
 
 def _array(text: str) -> Iterator[Row]:
-    """The items of a JSON array; not read as a whole, so that each has its line."""
+    """Yields the items of a JSON array, read one by one, so that the line of each is known."""
     decoder = json.JSONDecoder()
     place, line = _skipped(text, 0, 1, "[")
     if text[place : place + 1] == "[":
-        raise RecordError(line, "not a row of cmfl predict but an array of its own")
+        raise RecordError(line, "an array within the array, not a row of cmfl predict")
     while text[place : place + 1] not in ("]", ""):
         try:
             item, end = decoder.raw_decode(text, place)
@@ -102,7 +106,7 @@ def _array(text: str) -> Iterator[Row]:
 
 
 def _skipped(text: str, place: int, line: int, sign: str) -> tuple[int, int]:
-    """What comes after blanks, this sign and blanks: its place and its line."""
+    """Skips blanks, this sign and blanks; returns the place and the line of what follows."""
     rest = text[place:]
     inner = rest.lstrip(_BLANKS)
     if not inner.startswith(sign):
@@ -128,7 +132,7 @@ def _not_json(line: int, error: ValueError | RecursionError) -> RecordError:
 
 def _row_of_json(line: int, item: object) -> Prediction:
     if not isinstance(item, dict):
-        raise RecordError(line, f"not a row of cmfl predict but a {type(item).__name__}")
+        raise RecordError(line, f"a value of type {type(item).__name__}, not a row of cmfl predict")
     expected = {*_PREDICT["face" in item]}
     if missing := sorted(expected - {*item}):
         raise RecordError(line, f"the row has no {', '.join(missing)}")
@@ -166,7 +170,7 @@ def _names(header: Sequence[str]) -> set[str]:
 
 
 def _no_header(header: Sequence[str]) -> str:
-    """Why the first record begins no score file."""
+    """Returns why a file with this first record is not a score file."""
     shown = ",".join(header)[:_SHOWN]
     if len(header) != len(OFFICIAL) and len(header) > 1 and not _names(header) & _KNOWN:
         return f"{wrong_width(header, len(OFFICIAL))}: rows without a header are {','.join(OFFICIAL)}"
@@ -174,7 +178,7 @@ def _no_header(header: Sequence[str]) -> str:
     advice = (
         "remove this line"
         if tuple(header) == OFFICIAL
-        else header_advice(header, nearest) or f"ours would be {','.join(nearest)}"
+        else header_advice(header, nearest) or f"the nearest header is {','.join(nearest)}"
     )
     return (
         f"neither a score file of cmfl nor rows of {','.join(OFFICIAL)} without a header; it begins with "
@@ -206,7 +210,7 @@ def _official(line: int, record: Sequence[str]) -> Row:
     value = _number(line, "score", score)
     row = Prediction(name, value)
     if math.isnan(value):
-        # The official code gives NaN for pictures of one colour.
+        # The official code gives NaN for images of one colour.
         row = Prediction(name, status=Status.UNREADABLE, error=f"the score is {score}")
     else:
         try:
@@ -227,5 +231,5 @@ def _number(line: int, name: str, text: str) -> float:
 
 
 def _word(p_real: float | None) -> str:
-    # As the field of a csv would show it.
+    # As a CSV file shows it.
     return "''" if p_real is None else f"'{p_real:g}'"

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
 from pathlib import Path
 from threading import Thread
 from time import sleep
-from typing import BinaryIO
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Server:
 def serving(root: Path) -> Iterator[Server]:
     server = Server(root)
 
-    def drip(stream: BinaryIO, data: bytes) -> None:
+    def drip(stream: BufferedIOBase, data: bytes) -> None:
         with suppress(ConnectionError):
             for byte in data:
                 sleep(server.drip)

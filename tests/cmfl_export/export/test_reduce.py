@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -85,14 +86,15 @@ def test_limits() -> None:
 
 def test_wrong_usage(model_file: Path, weights_file: Path, pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.onnx"
-    for message, source, options in [
+    wrong: list[tuple[str, Path, dict[str, Any]]] = [
         ("unknown precision", weights_file, {"precision": "int4"}),
         ("needs --calibration", model_file, {"precision": "int8"}),
         ("is exported already", model_file, {}),
         ("keeps the outputs and the card", model_file, {"precision": "int8", "name": "other"}),
         ("not a folder of images", model_file, {"precision": "fp16", "calibration": model_file}),
         ("no such", tmp_path / "absent.onnx", {"precision": "fp16", "calibration": pictures}),
-    ]:
+    ]
+    for message, source, options in wrong:
         with pytest.raises(CmflError, match=message):
             export(source, out, **options)
     assert not out.exists()

@@ -22,7 +22,7 @@ WITHOUT_THRESHOLD = [
     metrics.det,
     metrics.roc,
 ]
-PROBABILITIES_ONLY = [metrics.brier, metrics.ece, metrics.reliability]
+PROBABILITIES_ONLY: list[Callable[..., object]] = [metrics.brier, metrics.ece, metrics.reliability]
 
 
 def calls() -> dict[str, Callable[..., object]]:

@@ -27,6 +27,7 @@ class Server:
     delay: float = 0.0  # seconds before a body
     drip: float = 0.0  # seconds before each byte of a body, and of the headers where `drip_headers`
     drip_headers: bool = False
+    dripped: int = 0  # bytes that went out so
     redirect: dict[str, str] = field(default_factory=dict)
     requests: list[tuple[str, str]] = field(default_factory=list)
 
@@ -45,6 +46,7 @@ def serving(root: Path) -> Iterator[Server]:
                 sleep(server.drip)
                 stream.write(bytes([byte]))
                 stream.flush()
+                server.dripped += 1
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -17,7 +17,7 @@ from cmfl_export.export.run import export
 from models_zoo import places
 from protocols import Sample, write_split
 from training import model
-from training.config import TrainConfig
+from training.config import Architecture, Spectra, TrainConfig
 from training.model import CmflNet
 from training.weights import save_weights
 
@@ -28,7 +28,9 @@ if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-def lively_network(architecture: str = "two_stream", spectra: str = "multi", seed: int = 0) -> CmflNet:
+def lively_network(
+    architecture: Architecture = "two_stream", spectra: Spectra = "multi", seed: int = 0
+) -> CmflNet:
     """A network whose scores depend on everything: no BatchNorm is the identity, and the heads reach out.
 
     Freshly initialised, all scores lie within 1e-3 of each other and no fault would show.
@@ -37,6 +39,8 @@ def lively_network(architecture: str = "two_stream", spectra: str = "multi", see
     net = CmflNet(architecture, spectra)
     for module in net.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.5, 1.5)
             module.weight.data.uniform_(0.7, 1.3)
@@ -60,7 +64,8 @@ def picture(seed: int, size: int = 224) -> np.ndarray:
     for _ in range(3):
         fx, fy, phase = rng.uniform(1, 9), rng.uniform(1, 9), rng.uniform(0, 6)
         channels.append(128 + 70 * np.sin(fx * x + phase) * np.cos(fy * y) + rng.normal(0, 8, x.shape))
-    return np.clip(np.stack(channels, axis=-1), 0, 255).astype(np.uint8)
+    image: np.ndarray = np.clip(np.stack(channels, axis=-1), 0, 255).astype(np.uint8)
+    return image
 
 
 @pytest.fixture(scope="session", autouse=True)

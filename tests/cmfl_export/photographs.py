@@ -12,22 +12,28 @@ from PIL import Image
 EYES, WIDTH = (226, 102), 90
 
 
+def pixels_of(name: str) -> np.ndarray:
+    """One of the pictures that are part of scikit-image, which has no type hints."""
+    pixels: np.ndarray = getattr(skimage.data, name)()
+    return pixels
+
+
 @cache
 def astronaut() -> Image.Image:
     """512 x 512, with one face."""
-    return Image.fromarray(skimage.data.astronaut())
+    return Image.fromarray(pixels_of("astronaut"))
 
 
 @cache
 def cameraman() -> Image.Image:
     """512 x 512, grey, with one face, half turned away."""
-    return Image.fromarray(skimage.data.camera()).convert("RGB")
+    return Image.fromarray(pixels_of("camera")).convert("RGB")
 
 
 @cache
 def coffee() -> Image.Image:
     """600 x 400, without a face."""
-    return Image.fromarray(skimage.data.coffee())
+    return Image.fromarray(pixels_of("coffee"))
 
 
 def head() -> Image.Image:

@@ -21,6 +21,7 @@ from cmfl_export.detector import Detector
 from cmfl_export.images.status import Status
 from cmfl_export.runtime.prediction import Prediction
 from tests.cmfl_export import tiny_model
+from tests.cmfl_export.predictions import the_row
 
 NO_HEAVY_IMPORTS = """
 import sys
@@ -189,7 +190,7 @@ def test_many_pictures_share_the_threads_and_few_have_them_all(
     detector = Detector(model, provider="openvino", threads=2)
     assert (detector.batch_size, detector.concurrent_batches) == (4, 2)
     pictures = [picture(seed) for seed in range(10)]
-    one_by_one = [detector.predict(image).p_real for image in pictures]
+    one_by_one = [the_row(detector.predict(image)).p_real for image in pictures]
     calls = recorded(detector, monkeypatch)
     assert [row.p_real for row in detector.predict(pictures)] == one_by_one
     assert sorted(calls) == [(2, False), (4, False), (4, False)]

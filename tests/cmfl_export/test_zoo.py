@@ -10,6 +10,7 @@ import pytest
 
 from cmfl_export import Detector
 from cmfl_export.base.errors import CmflError
+from cmfl_export.base.files import sha256_of
 from cmfl_export.evaluate.calibration import calibrate
 from cmfl_export.zoo import card_of, model_and_inputs, resolve, starter_label
 from models_zoo import registry
@@ -73,8 +74,12 @@ class TestResolve:
 
     def test_hashed_once(self, mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         hashed: list[Path] = []
-        real = registry.sha256_of
-        monkeypatch.setattr(registry, "sha256_of", lambda path: hashed.append(path) or real(path))
+
+        def recorded(path: Path) -> str:
+            hashed.append(path)
+            return sha256_of(path)
+
+        monkeypatch.setattr(registry, "sha256_of", recorded)
         resolve("mine")
         resolve("mine")
         assert len(hashed) == 1

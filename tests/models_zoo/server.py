@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
 from pathlib import Path
 from threading import Thread
 from time import sleep
-from typing import BinaryIO
 
 
 @dataclass
@@ -27,6 +27,7 @@ class Server:
     delay: float = 0.0  # seconds before a body
     drip: float = 0.0  # seconds before each byte of a body, and of the headers where `drip_headers`
     drip_headers: bool = False
+    dripped: int = 0  # bytes that went out so
     redirect: dict[str, str] = field(default_factory=dict)
     requests: list[tuple[str, str]] = field(default_factory=list)
 
@@ -39,12 +40,13 @@ class Server:
 def serving(root: Path) -> Iterator[Server]:
     server = Server(root)
 
-    def drip(stream: BinaryIO, data: bytes) -> None:
+    def drip(stream: BufferedIOBase, data: bytes) -> None:
         with suppress(ConnectionError):
             for byte in data:
                 sleep(server.drip)
                 stream.write(bytes([byte]))
                 stream.flush()
+                server.dripped += 1
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -26,8 +26,8 @@ def interval(value: float | None) -> dict[str, float | None]:
 
 def metrics_file(path: Path, sha256: str, *, d_eer: float | None = 0.125) -> Path:
     """A metrics.json as `cmfl evaluate` writes it, with one figure that is chosen."""
-    keys = ("d_eer_threshold", "bpcer10", "bpcer20", "bpcer100", "apcer", "bpcer", "auc")
-    keys += ("average_precision", "accuracy", "ece", "brier")
+    keys = ["d_eer_threshold", "bpcer10", "bpcer20", "bpcer100", "apcer", "bpcer", "auc"]
+    keys += ["average_precision", "accuracy", "ece", "brier"]
     heads = {
         "p_real": {"d_eer": interval(d_eer)} | {key: interval(0.25) for key in keys},
         "p_real_rgb": {"d_eer": interval(0.375)} | {key: interval(0.25) for key in keys},

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ from tests.models_zoo.folders import model_folder
 from tests.models_zoo.server import Server
 
 
-def rewrite(folder: Path, **changes: object) -> None:
+def rewrite(folder: Path, **changes: Any) -> None:
     """Changes what a manifest says."""
     manifest = replace(Manifest.read(folder / MANIFEST), **changes)
     (folder / MANIFEST).write_text(manifest.to_toml())

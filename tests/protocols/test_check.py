@@ -4,10 +4,11 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from cmfl_export.base.errors import CmflError
 from protocols import Sample, write_split
@@ -49,7 +50,7 @@ def root(fair: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(fair, tmp_path / "data"))
 
 
-def found(root: Path, **options: object) -> CheckReport:
+def found(root: Path, **options: Any) -> CheckReport:
     return check(root / "p", root, shortcuts=False, **options)
 
 
@@ -99,9 +100,14 @@ def test_no_file_at_all_is_a_finding_too(fair: Path, tmp_path: Path) -> None:
     assert any("and 59 more" in line for line in report.lines())
 
 
-SPOILS: dict[str, tuple[Callable[[Path], None], str]] = {
+def one_subject_in_two_splits(root: Path) -> None:
+    scene(999).save(root / "elsewhere.jpg")
+    add(root, "dev", Sample("train1", "elsewhere.jpg", ""))
+
+
+SPOILS: dict[str, tuple[Callable[[Path], object], str]] = {
     "identical, two splits": (
-        lambda root: shutil.copy(root / "train1.jpg", root / "dev1.jpg") and None,
+        lambda root: shutil.copy(root / "train1.jpg", root / "dev1.jpg"),
         "leakage: 1 picture in two splits",
     ),
     "smaller and re-encoded, two splits": (
@@ -109,7 +115,7 @@ SPOILS: dict[str, tuple[Callable[[Path], None], str]] = {
         "leakage: 1 picture in two splits",
     ),
     "mirrored, two splits": (
-        lambda root: Image.open(root / "train1.jpg").transpose(0).save(root / "devgan1.jpg"),
+        lambda root: ImageOps.mirror(Image.open(root / "train1.jpg")).save(root / "devgan1.jpg"),
         "leakage: 1 picture in two splits",
     ),
     "both classes": (
@@ -121,9 +127,7 @@ SPOILS: dict[str, tuple[Callable[[Path], None], str]] = {
         "leakage: 1 picture in two splits",
     ),
     "subject": (
-        lambda root: (
-            add(root, "dev", Sample("train1", "elsewhere.jpg", "")) or scene(999).save(root / "elsewhere.jpg")
-        ),
+        one_subject_in_two_splits,
         "leakage: 1 subject in two splits",
     ),
 }

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import skimage.data
 from PIL import Image, ImageCms, JpegImagePlugin
 
 from cmfl_export.faces.align_folder import align_to
 from protocols.encoding import read_encoding
+from tests.cmfl_export.photographs import astronaut
 from tests.conftest import picture
 
 
@@ -83,7 +83,7 @@ def test_what_is_no_image_raises() -> None:
 
 @pytest.mark.parametrize("form", ["png", "jpg"])
 def test_crops_of_cmfl_align_are_known(form: str, tmp_path: Path) -> None:
-    Image.fromarray(skimage.data.astronaut()).resize((256, 256)).save(tmp_path / "a.png")
+    astronaut().resize((256, 256)).save(tmp_path / "a.png")
     align_to([str(tmp_path / "a.png")], tmp_path / "out", format=form, face_scale=0.9, provider="cpu")
     assert read_encoding((tmp_path / "out" / f"a-0.{form}").read_bytes()).alignment == "scale 0.9"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ ENCODING = Encoding("JPEG", 224, 224, 9000, "RGB", 75, "75", "aaaaaa", "4:2:0", 
 RNG = np.random.default_rng(0)
 
 
-def image(number: int, attack: str, split: str = "train", **header: object) -> Audited:
+def image(number: int, attack: str, split: str = "train", **header: Any) -> Audited:
     traces = Traces(
         radial=RNG.normal(size=31),
         thumbnail=RNG.normal(size=192),
@@ -38,7 +39,7 @@ def result(found: list[Separation], name: str, attack: str = "") -> Separation:
     return one
 
 
-def with_header(images: list[Audited], attack: str, share: float = 1.0, **header: object) -> list[Audited]:
+def with_header(images: list[Audited], attack: str, share: float = 1.0, **header: Any) -> list[Audited]:
     """The same, `share` of one class with other header fields."""
     members = [number for number, one in enumerate(images) if one.attack_type == attack]
     changed = set(members[: round(share * len(members))])
@@ -67,9 +68,7 @@ def test_classes_made_alike_pass() -> None:
     ],
 )
 @pytest.mark.parametrize("attack", ["", "gan"])
-def test_a_file_property_of_one_class_is_a_shortcut(
-    header: dict[str, object], name: str, attack: str
-) -> None:
+def test_a_file_property_of_one_class_is_a_shortcut(header: dict[str, Any], name: str, attack: str) -> None:
     found = audit(with_header(fair(), attack, **header))
     assert result(found, name).level is Level.SHORTCUT
     assert result(found, name).auc == 1.0
@@ -80,7 +79,7 @@ def test_a_file_property_of_one_class_is_a_shortcut(
 @pytest.mark.parametrize(
     "header", [{"exif": True}, {"progressive": True}, {"jpeg_digest": "bbbbbb"}, {"alignment": "scale 0.8"}]
 )
-def test_what_no_network_reads_is_a_warning(header: dict[str, object]) -> None:
+def test_what_no_network_reads_is_a_warning(header: dict[str, Any]) -> None:
     levels = {one.level for one in audit(with_header(fair(), "gan", **header))}
     assert levels == {Level.OK, Level.WEAK}
 

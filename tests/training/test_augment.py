@@ -84,8 +84,16 @@ def test_jpeg_is_pillows() -> None:
 
 def test_how_often(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[str, float]] = []
-    monkeypatch.setattr("training.augment.blur", lambda image, sigma: calls.append(("blur", sigma)) or image)
-    monkeypatch.setattr("training.augment.jpeg", lambda image, q: calls.append(("jpeg", q)) or image)
+
+    def recorded(name: str) -> Callable[[Image.Image, float], Image.Image]:
+        def record(image: Image.Image, strength: float) -> Image.Image:
+            calls.append((name, strength))
+            return image
+
+        return record
+
+    monkeypatch.setattr("training.augment.blur", recorded("blur"))
+    monkeypatch.setattr("training.augment.jpeg", recorded("jpeg"))
     generator, n, both = rng(0), 4000, 0
     for _ in range(n):
         before = len(calls)
@@ -136,7 +144,12 @@ def test_size_comes_before_blur_and_jpeg(
 ) -> None:
     """METHOD: shorter side to 256, then the crop; for aligned images there is nothing but the 224 x 224."""
     seen: list[tuple[int, int]] = []
-    monkeypatch.setattr("training.augment.degrade", lambda image, *_, **__: seen.append(image.size) or image)
+
+    def record(image: Image.Image, *_: object, **__: object) -> Image.Image:
+        seen.append(image.size)
+        return image
+
+    monkeypatch.setattr("training.augment.degrade", record)
     image = Image.fromarray(picture(1)).resize(size)
     for train in (True, False):
         assert augment(image, rng(0), aligned=False, probability=0.5, train=train).shape == (224, 224, 3)
@@ -159,7 +172,7 @@ def counting(name: str, function: Callable[..., Image.Image], seen: list[str]) -
 
 
 def test_broad_degradation_reaches_colour_resolution_and_noise(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
+    seen: list[str] = []
     for name, function in (("resize", resize), ("noise", noise), ("blur", blur), ("jpeg", jpeg)):
         monkeypatch.setattr(f"training.augment.{name}", counting(name, function, seen))
     small = IMAGE.resize((32, 32))

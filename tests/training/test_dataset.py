@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +14,9 @@ from training.config import TrainConfig
 from training.dataset import Draw, EpochSampler, ProtocolData, ProtocolDataset
 
 
-def dataset(tiny_data: tuple[Path, Path], **changes: object) -> ProtocolDataset:
+def dataset(tiny_data: tuple[Path, Path], **changes: Any) -> ProtocolDataset:
     protocol, root = tiny_data
-    options = {"aligned": True, "augment": 0.5, "seed": 1, "train": True} | changes
+    options: dict[str, Any] = {"aligned": True, "augment": 0.5, "seed": 1, "train": True} | changes
     return ProtocolDataset(read_split(protocol / "train.csv"), root, **options)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,7 +79,7 @@ def test_by_hand() -> None:
 @pytest.mark.parametrize(
     "options", [{}, {"gamma": 2.5}, {"gamma": 0.0}, {"attack_only": True}, {"multiplier": 1.0}]
 )
-def test_gradient_is_the_formulas(options: dict[str, float]) -> None:
+def test_gradient_is_the_formulas(options: dict[str, Any]) -> None:
     a, b, t = (torch.tensor(values) for values in draw(2, n=12))
     loss = CrossModalFocalLoss(**options)
     assert torch.autograd.gradcheck(lambda x, y: loss(x, y, t), (a.requires_grad_(), b.requires_grad_()))

@@ -10,6 +10,7 @@ import torch
 from torchvision.models import densenet161
 
 from tests.conftest import lively_network, picture
+from training.config import Spectra
 from training.model import IMAGENET_MEAN, IMAGENET_STD, CmflNet, check_architecture, make_trunk
 
 
@@ -67,7 +68,7 @@ def test_the_branches_see_different_things(net: CmflNet, images: torch.Tensor) -
 
 
 @pytest.mark.parametrize("spectra", ["rgb", "fft"])
-def test_one_stream(spectra: str, images: torch.Tensor) -> None:
+def test_one_stream(spectra: Spectra, images: torch.Tensor) -> None:
     net = CmflNet("one_stream", spectra).eval()
     with torch.no_grad():
         logits = net(images[:1])
@@ -96,6 +97,6 @@ def test_imagenet_initialisation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     net = CmflNet(pretrained=True)
     for trunk in (net.trunk_rgb, net.trunk_spectrum):
-        assert torch.equal(trunk[0].weight, state["features.conv0.weight"])
-        assert torch.equal(trunk[7].conv.weight, state["features.transition2.conv.weight"])
-    assert net.trunk_rgb[0].weight is not net.trunk_spectrum[0].weight
+        assert torch.equal(trunk.get_parameter("0.weight"), state["features.conv0.weight"])
+        assert torch.equal(trunk.get_parameter("7.conv.weight"), state["features.transition2.conv.weight"])
+    assert net.trunk_rgb.get_parameter("0.weight") is not net.trunk_spectrum.get_parameter("0.weight")

@@ -17,7 +17,7 @@ LONGEST = 900.0  # without an answer a loader process hangs
 
 def test_everything_in_one_process(tmp_path: Path) -> None:
     """Loader processes are no copies of one that ran models, and a crash after a training leaves a trace."""
-    command = [sys.executable, whole_process.__file__, tmp_path]
+    command = [sys.executable, str(whole_process.__file__), str(tmp_path)]
     done = subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=LONGEST, check=False
     )

@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
+from tests.cmfl_export.photographs import pixels_of
 from tests.conftest import picture
 from training.spectrum import FLAT, HIGH, LOW, LogSpectrum, quantile, reference_spectrum
 
@@ -19,7 +20,8 @@ Y, X = np.mgrid[0:N, 0:N]
 def spectrum_of(image: np.ndarray) -> np.ndarray:
     """uint8 [H, W, 3] -> what the module makes of it, float32 [3, H, W]."""
     tensor = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
-    return LogSpectrum(len(image))(tensor)[0].numpy()
+    spectrum: np.ndarray = LogSpectrum(len(image))(tensor)[0].numpy()
+    return spectrum
 
 
 def grey(plane: np.ndarray) -> np.ndarray:
@@ -33,7 +35,8 @@ def scene(seed: int) -> np.ndarray:
     layers = [gaussian_filter(rng.normal(0, 1, (N, N, 3)), (s, s, 0)) * s for s in (1, 2, 4, 8)]
     image = sum(layers)
     image = 128 + 45 * image / image.std() + rng.normal(0, 2, image.shape)
-    return np.clip(image, 0, 255).astype(np.uint8)
+    clipped: np.ndarray = np.clip(image, 0, 255).astype(np.uint8)
+    return clipped
 
 
 def textbook(image: np.ndarray) -> np.ndarray:
@@ -59,10 +62,8 @@ def test_photographs(seed: int) -> None:
 
 
 def test_real_photographs() -> None:
-    from skimage import data
-
-    for photograph in (data.astronaut(), data.chelsea(), data.coffee(), data.rocket()):
-        image = np.ascontiguousarray(photograph[20 : 20 + N, 120 : 120 + N])
+    for name in ("astronaut", "chelsea", "coffee", "rocket"):
+        image = np.ascontiguousarray(pixels_of(name)[20 : 20 + N, 120 : 120 + N])
         assert np.abs(spectrum_of(image) - reference_spectrum(image)).max() <= 5e-5
 
 

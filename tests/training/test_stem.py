@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 import torch
 
@@ -24,7 +26,7 @@ def test_filters_are_an_orthonormal_set_from_low_to_high() -> None:
 
 
 @pytest.mark.parametrize("stem", ["random", "dct"])
-def test_the_configuration_decides(stem: str) -> None:
+def test_the_configuration_decides(stem: Literal["random", "dct"]) -> None:
     net = CmflModule(TrainConfig(stem=stem)).net
     for trunk in (net.trunk_rgb, net.trunk_spectrum):
-        assert torch.equal(trunk[0].weight, cosine_filters()) == (stem == "dct")
+        assert torch.equal(trunk.get_parameter("0.weight"), cosine_filters()) == (stem == "dct")

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from cmfl_export.base.errors import CmflError
 from cmfl_export.base.files import sha256_of
 from tests.conftest import lively_network
-from training.config import TrainConfig
+from training.config import Spectra, TrainConfig
 from training.model import CmflNet
 from training.weights import load_weights, save_weights, start_from
 
@@ -75,7 +75,7 @@ def test_official_two_stream(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("spectra", ["rgb", "fft"])
-def test_official_one_stream(tmp_path: Path, spectra: str) -> None:
+def test_official_one_stream(tmp_path: Path, spectra: Spectra) -> None:
     net = CmflNet("one_stream", spectra)
     path = save_official(net, tmp_path / "25.pth")
     loaded = load_weights(path, spectra=spectra)
@@ -141,16 +141,16 @@ def test_other_things(tmp_path: Path) -> None:
 
 
 def test_two_streams_start_from_branches_that_were_trained_alone(tmp_path: Path) -> None:
-    branches = {}
-    for spectra, seed in (("rgb", 1), ("fft", 2)):
+    branches: dict[Spectra, CmflNet] = {}
+    seeds: dict[Spectra, int] = {"rgb": 1, "fft": 2}
+    for spectra, seed in seeds.items():
         branches[spectra] = lively_network("one_stream", spectra, seed=seed)
         config = TrainConfig(architecture="one_stream", spectra=spectra, loss="bce")
         save_weights(branches[spectra], tmp_path / f"{spectra}.safetensors", config)
     net, untouched = CmflNet(), CmflNet()
     untouched.load_state_dict(net.state_dict())
     start_from(net, f"{tmp_path / 'rgb.safetensors'}, {tmp_path / 'fft.safetensors'}")
-    for name, spectra in (("rgb", "rgb"), ("spectrum", "fft")):
-        source = branches[spectra]
+    for name, source in (("rgb", branches["rgb"]), ("spectrum", branches["fft"])):
         assert_same(getattr(net, f"trunk_{name}"), getattr(source, f"trunk_{name}"))
         assert_same(getattr(net, f"head_{name}"), source.head_joint)
     assert_same(net.head_joint, untouched.head_joint)

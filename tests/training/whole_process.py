@@ -11,6 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
 from PIL import Image
 from torch import nn
 
@@ -31,7 +32,7 @@ RUNTIMES = ("onnxruntime", *(["openvino"] if providers.has_openvino() else []))
 held: list[Session] = []
 
 
-def make_trunk(_pretrained: bool = False) -> nn.Sequential:
+def make_trunk(pretrained: bool = False) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(3, model.WIDTH, 16, stride=16), nn.BatchNorm2d(model.WIDTH))
 
 
@@ -64,7 +65,7 @@ def main(folder: Path) -> None:
         session = Session.open(file, runtime)
         session.run(decode(pictures[0])[None])
         held.append(session)
-    dataset.opener = lambda _config: dropping
+    pytest.MonkeyPatch().setattr(dataset, "opener", lambda _config: dropping)
     with (folder / "trace").open("w+") as trace:
         # A handler that Python's own signal module knows nothing of, as that of crashes.
         faulthandler.register(signal.SIGURG, trace)

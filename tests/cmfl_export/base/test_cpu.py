@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 from collections.abc import Iterable
@@ -91,7 +92,7 @@ def test_flags_on_the_other_systems(monkeypatch: pytest.MonkeyPatch) -> None:
         kernel32 = Kernel32(40, 41)
 
     monkeypatch.setattr(sys, "platform", "win32")
-    monkeypatch.setattr(cpu.ctypes, "windll", Windll, raising=False)
+    monkeypatch.setattr(ctypes, "windll", Windll, raising=False)
     assert cpu._named(ask()) == ("AVX2", "AVX-512")
     Windll.kernel32 = Kernel32(43)
     assert cpu._named(ask()) == ("dot product",)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import tomllib
 import tracemalloc
 from pathlib import Path
@@ -17,6 +16,7 @@ from cmfl_export.base.errors import CmflError
 from cmfl_export.base.text_formats import FormatError, decoded, load_json, load_toml, read_bytes
 from cmfl_export.runtime.card import ModelCard
 from models_zoo.manifest import Manifest
+from tests.bounds import ending
 
 FUZZ = settings(
     max_examples=200, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -87,17 +87,15 @@ def test_toml(data: bytes, words: str) -> None:
 
 
 def refused_soon(load: Any, data: bytes, words: str) -> None:
-    start = time.monotonic()
     tracemalloc.start()
     try:
-        with pytest.raises(FormatError, match=words) as caught:
+        with ending(), pytest.raises(FormatError, match=words) as caught:
             load(data)
         assert tracemalloc.get_traced_memory()[1] < 80e6
     finally:
         tracemalloc.stop()
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 200
-    assert time.monotonic() - start < 30
 
 
 def test_what_is_allowed() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from PIL import Image
 
 from cmfl_export.base.errors import CmflError
@@ -19,6 +20,7 @@ def bars(figure: Figure) -> dict[str, list[float]]:
     names = [label.get_text() for label in axes.get_yticklabels()]
     found: dict[str, list[float]] = {name: [] for name in names}
     for patch in axes.patches:
+        assert isinstance(patch, Rectangle)
         found[names[round(patch.get_y() + patch.get_height() / 2)]].append(patch.get_width())
     return found
 

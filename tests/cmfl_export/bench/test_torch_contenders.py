@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from cmfl_export.bench import torch_contenders
 from cmfl_export.bench.contenders import FOLDER
 from training import model
+from training.config import Architecture, Spectra
 
 NETWORKS = [("two_stream", "multi"), ("one_stream", "rgb"), ("one_stream", "fft")]
 
@@ -46,7 +47,7 @@ def joint_logits(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
 
 def eager(photographs: list[Path], **options: Any) -> torch_contenders.Eager:
     torch.manual_seed(0)
-    given = {
+    given: dict[str, Any] = {
         "architecture": "two_stream",
         "spectra": "multi",
         "aligned": True,
@@ -62,8 +63,8 @@ def eager(photographs: list[Path], **options: Any) -> torch_contenders.Eager:
 
 @pytest.mark.parametrize(("architecture", "spectra"), NETWORKS)
 def test_the_loop_scores_like_the_batch(
-    architecture: model.Architecture,
-    spectra: model.Spectra,
+    architecture: Architecture,
+    spectra: Spectra,
     photographs: list[Path],
     small_trunks: None,
     joint_logits: list[Tensor],

@@ -25,16 +25,40 @@ def running() -> Iterator[Worker]:
         yield found
 
 
+class Clock:
+    """Time that passes only in sleep, a part of it on the processor."""
+
+    def __init__(self, busy: float = 0.0) -> None:
+        self.now, self.busy, self.slept = 0.0, busy, 0
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.slept += 1
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def process_time(self) -> float:
+        return self.busy * self.now
+
+
+def use(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("sleep", "perf_counter", "process_time"):
+        monkeypatch.setattr(time, name, getattr(clock, name))
+
+
 class TestTimed:
-    def test_whole_repetitions_until_the_time_has_passed(self) -> None:
+    def test_whole_repetitions_until_the_time_has_passed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        use(Clock(), monkeypatch)
+
         def unit() -> float:
             time.sleep(0.02)
             return 3
 
         answer = worker.timed(unit, 0.05)
-        assert len(answer["times"]) == 3
+        assert answer["times"] == pytest.approx([0.02, 0.02, 0.02])
         assert answer["amount"] == 9
-        assert answer["seconds"] == pytest.approx(sum(answer["times"]))
+        assert answer["seconds"] == pytest.approx(0.06)
 
     def test_at_least_one(self) -> None:
         assert worker.timed(lambda: 1, 1e-9)["amount"] == 1
@@ -42,21 +66,23 @@ class TestTimed:
 
 class TestSettle:
     def test_a_process_at_rest_is_seen_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(time, "process_time", lambda: 1.0)
-        start = time.perf_counter()
+        clock = Clock()
+        use(clock, monkeypatch)
         assert worker.settle() == 0
-        assert time.perf_counter() - start < 1
+        assert clock.slept == 1
 
     def test_threads_that_spin_are_waited_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
         spent = iter([0.0, 1.0, 1.0, 1.5, 1.5, 1.5])
+        use(Clock(), monkeypatch)
         monkeypatch.setattr(time, "process_time", lambda: next(spent))
         assert worker.settle() == 0
         assert list(spent) == []
 
     def test_but_not_for_ever(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(worker, "_LONGEST_SETTLING", 0.1)
-        monkeypatch.setattr(time, "process_time", lambda: 2 * time.perf_counter())
-        assert worker.settle() == pytest.approx(2, rel=0.1)
+        clock = Clock(busy=2.0)
+        use(clock, monkeypatch)
+        assert worker.settle() == pytest.approx(2)
+        assert clock.now == pytest.approx(worker._LONGEST_SETTLING, abs=1.5 * worker._LOOK_SECONDS)
 
 
 class TestProcess:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from cmfl_export.base.errors import CmflError
-from cmfl_export.evaluate.labelled_scores import COLUMNS, Scored, read_scores, write_scores
+from cmfl_export.evaluate.labelled_scores import Scored, read_scores, write_scores
+from cmfl_export.evaluate.score_formats import COLUMNS
 from cmfl_export.images.status import Status
 from cmfl_export.predict import open_writer
 from cmfl_export.runtime.prediction import Prediction

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from itertools import combinations
 from statistics import NormalDist
+from typing import Any, cast
 
 import matplotlib
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
+from matplotlib.collections import LineCollection
 from matplotlib.colors import same_color
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle, StepPatch
 from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
 from cmfl_export import metrics
 from cmfl_export.base.errors import CmflError
@@ -83,7 +88,7 @@ def line(axes: Axes, colour: str = "#0072b2") -> np.ndarray:
 
 def marks(axes: Axes, marker: str) -> list[tuple[float, float]]:
     return [
-        (float(one.get_xdata()[0]), float(one.get_ydata()[0]))
+        (float(np.asarray(one.get_xdata())[0]), float(np.asarray(one.get_ydata())[0]))
         for one in axes.lines
         if one.get_marker() == marker and one.get_linestyle() == "None"
     ]
@@ -197,8 +202,10 @@ def test_distributions_add_up() -> None:
         assert right + wrong == pytest.approx(100)
         if 0 < number < 7:
             assert wrong == pytest.approx(100 * list(worst.values())[number - 1])
-        assert axes.lines[0].get_xdata()[0] == 0.5
-        assert axes.get_ylim()[1] > max(bar.get_y() + bar.get_height() for bar in axes.patches)
+        assert np.asarray(axes.lines[0].get_xdata())[0] == 0.5
+        bars = [bar for bar in axes.patches if isinstance(bar, Rectangle)]
+        assert len(bars) == len(axes.patches) > 0
+        assert axes.get_ylim()[1] > max(bar.get_y() + bar.get_height() for bar in bars)
 
 
 def test_eight_attack_types_have_no_row_of_one_other() -> None:
@@ -218,12 +225,16 @@ def test_reliability_is_what_the_metric_says() -> None:
     bins = metrics.reliability(one.p_real, one.is_real)
     filled = bins.count > 0
     assert line(above) == pytest.approx(np.array([bins.mean_score[filled], 100 * bins.share_real[filled]]))
-    assert below.patches[0].get_data().values.tolist() == bins.count.tolist()
+    steps = below.patches[0]
+    assert isinstance(steps, StepPatch)
+    assert steps.get_data()[0].tolist() == bins.count.tolist()
     bounds = [
         wilson(round(s * n), int(n))[1:]
         for s, n in zip(bins.share_real[filled], bins.count[filled], strict=True)
     ]
-    drawn = [segment[:, 1] / 100 for segment in above.collections[0].get_segments()]
+    errors = above.collections[0]
+    assert isinstance(errors, LineCollection)
+    drawn = [segment[:, 1] / 100 for segment in errors.get_segments()]
     assert np.array(drawn) == pytest.approx(np.array(bounds))
     assert legend_of(figure) == [f"ECE {metrics.ece(one.p_real, one.is_real):.3f} · detector.onnx"]
     assert not plots.reliability(six()).axes[0].collections
@@ -246,12 +257,12 @@ def test_degradations_are_what_was_given() -> None:
                     assert line(axes, colour)[1] == pytest.approx(
                         [100 * point[value] for point in by_name[name]]
                     )
-    band = figure.axes[0].collections[0].get_paths()[0].vertices
+    band = np.asarray(figure.axes[0].collections[0].get_paths()[0].vertices)
     assert (band[:, 1].min(), band[:, 1].max()) == pytest.approx((8, 33))
     assert legend_of(figure) == ["a", "b"]
 
 
-FIGURES = {
+FIGURES: dict[str, Callable[[], Figure]] = {
     "det of one": lambda: plots.det([series()]),
     "det of six": lambda: plots.det(six()),
     "det of three samples": lambda: plots.det([THREE]),
@@ -269,8 +280,8 @@ FIGURES = {
 @pytest.mark.parametrize("name", FIGURES)
 def test_no_text_hides_another_or_is_cut_off(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     figure = FIGURES[name]()
-    renderer = FigureCanvasAgg(figure).get_renderer()
-    boxes = []
+    renderer: RendererAgg = cast(Any, FigureCanvasAgg(figure)).get_renderer()
+    boxes: list[tuple[str, Bbox]] = []
 
     def record(
         gc: object, x: float, y: float, words: str, *rest: object, mtext: Text, **more: object
@@ -292,7 +303,7 @@ def test_no_text_hides_another_or_is_cut_off(name: str, monkeypatch: pytest.Monk
 def test_series_differ_in_colour_and_dashes() -> None:
     drawn = [one for one in plots.roc(six()).axes[0].lines if one.get_linestyle() != "None"][1:]
     assert len({one.get_color() for one in drawn}) == 6
-    assert len({str(one._dash_pattern) for one in drawn}) == 6
+    assert len({str(vars(one)["_dash_pattern"]) for one in drawn}) == 6
 
 
 @pytest.mark.parametrize("missing", ["matplotlib", "matplotlib.style"])

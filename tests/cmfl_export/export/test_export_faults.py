@@ -22,7 +22,8 @@ SCORES = ("p_real", "p_real_rgb", "p_real_spectrum")
 
 
 def tensor(model: ModelProto, name: str) -> onnx.TensorProto:
-    return next(tensor for tensor in model.graph.initializer if tensor.name == name)
+    found: onnx.TensorProto = next(tensor for tensor in model.graph.initializer if tensor.name == name)
+    return found
 
 
 def change(model: ModelProto, name: str, function: Callable[[np.ndarray], np.ndarray]) -> None:
@@ -63,7 +64,8 @@ def order_statistics(model: ModelProto) -> list[tuple[onnx.NodeProto, list[onnx.
 
 
 def attribute(node: onnx.NodeProto, name: str) -> onnx.AttributeProto:
-    return next(found for found in node.attribute if found.name == name)
+    found: onnx.AttributeProto = next(one for one in node.attribute if one.name == name)
+    return found
 
 
 def take(model: ModelProto, node: onnx.NodeProto, start: int) -> None:
@@ -125,7 +127,8 @@ def batchnorm_of_one_channel(model: ModelProto) -> None:
     """Less than a third of a standard deviation, in one channel of 96 at the very beginning."""
 
     def moved(mean: np.ndarray) -> np.ndarray:
-        return mean + 0.3 * (np.arange(len(mean)) == 3)
+        shifted: np.ndarray = mean + 0.3 * (np.arange(len(mean)) == 3)
+        return shifted
 
     change(model, "net.trunk_rgb.4.denselayer1.norm1.running_mean", moved)
 
@@ -238,7 +241,7 @@ class TestFaults:
             expected = int(((logits >= 0) != (logits + shift >= 0)).sum())
         assert expected > 0
         model = mutant(lambda model: change(model, "net.head_joint.bias", lambda bias: bias + shift))
-        report = parity.verify(model, weights_file, map(str, photographs[:4]), provider="cpu")
+        report = parity.verify(model, weights_file, [str(path) for path in photographs[:4]], provider="cpu")
         assert [check.flips for check in report.checks if check.stage == "p_real"] == [expected]
         assert [check.flips for check in report.checks if check.stage == "p_real_rgb"] == [0]
         assert f"FAIL  {expected} decision flips" in "\n".join(report.lines())

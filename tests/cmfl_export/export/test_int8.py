@@ -15,12 +15,14 @@ from onnx import ModelProto, numpy_helper
 from cmfl_export.base.errors import CmflError
 from cmfl_export.export import int8, tensor_statistics
 from cmfl_export.export.graph import Graph
+from cmfl_export.export.tensor_statistics import Range
 from cmfl_export.images.decoding import decode
 from cmfl_export.runtime import session
 from cmfl_export.runtime.onnx_reader import parse
 from cmfl_export.runtime.onnx_writer import write_model
 from cmfl_export.runtime.portability import is_portable
 from cmfl_export.runtime.session import Session, read_card
+from tests.cmfl_export.export.conftest import Variant
 
 SCORES = ["p_real", "p_real_rgb", "p_real_spectrum"]
 
@@ -31,8 +33,8 @@ def images(photographs: list[Path]) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def quantised(model_file: Path, images: np.ndarray) -> ModelProto:
-    return int8.quantise(onnx.load(model_file), images)
+def quantised(int8_variant: Variant) -> ModelProto:
+    return onnx.load(int8_variant.path)
 
 
 def run(model: ModelProto, images: np.ndarray, outputs: list[str] = SCORES) -> np.ndarray:
@@ -69,11 +71,10 @@ def error(quantised: ModelProto, model_file: Path, images: np.ndarray) -> float:
 
 
 def test_embeddings_stay(
-    quantised: ModelProto, model_file: Path, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    quantised: ModelProto, coarse: ModelProto, model_file: Path, images: np.ndarray
 ) -> None:
     assert 0 < error(quantised, model_file, images) < 0.005
-    monkeypatch.setattr(int8, "LEVELS", 15)
-    assert error(int8.quantise(onnx.load(model_file), images), model_file, images) > 0.01
+    assert error(coarse, model_file, images) > 0.01
 
 
 def test_the_spectrum_stays_float32(quantised: ModelProto, model_file: Path, images: np.ndarray) -> None:
@@ -116,9 +117,12 @@ def test_scales_are_one_a_weight_channel_and_one_for_all_concatenations(
 
 def test_a_channel_that_stands_still_is_not_blown_up() -> None:
     low, high = np.array([0.0, 2.0, 0.0]), np.array([1.0, 2.0, 1e-9])
-    assert int8.scale_of(int8.Range(low, high)) == (pytest.approx(int8.KEPT * 2 / 255), 0)
-    scale, zero = int8.scale_of(int8.Range(np.array([-1.0]), np.array([0.5])))
-    assert (zero, scale) == (128, pytest.approx(1 / 127))
+    scale, zero = int8.scale_of(Range(low, high))
+    assert scale == pytest.approx(int8.KEPT * 2 / 255)
+    assert zero == 0
+    scale, zero = int8.scale_of(Range(np.array([-1.0]), np.array([0.5])))
+    assert zero == 128
+    assert scale == pytest.approx(1 / 127)
 
 
 def test_every_weight_is_portable(quantised: ModelProto) -> None:

@@ -29,7 +29,7 @@ SCORES = ("p_real", "p_real_rgb", "p_real_spectrum")
 
 @pytest.fixture(scope="module")
 def sound(model_file: Path, weights_file: Path, photographs: list[Path]) -> Report:
-    return parity.verify(model_file, weights_file, map(str, photographs[:7]), provider="cpu")
+    return parity.verify(model_file, weights_file, [str(path) for path in photographs[:7]], provider="cpu")
 
 
 class TestSound:

@@ -13,9 +13,8 @@ SHAPES = [(8, 40, 1, 1), (6, 12, 3, 3), (5, 3, 7, 7), (3, 1, 1, 1), (2, 2, 1, 1)
 
 def inputs(count: int, rng: np.random.Generator) -> np.ndarray:
     """Correlated ones, as those of a convolution are: [n, K]."""
-    return np.maximum(
-        rng.normal(size=(6 * count, count)) @ rng.normal(size=(count, count)) / np.sqrt(count), 0
-    )
+    mixed: np.ndarray = rng.normal(size=(6 * count, count)) @ rng.normal(size=(count, count)) / np.sqrt(count)
+    return mixed.clip(0)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,12 +17,12 @@ from cmfl_export.export.run import OPSET, check_outputs, export
 from cmfl_export.runtime.card import ModelCard
 from cmfl_export.runtime.session import Session, read_card
 from tests.conftest import lively_network, picture
-from training.config import TrainConfig
+from training.config import Architecture, Spectra, TrainConfig
 from training.deploy import DeployNet, output_names
 from training.model import CmflNet
 from training.weights import load_weights, save_weights
 
-OUTPUTS = {
+OUTPUTS: dict[str, list[str | int]] = {
     "p_real": ["batch"],
     "p_real_rgb": ["batch"],
     "p_real_spectrum": ["batch"],
@@ -172,13 +173,13 @@ def grad_cam(net: CmflNet, images: torch.Tensor, branch: str, head: str) -> torc
         ("one_stream", "fft", {"spectrum": "joint"}),
     ],
 )
-def test_heatmaps_are_grad_cam(architecture: str, spectra: str, heads: dict[str, str]) -> None:
+def test_heatmaps_are_grad_cam(architecture: Architecture, spectra: Spectra, heads: dict[str, str]) -> None:
     net = CmflNet(architecture, spectra).eval()
     images = torch.from_numpy(IMAGES[:1])
     deployed = DeployNet(net, ("heatmap",))
     with torch.no_grad():
         # A network that has learned nothing may find no evidence anywhere; with such weights it does.
-        embeddings = deployed.named(images)["embedding"].split(384, dim=1)
+        embeddings = deployed.named(images)["embedding"].chunk(len(heads), dim=1)
         for head, embedding in zip(heads.values(), embeddings, strict=True):
             getattr(net, f"head_{head}").weight.copy_(0.5 - embedding)
         found = deployed.named(images)
@@ -218,7 +219,7 @@ class TestBaselines:
         ],
     )
     def test_output_names(
-        self, architecture: str, spectra: str, optional: tuple[str, ...], names: str
+        self, architecture: Architecture, spectra: Spectra, optional: tuple[str, ...], names: str
     ) -> None:
         with torch.device("meta"):
             net = CmflNet(architecture, spectra)
@@ -259,11 +260,11 @@ class TestWholeOrNotAtAll:
         out = tmp_path / "new" / "face.onnx"
         out.parent.mkdir()
         out.write_bytes(b"an older model")
-        options = {"name": "my faces", "threshold": 0.25, "data": "some data", "licence": "CC0"}
-        card = export(weights_file, out, **options)
+        said: dict[str, Any] = {"name": "my faces", "data": "some data", "licence": "CC0", "threshold": 0.25}
+        card = export(weights_file, out, **said)
         assert [path.name for path in out.parent.iterdir()] == ["face.onnx"]
         assert read_card(out) == card
-        assert (card.name, card.threshold, card.data, card.licence) == tuple(options.values())
+        assert (card.name, card.data, card.licence, card.threshold) == tuple(said.values())
         assert card.threshold_source == "given at export"
         assert card.parity["images"] == "1 built-in drawings"
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from cmfl_export.base.errors import CmflError
 from cmfl_export.faces.align_folder import AlignSummary, align_to
@@ -55,7 +56,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(inputs: Path | list[str], out: Path, **options: Any) -> AlignSummary:
     listed = [str(inputs)] if isinstance(inputs, Path) else inputs
-    return align_to(listed, out, **{"provider": "cpu", "workers": 2} | options)
+    given: dict[str, Any] = {"provider": "cpu", "workers": 2}
+    return align_to(listed, out, **(given | options))
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +86,9 @@ def test_rows_are_in_order_one_for_each_face_and_failure(done: Path, folder: Pat
     ]
     assert [(row.face, row.faces) for row in rows[-2:]] == [(0, 2), (1, 2)]
     assert rows[3].error == "no face found"
-    assert rows[2].box is rows[2].landmarks is rows[2].confidence is None
+    assert rows[2].box is None
+    assert rows[2].landmarks is None
+    assert rows[2].confidence is None
 
 
 def test_every_crop_is_there_and_nothing_else(done: Path) -> None:
@@ -127,7 +131,8 @@ def test_the_table_is_what_others_read(done: Path) -> None:
     left, top, right, bottom = row.box
     assert left < row.landmarks[0] < row.landmarks[4] < row.landmarks[2] < right
     assert top < row.landmarks[1] < row.landmarks[5] < row.landmarks[7] < bottom
-    assert (row.padding, row.confidence) == (0.0, pytest.approx(1, abs=0.01))
+    assert row.padding == 0.0
+    assert row.confidence == pytest.approx(1, abs=0.01)
 
 
 def test_largest_jpeg_and_scale(folder: Path, tmp_path: Path) -> None:
@@ -137,6 +142,7 @@ def test_largest_jpeg_and_scale(folder: Path, tmp_path: Path) -> None:
     assert (row.face, row.faces, row.crop) == (0, 1, "two-0.jpg")
     with Image.open(tmp_path / row.crop) as crop:
         assert crop.format == "JPEG"
+        assert isinstance(crop, JpegImageFile)
         assert crop.info["comment"] == b"cmfl-align scale 1"
         assert crop.layer[0][1:3] == crop.layer[1][1:3]  # no chroma subsampling
         assert crop.quantization[0][0] <= 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -53,13 +55,14 @@ ORACLE = {
 
 
 def picture(name: str) -> Image.Image:
-    return {
+    drawn: dict[str, Callable[[], Image.Image]] = {
         "astronaut": astronaut,
         "cameraman": cameraman,
         "half": lambda: astronaut().resize((256, 256), Image.Resampling.BOX),
         "turned": lambda: astronaut().rotate(15, Image.Resampling.BICUBIC),
         "two": lambda: group((256, 20, 30), (128, 400, 250)),
-    }[name]()
+    }
+    return drawn[name]()
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +71,8 @@ def finder() -> FaceFinder:
 
 
 def between_the_eyes(face: Face) -> np.ndarray:
-    return face.landmarks[:2].mean(axis=0)
+    middle: np.ndarray = face.landmarks[:2].mean(axis=0)
+    return middle
 
 
 @pytest.mark.parametrize("name", ORACLE)

@@ -9,6 +9,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from cmfl_export.images.status import Status
 from tests.cmfl_export.pictures import encoded, noise, png
 
 
-def failure(source: ImageLike, **options: int) -> tuple[Status, str]:
+def failure(source: ImageLike, **options: Any) -> tuple[Status, str]:
     with pytest.raises(ImageError) as caught:
         decode(source, **options)
     assert "\n" not in caught.value.message
@@ -216,7 +217,7 @@ def test_whatever_pillow_raises_becomes_a_status(
         np.zeros(4, np.uint8),
     ],
 )
-def test_wrong_arguments_are_type_errors(source: object) -> None:
+def test_wrong_arguments_are_type_errors(source: Any) -> None:
     with pytest.raises(TypeError, match="a picture"):
         decode(source)
 
@@ -236,7 +237,7 @@ def test_damaged_files_give_a_picture_or_an_image_error(format: str, data: st.Da
         content[position] = value
     cut = data.draw(st.integers(0, len(content)))
     result = attempt(bytes(content[:cut]))
-    assert isinstance(result, Status) or (result.dtype, result.shape) == (np.uint8, (SIZE, SIZE, 3))
+    assert isinstance(result, Status) or (str(result.dtype), result.shape) == ("uint8", (SIZE, SIZE, 3))
 
 
 @given(st.binary(max_size=200))

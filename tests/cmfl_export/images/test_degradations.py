@@ -33,7 +33,8 @@ def high_frequencies(image: np.ndarray) -> float:
 def test_gives_a_new_image_of_the_same_shape(label: str) -> None:
     before = IMAGE.copy()
     found = damage(IMAGE, label)
-    assert (found.dtype, found.shape) == (np.uint8, IMAGE.shape)
+    assert found.dtype == np.uint8
+    assert found.shape == IMAGE.shape
     assert (before == IMAGE).all()
     assert not np.shares_memory(found, IMAGE)
     assert (found != IMAGE).any()

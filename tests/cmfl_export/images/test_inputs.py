@@ -7,6 +7,8 @@ import io
 import itertools
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -120,7 +122,7 @@ def test_symbolic_links(tree: Path) -> None:
 def test_what_cannot_be_listed_is_one_row(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listing = os.scandir
 
-    def guarded(path: str) -> os.ScandirIterator[str]:
+    def guarded(path: str) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
         if path.endswith("sub"):
             raise PermissionError(13, "Permission denied", path)
         return listing(path)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import ArrayLike
 
 from cmfl_export.metrics.detection import apcer_at_bpcer, bpcer_at_apcer, d_eer, det
 
@@ -107,8 +108,8 @@ def test_normal_distributions() -> None:
 
 
 @pytest.mark.parametrize("labels", [[True, False], [1, 0], [1.0, 0.0], np.array([1, 0], np.uint8)])
-def test_labels_of_any_number_type(labels: object) -> None:
-    assert d_eer(np.float32([0.9, 0.1]), labels).rate == 0
+def test_labels_of_any_number_type(labels: ArrayLike) -> None:
+    assert d_eer(np.array([0.9, 0.1], np.float32), labels).rate == 0
 
 
 # (real, attacks, limit of the APCER, threshold, APCER, BPCER)

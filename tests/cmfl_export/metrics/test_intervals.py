@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import pytest
@@ -165,7 +166,8 @@ def test_paired_strata_and_subjects() -> None:
     """The draws are those of `bootstrap`: against a detector of constant scores its own interval is left."""
     p_real, is_real = drawn(9, 120)
     constant = np.full(120, 0.5)
-    options = {"strata": np.arange(120) % 3, "subjects": np.arange(120) // 4, "samples": 80, "seed": 5}
+    strata, subjects = np.arange(120) % 3, np.arange(120) // 4
+    options: dict[str, Any] = {"strata": strata, "subjects": subjects, "samples": 80, "seed": 5}
     alone = bootstrap(p_real, is_real, 0.5, **options)["auc"]
     difference = paired_differences(constant, p_real, is_real, (0.5, 0.5), **options)["auc"]
     assert [bound + 0.5 for bound in difference] == pytest.approx(list(alone))
@@ -226,7 +228,7 @@ def test_level_that_is_none(level: float) -> None:
         ([0.1], [0, 1], {}, "1 scores for 2 labels"),
     ],
 )
-def test_refused(p_real: list[float], is_real: list[int], options: dict[str, object], message: str) -> None:
+def test_refused(p_real: list[float], is_real: list[int], options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         bootstrap(p_real, is_real, 0.5, **options)
     with pytest.raises(ValueError, match=message):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import astuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +35,7 @@ def test_scikit_learn(data: Data) -> None:
     for counts in (None, weights):
         given_weights = {"sample_weight": counts}
         ours = {"weights": counts}
-        close = {"rel": 1e-9, "abs": 1e-9}
+        close: dict[str, Any] = {"rel": 1e-9, "abs": 1e-9}
         assert metrics.auc(p_real, is_real, **ours) == pytest.approx(
             sk.roc_auc_score(is_real, p_real, **given_weights), **close
         )
@@ -78,18 +80,28 @@ def test_curves_of_scikit_learn(data: Data) -> None:
 def test_a_whole_weight_is_so_many_copies(data: Data, at: float) -> None:
     p_real, is_real, weights = data
     copies = np.repeat(np.arange(p_real.size), weights.astype(int))
-    pairs = [((p_real, is_real), {"weights": weights}), ((p_real[copies], is_real[copies]), {})]
+    pairs: list[tuple[tuple[np.ndarray, np.ndarray], dict[str, np.ndarray]]] = [
+        ((p_real, is_real), {"weights": weights}),
+        ((p_real[copies], is_real[copies]), {}),
+    ]
 
-    for function in (metrics.summary, metrics.bpcer_at_apcer, metrics.apcer_at_bpcer):
+    functions: tuple[Callable[..., Any], ...] = (
+        metrics.summary,
+        metrics.bpcer_at_apcer,
+        metrics.apcer_at_bpcer,
+    )
+    for function in functions:
         weighted_values, copied_values = (function(*scores, at, **more) for scores, more in pairs)
         if isinstance(weighted_values, dict):
             weighted_values, copied_values = list(weighted_values.values()), list(copied_values.values())
         assert weighted_values == pytest.approx(copied_values, abs=1e-12)
-    for curve in (metrics.det, metrics.roc):
+    curves: tuple[Callable[..., Any], ...] = (metrics.det, metrics.roc)
+    for curve in curves:
         for weighted_values, copied_values in zip(
             *(curve(*scores, **more) for scores, more in pairs), strict=True
         ):
             assert np.array_equal(weighted_values, copied_values)
-    of_weights, of_copies = (astuple(metrics.reliability(*scores, **more)) for scores, more in pairs)
+    reliability: Callable[..., metrics.Reliability] = metrics.reliability
+    of_weights, of_copies = (astuple(reliability(*scores, **more)) for scores, more in pairs)
     for weighted_values, copied_values in zip(of_weights, of_copies, strict=True):
         assert weighted_values == pytest.approx(copied_values, abs=1e-12, nan_ok=True)

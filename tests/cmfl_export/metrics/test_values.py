@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from cmfl_export import metrics
+from tests.bounds import instructions
 
 RATES = [metrics.apcer, metrics.bpcer, metrics.accuracy, metrics.summary]
 WITHOUT_THRESHOLD = [
@@ -22,7 +22,7 @@ WITHOUT_THRESHOLD = [
     metrics.det,
     metrics.roc,
 ]
-PROBABILITIES_ONLY = [metrics.brier, metrics.ece, metrics.reliability]
+PROBABILITIES_ONLY: list[Callable[..., object]] = [metrics.brier, metrics.ece, metrics.reliability]
 
 
 def calls() -> dict[str, Callable[..., object]]:
@@ -222,10 +222,9 @@ def test_bins_there_must_be() -> None:
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_a_million_scores(name: str) -> None:
-    """Well under a second each on one core; the bound is far above that, and far below what a loop takes."""
+def test_no_metric_loops_over_scores(name: str) -> None:
+    """Some thousand instructions, whatever the number of scores."""
     rng = np.random.default_rng(0)
-    p_real, is_real = rng.random(1_000_000), rng.random(1_000_000) < 0.5
-    start = time.perf_counter()
-    CALLS[name](p_real, is_real)
-    assert time.perf_counter() - start < 4
+    p_real, is_real = rng.random(100_000), rng.random(100_000) < 0.5
+    CALLS[name](p_real, is_real)  # imports what is imported on first use
+    assert 0 < instructions(lambda: CALLS[name](p_real, is_real)) < 10_000

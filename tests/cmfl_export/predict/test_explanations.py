@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from PIL import Image
 
 from cmfl_export.base.errors import CmflError
@@ -49,7 +50,7 @@ def test_the_figure_shows_image_spectrum_heatmaps_scores_and_facts(model: Path, 
     detector = Detector(model, provider="cpu", threshold=0.25)
     row = detector.predict(image, extras=True)
     figure = module._draw(row, detector, model)
-    text = " ".join(artist.get_text() for artist in figure.findobj(lambda one: hasattr(one, "get_text")))
+    text = " ".join(one.get_text() for one in figure.findobj(Text) if isinstance(one, Text))
     assert row.p_real_rgb is not None
     for part in ("a $x$.png", "Decision: synthetic", f"{row.p_real_rgb:.3f}", "threshold 0.25", "Model tiny"):
         assert part in text

@@ -14,6 +14,8 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +50,7 @@ predictions = st.builds(
 )
 
 
-def save(path: Path, rows: Sequence[Prediction], batch: int = 2, **options: object) -> Counter[str]:
+def save(path: Path, rows: Sequence[Prediction], batch: int = 2, **options: Any) -> Counter[str]:
     with open_writer(path, **options) as writer:
         done = Counter(writer.done)
         for start in range(0, len(rows), batch):
@@ -58,9 +60,12 @@ def save(path: Path, rows: Sequence[Prediction], batch: int = 2, **options: obje
 
 def single(row: Prediction) -> Prediction:
     """The row with its scores as float32, which is what a file keeps."""
-    values = (row.p_real, row.p_real_rgb, row.p_real_spectrum)
-    kept = [None if value is None else float(str(np.float32(value))) for value in values]
-    return Prediction(row.path, *kept, row.decision, row.status, row.error)
+
+    def kept(value: float | None) -> float | None:
+        return None if value is None else float(str(np.float32(value)))
+
+    scores = kept(row.p_real), kept(row.p_real_rgb), kept(row.p_real_spectrum)
+    return Prediction(row.path, *scores, row.decision, row.status, row.error)
 
 
 def refused(match: str, path: Path | None, format: str | None = None, *, resume: bool = False) -> None:
@@ -321,7 +326,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, format: str) -> None:
 def test_parquet_without_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     load = builtins.__import__
 
-    def without(name: str, *args: object) -> object:
+    def without(name: str, *args: Any) -> ModuleType:
         if name.startswith("pyarrow"):
             raise ImportError(name)
         return load(name, *args)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import math
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from cmfl_export.images.decoding import decode
 from cmfl_export.predict import read_rows
 from cmfl_export.predict.run import predict_to
 from cmfl_export.runtime.prediction import Prediction
+from tests.cmfl_export.predictions import the_row
 from tests.conftest import picture
 from training.loss import CrossModalFocalLoss
 from training.model import CmflNet
@@ -43,8 +45,11 @@ def detector(model_file: Path) -> Detector:
     return Detector(model_file, provider="cpu", batch_size=1)
 
 
-def scores(row: Prediction) -> tuple[float | None, ...]:
+def scores(row: Prediction) -> tuple[float, float, float]:
     assert row.ok, row
+    assert row.p_real is not None
+    assert row.p_real_rgb is not None
+    assert row.p_real_spectrum is not None
     return row.p_real, row.p_real_rgb, row.p_real_spectrum
 
 
@@ -74,11 +79,12 @@ def textbook_scores(net: CmflNet, pixels: np.ndarray) -> tuple[float, float, flo
     def embedding(trunk: torch.nn.Module, x: np.ndarray) -> np.ndarray:
         with torch.no_grad():
             maps: np.ndarray = trunk(torch.from_numpy(x)[None]).numpy()[0]
-        return 1 / (1 + np.exp(-maps.mean(axis=(1, 2))))
+        pooled: np.ndarray = 1 / (1 + np.exp(-maps.mean(axis=(1, 2))))
+        return pooled
 
     def head(layer: torch.nn.Linear, x: np.ndarray) -> float:
         logit = float(layer.weight.detach().numpy()[0] @ x + layer.bias.detach().numpy()[0])
-        return 1 / (1 + np.exp(-logit))
+        return 1 / (1 + math.exp(-logit))
 
     normalised = (pixels / 255.0 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
     rgb = embedding(net.trunk_rgb, normalised.transpose(2, 0, 1))
@@ -106,7 +112,7 @@ def test_every_way_in_gives_the_same_bits(
         assert scores(detector.predict(path.read_bytes())) == want
         with Image.open(path) as image:
             assert scores(detector.predict(image)) == want
-            assert scores(detector.predict(np.asarray(image))) == want
+            assert scores(the_row(detector.predict(np.asarray(image)))) == want
         array = detector.scores(decode(path)[None])
         assert tuple(float(value[0]) for value in array.values()) == want
     mixed: list[Any] = [files[0], files[1].read_bytes(), np.asarray(Image.open(files[2]))]

@@ -17,6 +17,7 @@ from cmfl_export.runtime import providers, session
 from cmfl_export.runtime.gpu import DeviceModel
 from cmfl_export.runtime.session import Session, create_session
 from tests.cmfl_export import tiny_model
+from tests.cmfl_export.predictions import the_row
 from tests.conftest import picture
 
 OUTPUTS = (*tiny_model.SCORES, "embedding")
@@ -152,7 +153,7 @@ class TestSession:
         )
         alone = Detector(model, provider="onnxruntime")
         assert [row.p_real for row in rows] == [
-            alone.predict(picture(number)).p_real for number in range(1, 8)
+            the_row(alone.predict(picture(number))).p_real for number in range(1, 8)
         ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +22,7 @@ from cmfl_export.runtime.model_check import OPERATORS, read_model
 from cmfl_export.runtime.onnx_reader import parse
 from cmfl_export.runtime.protobuf import DamagedError
 from cmfl_export.runtime.session import Session, read_card
+from tests.bounds import ending
 from tests.cmfl_export import tiny_model
 from tests.cmfl_export.kernels import KERNELS
 
@@ -72,7 +72,8 @@ def far_location(model: ModelProto) -> bytes:
     """The location of the data as a number that is 1 (EXTERNAL) in 32 bits."""
     tensor = floats("far").SerializeToString() + b"\x70" + b"\x81\x80\x80\x80\x10"
     graph = b"\x2a" + bytes([len(tensor)]) + tensor
-    return model.SerializeToString() + b"\x3a" + bytes([len(graph)]) + graph
+    whole: bytes = model.SerializeToString() + b"\x3a" + bytes([len(graph)]) + graph
+    return whole
 
 
 HOSTILE: dict[str, tuple[Change, str]] = {
@@ -125,7 +126,9 @@ HOSTILE: dict[str, tuple[Change, str]] = {
         for name in ("Expand", "Tile", "ConstantOfShape", "RandomNormalLike", "RegexFullMatch", "DFT", "Pad")
     },
     "text": (
-        lambda m: m.graph.initializer.append(helper.make_tensor("s", TensorProto.STRING, [1], [b"x"])),
+        lambda m: m.graph.initializer.append(
+            TensorProto(name="s", data_type=TensorProto.STRING, dims=[1], string_data=[b"x"])
+        ),
         "type",
     ),
     "a huge tensor of nothing": (
@@ -186,11 +189,10 @@ def test_the_file_that_was_checked_is_the_one_that_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tiny_model.write(tmp_path / "m.onnx")
-    original = model_check.parse
 
     def swapped(data: bytes) -> Any:
         path.write_bytes(b"another file by now")
-        return original(data)
+        return parse(data)
 
     monkeypatch.setattr(model_check, "parse", swapped)
     batch = np.full((1, 224, 224, 3), 51, np.uint8)
@@ -285,7 +287,5 @@ def test_many_small_parts_end_soon() -> None:
     graph = (b"\x0a" + bytes([len(node)]) + node) * 40_000
     size = len(graph)
     varint = bytes([size & 0x7F | 0x80, size >> 7 & 0x7F | 0x80, size >> 14 & 0x7F | 0x80, size >> 21])
-    start = time.monotonic()
-    with pytest.raises(DamagedError, match="more than"):
+    with ending(), pytest.raises(DamagedError, match="more than"):
         parse(b"\x3a" + varint + graph)
-    assert time.monotonic() - start < 60

@@ -15,7 +15,8 @@ def in_16_bits(weight: np.ndarray, values: np.ndarray, start: int) -> np.ndarray
     products = weight.astype(np.int64) * values
     pairs = products[:, start : start + (products.shape[1] - start) // 2 * 2]
     added = pairs.reshape(len(weight), -1, 2).sum(axis=2).clip(-(2**15), 2**15 - 1)
-    return added.sum(axis=1) + products.sum(axis=1) - pairs.sum(axis=1)
+    total: np.ndarray = added.sum(axis=1) + products.sum(axis=1) - pairs.sum(axis=1)
+    return total
 
 
 def can_saturate(weight: np.ndarray) -> bool:
@@ -84,6 +85,9 @@ def test_of_a_file(operator: str, second: int, portable: bool) -> None:
         "graph",
         [value("input", TensorProto.FLOAT, None)],
         [value("output", TensorProto.FLOAT, None)],
-        [numpy_helper.from_array(weight, "weight"), numpy_helper.from_array(np.float32(0.01), "scale")],
+        [
+            numpy_helper.from_array(weight, "weight"),
+            numpy_helper.from_array(np.array(0.01, np.float32), "scale"),
+        ],
     )
     assert is_portable(parse(helper.make_model(graph).SerializeToString())) is portable

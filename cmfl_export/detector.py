@@ -39,6 +39,7 @@ class Detector:
     Attributes:
         options: the options as given; the attributes below resolve those that are None.
         path: the model's file.
+        sha256: of the model that runs, in hexadecimal.
         card: the model's card.
         provider: where it really runs: "cpu" (ONNX Runtime), "openvino", "cuda", "cuda-graph" or "tensorrt".
         passed_over: why a faster way to run was not used (see `Session`), else "".
@@ -72,6 +73,7 @@ class Detector:
         self.options = options
         self._session = Session.open(resolve(model), options.provider, options.threads)
         self.path = Path(self._session.path)
+        self.sha256 = self._session.sha256
         self.card = self._session.card
         self.provider = self._session.provider
         self.passed_over = self._session.passed_over

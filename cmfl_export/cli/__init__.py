@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import warnings
 from typing import Annotated, Any
 
 import typer
@@ -74,6 +75,8 @@ def _before_any_command(
 def main() -> None:
     """The command `cmfl`: runs the app, and turns errors into one line and an exit code."""
     streams.prepare()
+    # Of Pillow: corrupt metadata, and its own limit on large pictures; a row's status says what matters.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     for handler in logging.getLogger().handlers:
         handler.setFormatter(_Visible("%(message)s"))

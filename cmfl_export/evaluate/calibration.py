@@ -161,7 +161,7 @@ def calibrate(
             **{key: after[key] for key in ("d_eer", "apcer", "bpcer", "ece")},
             "subjects": _packed(samples),
         },
-        history=(*card.history, _remembered(card, sha256_of(source))),
+        history=(*card.history, _remembered(card, detector.sha256)),
     )
     graph = onnx.load(source)
     others = {item.key: item.value for item in graph.metadata_props}

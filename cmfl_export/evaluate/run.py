@@ -45,6 +45,7 @@ class _Scores:
 
     name: str
     file: str
+    sha256: str
     threshold: float
     threshold_source: str
     runs: list[Run]
@@ -106,7 +107,7 @@ def evaluate(
     file = None if protocol is None else split_file(Path(protocol), split)
     listed = None if file is None else read_split(file)
     # Before the models run, so that a faulty row is not found only after hours.
-    read = [read_scores(path, listed, data_root) for path in scores]
+    read = [(sha256_of(Path(path)), read_scores(path, listed, data_root)) for path in scores]
 
     detectors = [Detector(model, options) for model in models]
     warnings = [
@@ -142,6 +143,7 @@ def evaluate(
                 _Scores(
                     name,
                     str(detector.path),
+                    detector.sha256,
                     detector.threshold,
                     source,
                     runs,
@@ -149,10 +151,10 @@ def evaluate(
                     detector.provider,
                 )
             )
-    for name, path, rows in zip(names[len(detectors) :], scores, read, strict=True):
+    for name, path, (digest, rows) in zip(names[len(detectors) :], scores, read, strict=True):
         write_scores(rows, out / _scores_name(name, None, alone=len(names) == 1))
         at, source = (0.5, "default 0.5") if threshold is None else (threshold, given)
-        found.append(_Scores(name, str(path), at, source, [(None, rows)]))
+        found.append(_Scores(name, str(path), digest, at, source, [(None, rows)]))
     _refuse_other_images(found)
 
     made_with = {
@@ -212,7 +214,7 @@ def _measured(scores: _Scores, samples: int, seed: int) -> Candidate:
     )
     return Candidate(
         scores.file,
-        sha256_of(Path(scores.file)),
+        scores.sha256,
         scores.card,
         scores.provider,
         rows,

@@ -9,7 +9,6 @@ import io
 import os
 import stat
 import struct
-import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -64,9 +63,6 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
-# Pillow's warnings (corrupt metadata, its own limit on large pictures) are harmless or covered by the status.
-warnings.filterwarnings("ignore", module=r"PIL\.")
 
 Pixels = npt.NDArray[np.uint8]
 ImageLike = str | os.PathLike[str] | bytes | Image.Image | Pixels

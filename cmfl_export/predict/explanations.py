@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import InputError, ModelError, UsageError, need
-from ..base.files import refuse_overwriting, sha256_of, whole_file, writing
+from ..base.files import refuse_overwriting, whole_file, writing
 from ..base.options import DetectorOptions, DetectorSettings
 from ..base.text import visible
 from ..detector import Detector
@@ -192,7 +192,7 @@ def _draw_facts(axes: Axes, detector: Detector, model: Path) -> None:
     facts = [
         f"Model {card.name}, {card.architecture} {card.spectra}, {card.precision}, on {detector.provider}",
         f"{model.name}, SHA-256:",
-        sha256_of(model),
+        detector.sha256,
         f"Threshold: {source}; temperature {card.temperature:.4g}",
         f"Training data: {card.data or 'not stated'}",
         f"Made with cmfl-export {version('cmfl-export')}",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Unpack
 
 from ..base.errors import InputError, UsageError
-from ..base.files import check_ending, refuse_overwriting, sha256_of
+from ..base.files import check_ending, refuse_overwriting
 from ..base.options import DetectorOptions, DetectorSettings
 from ..base.progress import bar
 from ..detector import Detector
@@ -144,7 +144,7 @@ def predict_to(
     if first is None:
         raise InputError(f"no images found in {_named(inputs)}")
     setup: dict[str, str | int | float | bool | None] = {
-        "model": f"{detector.card.name}, SHA-256 {sha256_of(detector.path)}",
+        "model": f"{detector.card.name}, SHA-256 {detector.sha256}",
         "threshold": detector.threshold,
         "aligned": detector.aligned,
         "align": detector.align,

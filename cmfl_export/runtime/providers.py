@@ -145,6 +145,10 @@ def trouble(name: str) -> Trouble | None:
     if ORT_NAMES[name] not in ort.get_available_providers():
         return _explain(f"the installed {_installed_text()} is built without it")
     prepare(name)
+    # Asked first, because ONNX Runtime would complain about it on standard error.
+    missing = _missing_library(name)
+    if missing:
+        return _explain(missing)
     try:
         with quiet():
             session = ort.InferenceSession(
@@ -156,9 +160,7 @@ def trouble(name: str) -> Trouble | None:
         said = ""
     except Exception as error:  # ONNX Runtime's exceptions share no base class but Exception
         said = one_line(error)
-    return _explain(
-        _missing_library(name) or said or "its libraries load, but no GPU that it supports was found"
-    )
+    return _explain(said or "its libraries load, but no GPU that it supports was found")
 
 
 def installed() -> dict[str, str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -52,6 +54,7 @@ class Session:
 
     Attributes:
         path: the file that was opened.
+        sha256: of the bytes that run, in hexadecimal; the file may change meanwhile.
         provider: where it really runs: "cpu" (ONNX Runtime), "openvino", "cuda", "cuda-graph" or "tensorrt".
         passed_over: why a faster way to run was not used: the GPU of a machine that has an NVIDIA driver, or
             the CPU's own 8-bit products; else "".
@@ -84,6 +87,7 @@ class Session:
         self._native = forks.Native(model.path, engine)
         self.concurrent_batches = engine.concurrent_batches
         self.path = model.path
+        self.sha256 = hashlib.sha256(model.data).hexdigest()
         self.provider = provider
         self.passed_over = passed_over
         self.card = card
@@ -307,7 +311,7 @@ def create_session(
     level = ort.GraphOptimizationLevel
     options.graph_optimization_level = level.ORT_ENABLE_ALL if optimise else level.ORT_DISABLE_ALL
     try:
-        with providers.quiet():
+        with providers.quiet() if provider in providers.ON_GPU else nullcontext():
             # With fallback, a lost GPU would silently become a CPU run, at creation and at run time.
             session = ort.InferenceSession(
                 path if data is None else data,

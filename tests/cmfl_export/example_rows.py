@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cmfl_export.images.status import Status
-from cmfl_export.predict.report_page import gallery
+from cmfl_export.predict.report_page import open_report
 from cmfl_export.runtime.card import ModelCard
 from cmfl_export.runtime.prediction import Prediction
 from tests.cmfl_export import tiny_model
@@ -74,9 +74,9 @@ def write(page: Path, rows: Iterable[Prediction], *, pictures: int = 100, **scor
     """A report of the rows, as `predict_to` makes it."""
     model = page.with_name("model.onnx")
     model.write_bytes(b"model")
-    with gallery(page, Scorer(**scorer), model, pictures=pictures) as album:
+    with open_report(page, Scorer(**scorer), model, pictures=pictures) as report:
         for one in rows:
-            album.add(one)
+            report.add(one)
     return page
 
 

@@ -206,6 +206,8 @@ def test_hostile_names_are_text(browser: Browser, tmp_path: Path) -> None:
     assert '"><img src=x onerror=alert(1)>.png' in shown
     assert "photo\\u202egnp.exe" in shown
     assert "not utf-8 \\udc80\\udcff" in shown
+    # The reasons, in place of a picture.
+    assert {"photo\\u202egnp.exe", "line\\nbreak\\u2028\\x00\\x7f"} < set(browser.texts("#cards .none"))
     browser.one("#cards button").click()
     browser.press(*[Keys.ARROW_RIGHT] * (len(shown) - 1))
     assert browser.all("img[src=x]") == []

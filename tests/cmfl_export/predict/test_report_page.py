@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -63,6 +64,21 @@ def test_the_most_suspicious_keep_their_pictures(tmp_path: Path) -> None:
     assert "The 12 most suspicious images are here as pictures" in page.read_text()
     assert not pictures(write(tmp_path / "none.html", rows, pictures=0))
     assert "as pictures, the others" not in write(tmp_path / "all.html", rows, pictures=40).read_text()
+
+
+def test_pictures_go_to_the_page_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = report_rows.Picture(bytes(75_000), b"", {}, {})
+    monkeypatch.setattr(report_rows.Picture, "of", lambda _: one)
+    rows = many(300, pictures=300)
+    write(tmp_path / "first.html", rows, pictures=1)
+    tracemalloc.start()
+    try:
+        page = write(tmp_path / "r.html", rows, pictures=300)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert page.stat().st_size > 300 * 100_000
+    assert peak < 3_000_000
 
 
 def test_a_picture_is_what_the_model_saw(tmp_path: Path) -> None:

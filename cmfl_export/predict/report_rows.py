@@ -76,9 +76,21 @@ class Entry:
     row: Prediction
     earlier: bool
 
+    @property
+    def scores(self) -> tuple[float | None, float | None, float | None]:
+        """Joint, RGB branch, spectrum branch."""
+        return self.row.p_real, self.row.p_real_rgb, self.row.p_real_spectrum
 
-class Album:
-    """Collects rows in bounded memory.
+    @property
+    def face(self) -> str:
+        """The face of a photograph that has several rows, to put behind its name; else empty."""
+        if self.row.face is None or self.row.faces is None or self.row.faces < 2:
+            return ""
+        return f" (face {self.row.face + 1} of {self.row.faces})"
+
+
+class ReportRows:
+    """The rows of a report, collected in bounded memory.
 
     Attributes:
         inputs: of which one may have several rows, one for each face.

@@ -20,7 +20,7 @@ from ..detector import Detector
 from ..images import count_paths, iter_paths, refuse_inputs
 from ..runtime import Prediction
 from ..zoo import starter_label
-from .report_page import gallery
+from .report_page import open_report
 from .row_writers import open_writer
 from .rows import format_of, read_rows
 
@@ -159,23 +159,23 @@ def predict_to(
         with (
             nullcontext()
             if report is None
-            else gallery(report, detector, detector.path, pictures=report_images) as album,
+            else open_report(report, detector, pictures=report_images) as reported,
             open_writer(
                 output, format, faces=detector.align is not None, resume=resume, setup=setup
             ) as writer,
             _bar(inputs, recursive, output, progress) as advance,
         ):
-            if album is not None and resume and output is not None:
+            if reported is not None and resume and output is not None:
                 for row in read_rows(output, format):
-                    album.add(row, earlier=True)
+                    reported.add(row, earlier=True)
             remaining = _without_done(chain([first], paths), writer.done, summary)
-            for row in detector.stream(remaining, extras=album is not None):
+            for row in detector.stream(remaining, extras=reported is not None):
                 writer.write([row])
                 summary.count(row)
                 if row.is_last:
                     advance(summary.skipped)
-                if album is not None:
-                    album.add(row)
+                if reported is not None:
+                    reported.add(row)
     except BrokenPipeError:
         # The reader of the rows has ended and wants no more.
         pass

@@ -1,31 +1,58 @@
-"""Self-contained HTML pages: one file, no network, light and dark, for screen, paper and screen readers."""
+"""Self-contained HTML pages from Jinja2 templates: one file, no network; for screens, paper and readers."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import html
-import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from importlib import resources
-from typing import Any
+from collections.abc import Iterator
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
 
 from ..base.text import visible
-from ..runtime import ModelCard
 
-# What could end a script element early or open a comment in it.
-_IN_JSON = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"}
-
-
-class Html(str):
-    """Text that is HTML already, and so is not escaped again."""
-
-    __slots__ = ()
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
 
 
-def escape(text: object) -> Html:
-    """Text as HTML, in an element or between quotes; unseen characters written out, `Html` left as it is."""
-    return text if isinstance(text, Html) else Html(html.escape(visible(str(text))))
+def render(template: str, **values: Any) -> str:
+    """The page that a template makes of the values.
+
+    Args:
+        template: its path in this package, such as `evaluate/report_page.html.jinja`.
+        values: what the template names; one that is missing is an error, not empty text.
+    """
+    return environment().get_template(template).render(values)
+
+
+def stream(template: str, **values: Any) -> Iterator[str]:
+    """As `render`, piece by piece: what the template loops over is taken only as it is written."""
+    return environment().get_template(template).generate(values)
+
+
+@cache
+def environment() -> Environment:
+    """How templates become HTML: every value is escaped, and its unseen characters are written out.
+
+    `source(NAME)` in a template is the text of a stylesheet or script; `zip` wants equal lengths.
+    """
+    # Here, so that nothing but writing a page takes the time to import it.
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    made = Environment(
+        loader=PackageLoader("cmfl_export", "."),
+        autoescape=True,
+        finalize=_finalize,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    # The text is ASCII, and nothing in it can end a script element.
+    made.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    made.filters |= {"sha256": _sha256, "thousands": "{:,}".format}
+    made.globals |= {"source": partial(_source, made), "zip": partial(zip, strict=True)}
+    return made
 
 
 def data_uri(data: bytes, mime: str) -> str:
@@ -33,102 +60,22 @@ def data_uri(data: bytes, mime: str) -> str:
     return f"data:{mime};base64,{base64.b64encode(data).decode()}"
 
 
-def json_script(id: str, value: Any) -> Html:
-    """Data for a script of the page: `JSON.parse(document.getElementById(id).textContent)`.
+def _finalize(value: object) -> object:
+    """What stands between {{ and }} is seen as it is; HTML of a macro has been through this already."""
+    return value if hasattr(value, "__html__") else visible(str(value))
 
-    Nothing in `value`, file names of an attacker included, can end the element; the text is ASCII.
+
+def _source(environment: Environment, name: str) -> Markup:
+    """The text of a file, whose braces are no template's.
+
+    With \\n as the ends of lines: the browser's parser turns \\r\\n into \\n before the hash is taken.
     """
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False).translate(_IN_JSON)
-    return Html(f'<script type="application/json" id="{escape(id)}">{text}</script>')
+    from markupsafe import Markup
+
+    assert environment.loader is not None
+    return Markup(environment.loader.get_source(environment, name)[0].replace("\r\n", "\n"))
 
 
-def table(
-    header: Sequence[object],
-    rows: Iterable[Sequence[object]],
-    *,
-    caption: object,
-    numeric: Collection[int] = (),
-) -> Html:
-    """An accessible table: a caption, column headings, and the first cell of each row as its heading.
-
-    Args:
-        header, rows: cells, escaped unless they are `Html`.
-        numeric: the columns, from 0, that are set right-aligned with figures of one width.
-    """
-    kinds = [' class="number"' if column in numeric else "" for column in range(len(header))]
-    titles = "".join(
-        f'<th scope="col"{kind}>{escape(cell)}</th>' for kind, cell in zip(kinds, header, strict=True)
-    )
-    body = "".join(f"<tr>{_cells(row, kinds)}</tr>\n" for row in rows)
-    # The box scrolls where the table is too wide; it takes the focus so that the arrow keys can scroll it.
-    return Html(
-        f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(caption)}"><table>\n'
-        f"<caption>{escape(caption)}</caption>\n"
-        f"<thead><tr>{titles}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>\n"
-    )
-
-
-def _cells(row: Sequence[object], kinds: Sequence[str]) -> str:
-    first, *rest = (escape(cell) for cell in row)
-    others = (f"<td{kind}>{cell}</td>" for kind, cell in zip(kinds[1:], rest, strict=True))
-    return f'<th scope="row"{kinds[0]}>{first}</th>{"".join(others)}'
-
-
-def definitions(items: Mapping[str, object]) -> Html:
-    """Facts by name, as a definition list."""
-    pairs = (f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>\n" for name, value in items.items())
-    return Html(f'<dl class="facts">\n{"".join(pairs)}</dl>\n')
-
-
-def badge(text: object, kind: str = "") -> Html:
-    """A verdict in a coloured frame. `kind`: good, bad, warn, real, synthetic, failed, or none."""
-    return Html(f'<span class="badge {escape(kind)}">{escape(text)}</span>')
-
-
-def figure(picture: Html, caption: object) -> Html:
-    """A picture (an <svg> or <img> of the caller's) with its caption."""
-    return Html(f"<figure>\n{picture}\n<figcaption>{escape(caption)}</figcaption>\n</figure>\n")
-
-
-def card_table(card: ModelCard) -> Html:
-    """The whole model card, nested items named with dots."""
-    return table(("Item", "Value"), card.items().items(), caption=f"Model card of {card.name}")
-
-
-def resource(package: str, name: str) -> str:
-    """The text of a stylesheet, script or piece of HTML that lies in a package."""
-    return resources.files(package).joinpath(name).read_text("utf-8")
-
-
-def document(title: str, body: str, *, style: str = "", script: str = "") -> str:
-    """A whole HTML5 page that loads nothing from anywhere.
-
-    Its content security policy forbids every request, and every script but `script`, so that nothing that
-    slipped into the body could run.
-
-    Args:
-        title: of the window; plain text.
-        body: HTML, with a <main> and an <h1> of its own.
-        style: CSS after the base stylesheet.
-        script: JavaScript, run at the end of the body.
-    """
-    # The parser turns \r\n into \n before the browser takes the hash.
-    script = f"\n{script}\n".replace("\r\n", "\n") if script else ""
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    allowed = f"'sha256-{digest}'" if script else "'none'"
-    policy = (
-        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {allowed}; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        '<meta name="referrer" content="no-referrer">\n'
-        # Else some browsers look for /favicon.ico.
-        f'<title>{escape(title)}</title>\n<link rel="icon" href="data:,">\n'
-        f"<style>\n{resource(__package__, 'page.css')}{style}</style>\n</head>\n<body>\n{body}"
-        + (f"<script>{script}</script>\n" if script else "")
-        + "</body>\n</html>\n"
-    )
+def _sha256(text: str) -> str:
+    """As a content security policy names a script."""
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

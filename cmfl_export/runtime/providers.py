@@ -146,7 +146,7 @@ def trouble(name: str) -> Trouble | None:
         return _explain(f"the installed {_installed_text()} is built without it")
     prepare(name)
     # Asked first, because ONNX Runtime would complain about it on standard error.
-    missing = _missing_library(name)
+    missing = _missing_library(name) if name in ON_GPU else ""
     if missing:
         return _explain(missing)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,17 +37,22 @@ class Browser:
         self.driver = driver
 
     def open(self, page: Path) -> None:
-        self.driver.get_log("browser")
-        self.driver.get_log("performance")
+        self._log("browser")
+        self._log("performance")
         self.driver.get(page.as_uri())
+
+    def _log(self, kind: str) -> list[dict[str, Any]]:
+        """What was logged since the last call."""
+        get_log: Callable[[str], list[dict[str, Any]]] = self.driver.get_log
+        return get_log(kind)
 
     def complaints(self) -> list[str]:
         """What the console said, violations of the content security policy among it."""
-        return [entry["message"] for entry in self.driver.get_log("browser")]
+        return [entry["message"] for entry in self._log("browser")]
 
     def requests(self) -> list[str]:
         """The addresses that the page reached for and was not kept from; itself and `data:` left out."""
-        log = self.driver.get_log("performance")
+        log = self._log("performance")
         events = [json.loads(entry["message"])["message"] for entry in log]
         page = self.driver.current_url.partition("#")[0]
         sent, blocked = {}, set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,15 +15,16 @@ import pytest
 from PIL import Image
 
 from cmfl_export.base.errors import CmflError
+from cmfl_export.base.text import visible
 from cmfl_export.detector import Detector
 from cmfl_export.images.status import Status
-from cmfl_export.predict import report_rows as album_module
-from cmfl_export.predict.report_rows import Album
+from cmfl_export.predict import report_rows
+from cmfl_export.predict.report_rows import ReportRows
 from cmfl_export.predict.run import predict_to
 from cmfl_export.report import heatmaps
 from cmfl_export.runtime.prediction import Prediction
 from tests.cmfl_export import pictured_model, tiny_model
-from tests.cmfl_export.gallery_rows import Scorer, data, extras, failure, many, pictures, row, write
+from tests.cmfl_export.example_rows import CARD, Scorer, data, extras, failure, many, pictures, row, write
 from tests.cmfl_export.report.test_html import HOSTILE, Elements
 
 
@@ -64,6 +66,21 @@ def test_the_most_suspicious_keep_their_pictures(tmp_path: Path) -> None:
     assert "as pictures, the others" not in write(tmp_path / "all.html", rows, pictures=40).read_text()
 
 
+def test_pictures_go_to_the_page_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = report_rows.Picture(bytes(75_000), b"", {}, {})
+    monkeypatch.setattr(report_rows.Picture, "of", lambda _: one)
+    rows = many(300, pictures=300)
+    write(tmp_path / "first.html", rows, pictures=1)
+    tracemalloc.start()
+    try:
+        page = write(tmp_path / "r.html", rows, pictures=300)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert page.stat().st_size > 300 * 100_000
+    assert peak < 3_000_000
+
+
 def test_a_picture_is_what_the_model_saw(tmp_path: Path) -> None:
     values = extras(3)
     page = write(tmp_path / "r.html", [row("a", 0.1, 0.2, 0.3, extras=values)])
@@ -82,8 +99,8 @@ def test_a_picture_is_what_the_model_saw(tmp_path: Path) -> None:
 def test_rows_and_failures_beyond_the_limits_are_only_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(album_module, "_MOST_SCORED", 10)
-    monkeypatch.setattr(album_module, "_MOST_FAILED", 3)
+    monkeypatch.setattr(report_rows, "_MOST_SCORED", 10)
+    monkeypatch.setattr(report_rows, "_MOST_FAILED", 3)
     rows = [*many(50), *(failure(str(number)) for number in range(5))]
     page = write(tmp_path / "r.html", rows, pictures=1)
     paths = [one["path"] for one in data(page)["rows"]]
@@ -92,21 +109,21 @@ def test_rows_and_failures_beyond_the_limits_are_only_counted(
     assert "<dd>55</dd>" in page.read_text()
 
 
-def test_an_album_counts_everything() -> None:
-    album = Album(0.5, 0)
+def test_the_rows_of_a_report_are_all_counted() -> None:
+    found = ReportRows(0.5, 0)
     for one in (row("a", 0.2, 0.4, 0.6), row("b", 0.5, 0.5, 0.9), row("c", 1.0), row("d", 0.0)):
-        album.add(one)
-    album.add(failure("e", Status.EMPTY), earlier=True)
-    assert (album.total, album.real, album.synthetic, album.disagree, album.earlier) == (5, 2, 2, 1, 1)
-    assert album.failed == {Status.EMPTY: 1}
-    assert album.histogram.sum(axis=1).tolist() == [2, 2]
-    assert (album.histogram[0, 0], album.histogram[0, 8]) == (1, 1)
-    assert (album.histogram[1, 20], album.histogram[1, 39]) == (1, 1)
+        found.add(one)
+    found.add(failure("e", Status.EMPTY), earlier=True)
+    assert (found.total, found.real, found.synthetic, found.disagree, found.earlier) == (5, 2, 2, 1, 1)
+    assert found.failed == {Status.EMPTY: 1}
+    assert found.histogram.sum(axis=1).tolist() == [2, 2]
+    assert (found.histogram[0, 0], found.histogram[0, 8]) == (1, 1)
+    assert (found.histogram[1, 20], found.histogram[1, 39]) == (1, 1)
 
 
 def test_the_page_says_which_model_threshold_and_tool(tmp_path: Path) -> None:
     page = write(tmp_path / "r.html", [row("a", 0.1)], threshold=0.25, provider="cuda").read_text()
-    assert "this run&#x27;s; the card says 0.5" in page
+    assert "this run&#39;s; the card says 0.5" in page
     assert "<dt>Threshold</dt><dd>0.25</dd>" in page
     assert "<dt>Ran on</dt><dd>cuda</dd>" in page
     # SHA-256 of "model", what the stand-in's file holds.
@@ -141,6 +158,19 @@ def test_hostile_names_stay_text(tmp_path: Path, name: str) -> None:
     innocent = write(tmp_path / "a.html", [row("name", 0.1), failure("name", error="error")])
     hostile = write(tmp_path / "b.html", [row(name, 0.1), failure(name, error=name)])
     assert Elements(hostile.read_text()).tags() == Elements(innocent.read_text()).tags()
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_a_hostile_model_card_stays_text(tmp_path: Path, value: str) -> None:
+    innocent = write(tmp_path / "a.html", [row("a", 0.1)], provider="cpu", passed_over="none").read_text()
+    card = replace(CARD, name=value, data=value, threshold_source=value, intended_use=value)
+    card = replace(card, training={value: value})
+    scorer: dict[str, Any] = {"card": card, "provider": value, "passed_over": value}
+    parsed = Elements(write(tmp_path / "b.html", [row("a", 0.1)], **scorer).read_text())
+    assert parsed.tags() == Elements(innocent).tags()
+    # The title, the subtitle, the model, its data and threshold, where it ran (twice), the card's caption,
+    # and items of the card.
+    assert "".join(parsed.text).count(visible(value)) >= 10
 
 
 def test_links_lead_from_the_page_to_the_file(tmp_path: Path) -> None:

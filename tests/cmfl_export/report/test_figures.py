@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, cast
 from xml.etree import ElementTree
 
 import matplotlib
@@ -93,8 +94,9 @@ def test_same_bytes_in_every_process() -> None:
 
 def test_settings_of_the_reader_stay_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = plots.svg(figure())
-    for name, value in {"font.size": 30.0, "svg.fonttype": "path", "axes.facecolor": "red"}.items():
-        monkeypatch.setitem(matplotlib.rcParams, name, value)
+    settings: dict[str, Any] = {"font.size": 30.0, "svg.fonttype": "path", "axes.facecolor": "red"}
+    for name, value in settings.items():
+        monkeypatch.setitem(cast(dict[str, Any], matplotlib.rcParams), name, value)
     before = dict(matplotlib.rcParams)
     assert plots.svg(figure()) == expected
     assert dict(matplotlib.rcParams) == before

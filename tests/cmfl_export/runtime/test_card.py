@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from cmfl_export.base.errors import CmflError
-from cmfl_export.report.html import card_table
 from cmfl_export.runtime.card import SCHEMA_VERSION, ModelCard
+from tests.cmfl_export.report.test_html import PARTS
 
 CARD = ModelCard(
     name="face → real?",
@@ -153,7 +153,7 @@ def test_odd_values_are_items_lines_and_a_table() -> None:
     assert items["training.lines"] == "a b c"
     assert len(odd.lines()) == len(items)
     assert all(value.strip() and "\n" not in value for value in items.values())
-    text = card_table(odd)
+    text = PARTS.card_table(odd)
     assert text.count("<tr>") == len(items) + 1
     assert "<script>" not in text
     assert "\x1b" not in text

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from cmfl_export.detector import Detector
 from cmfl_export.images.status import Status
-from cmfl_export.predict.report_page import gallery
+from cmfl_export.predict.report_page import open_report
 from cmfl_export.runtime.card import ModelCard
 from cmfl_export.runtime.prediction import Prediction
 from tests.cmfl_export import tiny_model
@@ -31,6 +33,8 @@ class Scorer:
     passed_over: str = ""
     aligned: bool = True
     align: str | None = None
+    path: Path = Path("model.onnx")
+    sha256: str = hashlib.sha256(b"model").hexdigest()
 
 
 def extras(seed: int, outputs: Iterable[str] = PICTURES) -> dict[str, np.ndarray]:
@@ -72,11 +76,10 @@ def many(count: int, pictures: int = 0) -> list[Prediction]:
 
 def write(page: Path, rows: Iterable[Prediction], *, pictures: int = 100, **scorer: Any) -> Path:
     """A report of the rows, as `predict_to` makes it."""
-    model = page.with_name("model.onnx")
-    model.write_bytes(b"model")
-    with gallery(page, Scorer(**scorer), model, pictures=pictures) as album:
+    detector = cast(Detector, Scorer(path=page.with_name("model.onnx"), **scorer))
+    with open_report(page, detector, pictures=pictures) as report:
         for one in rows:
-            album.add(one)
+            report.add(one)
     return page
 
 

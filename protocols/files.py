@@ -1,4 +1,4 @@
-"""Are the files of a protocol there? Asked before the first training step, not in the middle of an epoch."""
+"""Checks that the files of a protocol exist, before training and not in the middle of an epoch."""
 
 from __future__ import annotations
 
@@ -27,21 +27,20 @@ def missing_files(
     *,
     open: Callable[[Path], object] | None = None,
 ) -> list[Missing]:
-    """The samples that cannot be used, in order, each with the reason.
+    """Returns the samples that cannot be used, in order, each with the reason.
 
     Args:
         samples: rows of a split.
         data_root: the folder that their file names are relative to.
-        open: also tried on every file, `cmfl_export.images.open_rgb` for example, which takes as long as an
-            epoch's decoding but finds damaged files.
+        open: also called on every file, for example `cmfl_export.images.open_rgb`, which finds damaged files
+            but takes as long as decoding an epoch.
 
     Returns:
-        Pairs of sample and reason: `not found`, `not a file`, `empty`, `permission denied`, or what
-        the system or the `ImageError` of `open` says; with the cause where a name was changed on its way (see
-        `name_advice`). Empty when all is well.
+        Pairs of sample and reason: `not found`, `not a file`, `empty`, `permission denied`, or the message of
+        the system or of the `ImageError` of `open`; with advice if the name was changed (see `name_advice`).
 
     Raises:
-        CmflError: `data_root` is not a folder.
+        ProtocolError: `data_root` is not a folder.
     """
     root = Path(data_root)
     if not root.is_dir():
@@ -64,7 +63,7 @@ def missing_files(
 
 
 def describe_missing(missing: Sequence[Missing], total: int, data_root: str | os.PathLike[str]) -> str:
-    """One line for an error: how many of `total` files cannot be used, and the first few by name."""
+    """Returns one line for an error: how many of `total` files cannot be used, and the first few names."""
     named = ", ".join(f"{sample.filename!r} ({reason})" for sample, reason in missing[:_NAMED])
     rest = len(missing) - _NAMED
     more = f" and {rest} more" if rest > 0 else ""

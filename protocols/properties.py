@@ -1,4 +1,4 @@
-"""The properties that the shortcut audit looks at, and what to do where one gives the class away."""
+"""The properties that the shortcut audit examines, and what to do if one reveals the class."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from .traces import Floats, Traces
 
 
 class Kind(StrEnum):
-    """What a property is a property of."""
+    """Where a property comes from."""
 
-    FILE = "file"  # how the file was made; no generator leaves it, so it may not tell the classes apart
-    METADATA = "metadata"  # in the file and hardly in the pixels: a trace of where a file comes from
-    SIGNAL = "signal"  # in the pixels; may be a generator's own trace as well as the processing's
+    FILE = "file"  # how the file was written, not generated, so it must not separate the classes
+    METADATA = "metadata"  # in the file and hardly in the pixels: shows where a file comes from
+    SIGNAL = "signal"  # in the pixels; a trace of the processing, or of a generator
 
 
 @dataclass(frozen=True, slots=True)
 class Property:
-    """One property: a `label` (a category), a `number` (compared in order) or both; or `features`."""
+    """One property: a `label` (a category), an ordered `number`, both, or `features`."""
 
     name: str
     kind: Kind
@@ -155,7 +155,7 @@ PROPERTIES = (
 
 
 def typical(labels: npt.NDArray[np.str_]) -> str:
-    """The most frequent label, with its share where there are others."""
+    """Returns the most frequent label, with its share if there are others."""
     names, counts = np.unique(labels, return_counts=True)
     share = counts.max() / counts.sum()
     name = str(names[counts.argmax()])

@@ -72,7 +72,7 @@ PROPERTIES = (
     Property(
         "grey pictures",
         Kind.FILE,
-        "leave grey pictures out, or have as many in both classes",
+        "leave grey pictures out, or use equally many in both classes",
         label=lambda _, traces: "grey" if traces.grey else "colour",
     ),
     Property(
@@ -97,25 +97,25 @@ PROPERTIES = (
     Property(
         "EXIF data",
         Kind.METADATA,
-        "no network sees it, but it shows that the classes went different ways; write both classes again",
+        "no network sees it, but it shows two ways of processing; write both classes again",
         label=lambda file, _: "with EXIF" if file.exif else "none",
     ),
     Property(
         "JPEG table details",
         Kind.METADATA,
-        "the tables differ, if only by rounding, so two encoders were at work; write both classes again",
+        "the tables differ, if only by rounding, so two encoders were used; write both classes again",
         label=lambda file, _: f"#{file.jpeg_digest}" if file.jpeg_digest else "no JPEG",
     ),
     Property(
         "progressive JPEG",
         Kind.METADATA,
-        "no network sees it, but it shows that two encoders were at work; write both classes again",
+        "no network sees it, but it shows that two encoders were used; write both classes again",
         label=lambda file, _: "progressive" if file.progressive else "baseline",
     ),
     Property(
         "cmfl align",
         Kind.METADATA,
-        "two resamplings changed the spectrum of one class alone; align both classes alike, from originals",
+        "two resamplings changed the spectrum of one class only; align both classes alike, from originals",
         label=lambda file, _: file.alignment or "not aligned by it",
     ),
     Property(
@@ -148,7 +148,7 @@ PROPERTIES = (
     Property(
         "8x8 thumbnail",
         Kind.SIGNAL,
-        "the classes differ in framing, background or colours; align and crop both alike and look at them",
+        "the classes differ in framing, background or colours; align and crop both alike, and look at them",
         features=lambda _, traces: traces.thumbnail,
     ),
 )

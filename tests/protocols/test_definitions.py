@@ -176,7 +176,7 @@ def test_too_few_for_a_pattern_and_no_folder_at_all(root: Path, tmp_path: Path) 
     (root / "other").rename(root / "elsewhere")
     lines = build_definition(definition(tmp_path), root, tmp_path / "p").lines()
     assert "missing         6 of 6 in other" in lines
-    with pytest.raises(CmflError, match=r"eval has 10 real and 0 synthetic; put the missing files"):
+    with pytest.raises(CmflError, match=r"eval has 10 real and 0 synthetic; add the missing files"):
         build_definition(definition(tmp_path), root, tmp_path / "p", allow_missing=True)
     (root / "elsewhere").rename(root / "other")
     built = build_definition(definition(tmp_path), root, tmp_path / "p", allow_missing=True)
@@ -255,7 +255,7 @@ def test_other_faults(tmp_path: Path) -> None:
     with pytest.raises(CmflError, match=r"stylegan4 cannot be read: .* one of stylegan2, stylegan3, swagan"):
         load("stylegan4")
     for text in ('name = "a"', 'name = "a"\nsource = []', 'name = "a"\nsource = 3', 'source = ["a"]'):
-        with pytest.raises(CmflError, match=r"small\.toml: source: it needs one"):
+        with pytest.raises(CmflError, match=r"small\.toml: source: it needs at least one"):
             load(definition(tmp_path, text))
     (tmp_path / "small.toml").write_bytes(b'name = "\xff"')
     with pytest.raises(CmflError, match=r"small\.toml: not UTF-8"):

@@ -15,9 +15,9 @@ def prepare() -> None:
     """Makes the three standard streams of a command safe to use.
 
     A closed stream is opened: otherwise the next file would get its number, and the prints of libraries.
-    Errors of standard error are ignored. Errors of standard output are a UsageError, except that its reader
-    has ended: then the rest is dropped. Streams that are not files of the system, as in a notebook or a test,
-    stay as they are.
+    What standard error cannot write is dropped. What standard output cannot write raises UsageError, unless
+    its reader has ended: then it is dropped. Streams that are not files of the system, as in a notebook or a
+    test, stay as they are.
     """
     closed = [number for number in (0, 1, 2) if not _is_open(number)]
     for number in closed:

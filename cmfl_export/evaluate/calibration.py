@@ -33,7 +33,7 @@ from .score_split import one_face, score
 _HASH_BYTES = 6
 # Bounds of the temperature: a fit on scores that are all right would go to 0, on all wrong to infinity.
 _COLDEST, _HOTTEST = 0.05, 20.0
-# The largest logit whose float32 probability differs from 1.
+# About the largest logit whose float32 probability differs from 1.
 _LARGEST_LOGIT = 16.0
 
 

@@ -359,7 +359,7 @@ def test_two_score_files_without_a_class_in_common(tmp_path: Path) -> None:
     rows = ("0,1,a.png,0.9\n1,0,b.png,{}\n2,0,c.png,{}\n",)
     for name, scores in (("x.csv", ("0.1", "nan")), ("y.csv", ("nan", "0.1"))):
         (tmp_path / name).write_text(rows[0].format(*scores))
-    with pytest.raises(CmflError, match="cannot be compared: a class has no image with a score of both"):
+    with pytest.raises(CmflError, match="cannot be compared: of one class, no image has a score of both"):
         evaluate([], tmp_path / "out", scores=[tmp_path / "x.csv", tmp_path / "y.csv"], samples=2)
 
 

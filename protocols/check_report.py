@@ -173,13 +173,13 @@ class CheckReport:
             "(AUC: 0.5 not at all, 1 perfectly; 99.9 % interval)"
         )
         worst = self._worst()
-        told = [one for one in worst if one.level is not Level.OK or one.auc != 0.5]
+        separating = [one for one in worst if one.level is not Level.OK or one.auc != 0.5]
         rows = [["verdict", "property", "AUC", "interval", "worst in", "in the other splits"]]
-        for one in told:
-            loud = SEVERITY[one.level] > SEVERITY[Level.WEAK]
+        for one in separating:
+            severe = SEVERITY[one.level] > SEVERITY[Level.WEAK]
             rows.append(
                 [
-                    one.level.upper() if loud else str(one.level),
+                    one.level.upper() if severe else str(one.level),
                     one.property,
                     f"{one.auc:.3f}",
                     f"{one.low:.2f}-{one.high:.2f}",
@@ -189,7 +189,7 @@ class CheckReport:
             )
         shown = rows if len(self.splits) > 1 else [row[:-1] for row in rows]
         yield from _indented(shown, numbers=(2,))
-        silent = [one.property for one in worst if one not in told]
+        silent = [one.property for one in worst if one not in separating]
         if silent:
             yield from _wrapped(f"say nothing (AUC 0.500): {', '.join(silent)}")
         to_do: dict[str, list[str]] = {}

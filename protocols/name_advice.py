@@ -20,13 +20,13 @@ class NameAdvice:
         """Returns cause and advice, to append to `not found`; empty if the cause is unknown."""
         if self._is_there(name):
             return ""
-        found = next((cause for cause, meant in self._meant(name) if self._is_there(meant)), None)
+        found = next((cause for cause, meant in self._probable_names(name) if self._is_there(meant)), None)
         if found is None and "\\" in name:
             # The most frequent cause, even if something else is wrong too.
             found = _BACKSLASH
         return "" if found is None else f": {found}"
 
-    def _meant(self, name: str) -> Iterator[tuple[str, str]]:
+    def _probable_names(self, name: str) -> Iterator[tuple[str, str]]:
         slashed = name.replace("\\", "/")
         if slashed != name:
             yield _BACKSLASH, slashed

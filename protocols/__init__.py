@@ -1,4 +1,4 @@
-"""Who is in train, dev and eval: protocol files, read and checked."""
+"""Reads, builds and checks protocols: which images are in train, dev and eval."""
 
 from .balance import balance
 from .files import describe_missing, missing_files

@@ -1,4 +1,4 @@
-"""The names of attacks: what `NAME=DIR` on the command line says, and which names can stand in a protocol."""
+"""Reads `NAME=DIR` of the command line, and checks the names of attacks."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from cmfl_export.base.errors import UsageError
 
 
 def attack_option(text: str) -> tuple[str, Path]:
-    """`NAME=DIR` as name and folder; the folder may hold a `=`.
+    """Splits `NAME=DIR` into name and folder; the folder may contain a `=`.
 
     Raises:
-        CmflError: no name or no folder.
+        UsageError: the name or the folder is missing.
     """
     name, _, folder = text.partition("=")
     if not name.strip() or not folder:
@@ -21,10 +21,11 @@ def attack_option(text: str) -> tuple[str, Path]:
 
 
 def check_attacks(names: Iterable[str]) -> None:
-    """Refuses names that a protocol cannot tell from each other, or from real images.
+    """Refuses names that could be confused with each other or with real images.
 
     Raises:
-        CmflError: an empty or unprintable name, blanks around one, `real`, or two that differ in case alone.
+        UsageError: a name is empty, unprintable, `real` or has blanks around it, or two names differ only in
+            case.
     """
     seen: dict[str, str] = {}
     for name in names:
@@ -33,9 +34,9 @@ def check_attacks(names: Iterable[str]) -> None:
                 f"the attack name {name!r} must be printable, without blanks around it, and not empty"
             )
         if name.casefold() == "real":
-            raise UsageError(f"an attack cannot be called {name!r}; give its generator's name")
+            raise UsageError(f"an attack cannot have the name {name!r}; give the name of its generator")
         first = seen.setdefault(name.casefold(), name)
         if first != name:
             raise UsageError(
-                f"the attack names {first!r} and {name!r} differ in case alone; write both in one way"
+                f"the attack names {first!r} and {name!r} differ only in case; write both in the same way"
             )

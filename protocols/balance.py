@@ -1,4 +1,4 @@
-"""Both classes equally often."""
+"""Balances the classes of a split."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .schema import Sample
 
 
 def balance(samples: Sequence[Sample], seed: int) -> list[Sample]:
-    """Cuts the larger class to the size of the smaller by a choice that `seed` fixes; keeps the order."""
+    """Returns equally many samples of both classes in their order; `seed` decides which are left out."""
     real = [index for index, sample in enumerate(samples) if sample.is_real]
     synthetic = [index for index, sample in enumerate(samples) if not sample.is_real]
     smaller, larger = sorted((real, synthetic), key=len)

@@ -1,4 +1,4 @@
-"""A protocol from folders of images: `cmfl protocol build --real DIR --attack NAME=DIR`."""
+"""Builds a protocol from folders of images (`cmfl protocol build --real DIR --attack NAME=DIR`)."""
 
 from __future__ import annotations
 
@@ -37,32 +37,33 @@ def build(
     salt: str = SALT,
     force: bool = False,
 ) -> Built:
-    """Builds train.csv, dev.csv and eval.csv, no subject in two of them, from folders of images.
+    """Builds train.csv, dev.csv and eval.csv from folders of images; every subject is in one split only.
 
-    The split of an image follows from its subject, the shares and the salt alone: more images or folders move
-    none to another split, and neither the order of the files nor the place of the data root matters. Images
-    that share a subject, real or synthetic, stay together.
+    The split of an image depends only on its subject, the shares and the salt: added images or folders move
+    no image to another split, and neither the order of the files nor the place of the data root matters.
+    Images of one subject, real or synthetic, stay together.
 
     Args:
-        data_root: what the file names in the protocol are relative to.
+        data_root: the folder that the file names in the protocol are relative to.
         out: the protocol's folder; protocol.toml in it records how it was made.
-        real: folders of real images. These and the next are looked for in the working directory, then in
-            `data_root`, and must lie inside it. Subfolders belong to them.
+        real: folders of real images with their subfolders. These and the folders of attacks are searched in
+            the working directory, then in `data_root`, and must lie inside `data_root`.
         attacks: names of attacks and their folders; a name may come more than once.
         subject: a regular expression with one group, searched in the file name relative to `data_root` (with
-            `/`); the group is the subject. By default each file is a subject of its own.
-        subject_table: instead of it a CSV file with the columns filename and subject.
-        shares: of train, dev and eval; of the subjects, so roughly of the images.
-        hold_out: names of attacks that only eval holds. An image of theirs whose subject has other images in
-            train or dev is left out.
-        balance: cut both classes of each split to the smaller; the synthetic ones evenly across attack types.
+            `/`); the group is the subject. By default each file is its own subject.
+        subject_table: instead of `subject`, a CSV file with the columns filename and subject.
+        shares: shares of train, dev and eval in the subjects, so roughly in the images.
+        hold_out: names of attacks that are only in eval. Their images are left out if the subject has other
+            images in train or dev.
+        balance: whether to cut both classes of each split to the smaller one, evenly across attack types.
         salt: another salt gives another split.
-        force: replace the protocol that `out` holds.
+        force: replace the protocol in `out`.
 
     Raises:
-        CmflError: a folder that is missing, outside `data_root` or without images; a file given as two kinds;
-            bad names, shares or subjects; a split without real or without synthetic images; `out` holds a
-            protocol or cannot be written.
+        ProtocolError: a folder is missing, outside `data_root` or without images; a file is given as two
+            kinds; the subjects cannot be used; a split lacks a class; or `out` already has a protocol.
+        UsageError: names or shares cannot be used, or `out` cannot be written.
+        InputError: the table of subjects cannot be read.
     """
     root, out, attacks, hold_out = root_of(data_root), Path(out), list(attacks), sorted(set(hold_out))
     refuse_existing(out, force)
@@ -74,7 +75,7 @@ def build(
         key=lambda folder: (folder.attack, folder.name),
     )
     if not folders or folders[0].attack:
-        raise ProtocolError("a protocol needs real images; give one folder of them or more")
+        raise ProtocolError("a protocol needs real images; give at least one folder of them")
 
     images = images_in(root, folders)
     left_out = [
@@ -104,7 +105,7 @@ def build(
     folders_of: dict[str, list[str]] = defaultdict(list)
     for folder in folders:
         folders_of[folder.attack].append(folder.name)
-    # What is None was not given, and TOML has no word for it.
+    # None stands for an option that was not given; TOML has no null.
     options = {
         "salt": salt,
         "shares": list(shares),
@@ -122,7 +123,7 @@ def build(
 
 def _check_names(attacks: Sequence[str], hold_out: Sequence[str], salt: str) -> None:
     if not attacks:
-        raise ProtocolError("a protocol needs synthetic images; give one attack with its folder or more")
+        raise ProtocolError("a protocol needs synthetic images; give at least one attack with its folder")
     check_attacks(attacks)
     unknown = [name for name in hold_out if name not in attacks]
     if unknown:
@@ -136,7 +137,7 @@ def _check_names(attacks: Sequence[str], hold_out: Sequence[str], salt: str) -> 
 def _split(
     samples: Sequence[Sample], shares: Sequence[float], hold_out: Sequence[str], salt: str
 ) -> tuple[_Splits, dict[str, int]]:
-    """The samples of each split, and how many of each held-out attack had to be left out."""
+    """Returns the samples of each split, and how many of each held-out attack were left out."""
     held = [sample for sample in samples if sample.attack_type in hold_out]
     splits: _Splits = {split: [] for split in SPLITS}
     for sample in samples:

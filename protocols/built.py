@@ -1,4 +1,4 @@
-"""A protocol that has been put together: what it holds, what was left out, and how it gets to disk."""
+"""The result of building a protocol, as text, and how it is written to disk."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from .schema import Sample
 from .splitting import SPLITS
 
 RECORD = "protocol.toml"
-_FORMAT = 1  # of the record
+_FORMAT = 1  # version of the record
 FILES = (*(f"{split}.csv" for split in SPLITS), RECORD)
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Images that were found and not taken, and why."""
+    """The number of images that were found and not used, and the reason."""
 
     count: int
     reason: str
@@ -33,12 +33,12 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Missing:
-    """Files of a definition that are not there."""
+    """The missing files of a definition in one folder."""
 
     folder: str
     needed: int
     count: int
-    first: tuple[str, ...]  # the first few, by their names in the folder; empty where only a pattern is known
+    first: tuple[str, ...]  # the first few names in the folder; empty if only a pattern is known
 
     def __str__(self) -> str:
         names = ", ".join(self.first) + (", …" if self.count > len(self.first) else "")
@@ -47,13 +47,13 @@ class Missing:
 
 @dataclass(frozen=True)
 class Built:
-    """What `build` made."""
+    """The protocol that `build` made."""
 
     out: Path
     splits: Mapping[str, Sequence[Sample]]
     left_out: tuple[LeftOut, ...] = ()
     missing: tuple[Missing, ...] = ()
-    written: bool = True  # false where files are missing and that is not allowed
+    written: bool = True  # False if files are missing and that is not allowed
 
     @property
     def ok(self) -> bool:
@@ -62,13 +62,13 @@ class Built:
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
-        """Attack type (empty: real; it comes first) -> split -> images."""
+        """The number of images by attack type (empty: real; it comes first) and split."""
         found = Counter((sample.attack_type, split) for split in SPLITS for sample in self.splits[split])
         attacks = sorted({attack for attack, _ in found})
         return {attack: {split: found[attack, split] for split in SPLITS} for attack in attacks}
 
     def lines(self) -> list[str]:
-        """The table of images by attack type and split, what was left out, and where it is."""
+        """The result as text: images by attack type and split, what was left out, and the files."""
         rows = {attack or "real": list(of.values()) for attack, of in self.counts.items()}
         rows["all"] = [len(self.splits[split]) for split in SPLITS]
         subjects = [{sample.subject for sample in self.splits[split]} for split in SPLITS]
@@ -91,28 +91,32 @@ class Built:
             return f"wrote {', '.join(FILES)} to {self.out}"
         count = sum(item.count for item in self.missing)
         return (
-            f"NOTHING WRITTEN: {count:,} files are missing; put them there, or build from the others with "
+            f"NOTHING WRITTEN: {count:,} files are missing; add them, or build from the others with "
             "--allow-missing"
         )
 
 
 def refuse_existing(out: Path, force: bool) -> None:
-    """Raises:
-    CmflError: `out` is a file, or holds a protocol already and `force` is not set.
+    """Refuses to replace a file, or without `force` a protocol.
+
+    Raises:
+        ProtocolError: `out` is a file, or already has a protocol and `force` is not set.
     """
     if out.exists() and not out.is_dir():
         raise ProtocolError(f"{out} is not a folder; give another one for the protocol")
     existing = [name for name in FILES if (out / name).exists()]
     if existing and not force:
         raise ProtocolError(
-            f"{out} has a protocol already ({', '.join(existing)}); give another folder, "
+            f"{out} already has a protocol ({', '.join(existing)}); give another folder, "
             "or --force to replace it"
         )
 
 
 def refuse_one_class(splits: Mapping[str, Sequence[Sample]], advice: str) -> None:
-    """Raises:
-    CmflError: a split without real or without synthetic images; names all of them.
+    """Refuses splits that lack a class.
+
+    Raises:
+        ProtocolError: names all splits without real or without synthetic images.
     """
     faults = []
     for split in SPLITS:
@@ -128,11 +132,11 @@ def write(built: Built, record: Mapping[str, Any]) -> None:
     """Writes the three splits and the record of how they were made: all of them or none.
 
     Args:
-        built: the protocol; the files go into its folder, in place of those that are there.
+        built: the protocol; its files replace those in its folder.
         record: values and tables of values for protocol.toml; version and counts are added.
 
     Raises:
-        CmflError: it cannot be written; what was there is then still there.
+        UsageError: it cannot be written; earlier files are then kept.
     """
     out = built.out
     with writing(out):
@@ -167,7 +171,7 @@ def _move_all(moves: Sequence[tuple[Path, Path]]) -> None:
 
 
 def _record(built: Built, record: Mapping[str, Any]) -> str:
-    """protocol.toml: plain values first, as TOML wants it, then the tables."""
+    """Returns the text of protocol.toml: plain values first, as TOML requires, then the tables."""
     counts = {attack or "real": list(of.values()) for attack, of in built.counts.items()}
     whole = {
         "format": _FORMAT,

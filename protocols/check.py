@@ -1,4 +1,4 @@
-"""Is a protocol fit to train and to judge on? Files, duplicates, subjects, balance, the shortcut audit."""
+"""Checks a protocol: files, duplicates, subjects, balance, and the shortcut audit (`cmfl protocol check`)."""
 
 from __future__ import annotations
 
@@ -46,26 +46,28 @@ def check(
     out: str | os.PathLike[str] | None = None,
     progress: bool | None = None,
 ) -> CheckReport:
-    """Decodes every file of a protocol once and reports what would make its results worthless.
+    """Decodes every file of a protocol once, and reports what would make its results worthless.
 
     Args:
         protocol: a folder with train.csv, dev.csv, eval.csv (those that exist), or one CSV file.
         data_root: the folder that the file names are relative to.
-        shortcuts: run the shortcut audit; it needs scikit-learn.
-        strict: what is only suspicious (see `Level`) fails the check, too. Turn it off where both classes are
-            known to have gone through the same processing: a generator's own spectrum can be that plain.
-        limit: images of each split's real class and of each of its attack types that are audited for
-            shortcuts, at most; drawn by `seed`. Duplicates are looked for among all images.
-        aligned: how the network takes the images, as in training.
-        workers: threads that decode; by default as many as there are processors.
+        shortcuts: whether to run the shortcut audit, which needs scikit-learn.
+        strict: whether suspicious properties (see `Level`) fail the check too. Turn it off if both classes
+            are known to have had the same processing: a generator's own spectrum can be that clear.
+        limit: largest number of audited images, for the real class and each attack type of each split; drawn
+            by `seed`. Duplicates are searched among all images.
+        aligned: whether the network takes the images as aligned faces, as in training.
+        workers: threads that decode; by default one per processor.
         seed: decides the audit's sample and folds.
-        out: writes the report there as JSON.
-        progress: a progress bar on standard error; None shows it on a terminal.
+        out: JSON file for the report.
+        progress: whether to show a progress bar on standard error; None shows it on a terminal.
 
     Raises:
-        CmflError: a CSV file is not a protocol's; the data root is no folder; scikit-learn is missing;
-            `limit` is below 10, `seed` below 0 or `workers` below 1; `out` cannot be written. A broken image
-            or a leak is a finding, not an error.
+        ProtocolError: a CSV file is not a protocol.
+        UsageError: the data root is not a folder, an option cannot be used, or `out` cannot be written.
+        PackageError: scikit-learn is missing.
+
+    A broken image or a leak is a finding, not an error.
     """
     root = Path(data_root)
     if not root.is_dir():
@@ -79,7 +81,7 @@ def check(
         require_sklearn()
         if limit < SMALLEST_CLASS:
             raise UsageError(
-                f"a limit of {limit} is too low; the audit needs {SMALLEST_CLASS} images of a class"
+                f"a limit of {limit} is too low; the audit needs {SMALLEST_CLASS} images per class"
             )
     splits = _read(Path(protocol))
     uses = [Use(name, sample) for name, samples in splits.items() for sample in samples]
@@ -130,15 +132,13 @@ def check(
 
 
 def _read(protocol: Path) -> dict[str, list[Sample]]:
-    """The splits by name; a class that is missing is a finding of the check."""
+    """Returns the splits by name. A missing class is a finding, not an error."""
     if not protocol.is_dir():
         return {protocol.stem: read_split(protocol, allow_one_class=True)}
     paths = {name: protocol / f"{name}.csv" for name in _SPLITS}
     splits = {name: read_split(path, allow_one_class=True) for name, path in paths.items() if path.exists()}
     if not splits:
-        raise UsageError(
-            f"{protocol} holds none of train.csv, dev.csv and eval.csv; give a protocol's folder"
-        )
+        raise UsageError(f"{protocol} has none of train.csv, dev.csv and eval.csv; give a protocol's folder")
     return splits
 
 
@@ -149,7 +149,7 @@ def _counts(split: str, samples: Sequence[Sample]) -> SplitCounts:
 
 
 def _sample(uses: Sequence[Use], limit: int, seed: int) -> set[int]:
-    """The numbers of the images that are audited. Another attack type changes nothing in the other draws."""
+    """Returns the numbers of the audited images. An added attack type does not change the other draws."""
     strata: dict[tuple[str, str], list[int]] = {}
     for number, use in enumerate(uses):
         strata.setdefault((use.split, use.sample.attack_type), []).append(number)
@@ -169,7 +169,7 @@ def _overlaps(splits: Mapping[str, Sequence[Sample]]) -> tuple[Overlap, ...]:
 
 
 def _duplicates(sound: Sequence[tuple[Use, Sound]]) -> tuple[Duplicate, ...]:
-    """The groups of pictures that are the same, leaks first."""
+    """Returns the groups of pictures that are the same, leaks first."""
     if not sound:
         return ()
     digests = [one.digest for _, one in sound]

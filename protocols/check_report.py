@@ -1,4 +1,4 @@
-"""What `check` found, as data, as text for the terminal, and as a verdict."""
+"""The report of `check`: the findings, the verdict, and the text for the terminal."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _WIDTH = 110
 
 @dataclass(frozen=True)
 class CheckReport:
-    """The findings on a protocol; `shortcuts` is worst first and empty when there was no audit.
+    """The findings on a protocol.
 
-    `audited` is the number of images in the audit's sample.
+    `shortcuts` has the worst first, and is empty without an audit; `audited` is the number of audited images.
     """
 
     protocol: str
@@ -36,14 +36,15 @@ class CheckReport:
 
     @property
     def images(self) -> int:
+        """The number of images."""
         return sum(split.real + split.synthetic for split in self.splits)
 
     @property
     def failures(self) -> list[str]:
-        """Why the protocol may not be used as it is; empty when it may."""
+        """Why the protocol must not be used as it is; empty if it can be used."""
         across_splits = [one for one in self.duplicates if one.across_splits]
         others = [one for one in self.duplicates if one.across_classes and not one.across_splits]
-        # An eval split of one class is of use: for the error rate of that class.
+        # An eval split of one class is useful for the error rate of that class.
         one_class = [split.split for split in self.splits if split.split != "eval" and split.lacks_class]
         found = []
         if self.problems:
@@ -60,7 +61,7 @@ class CheckReport:
 
     @property
     def warnings(self) -> list[str]:
-        """What to look into."""
+        """Findings to look into that do not fail the check."""
         within = [one for one in self.duplicates if not one.leaks]
         found = self._at([Level.WEAK] if self.strict else [Level.SUSPICIOUS, Level.WEAK])
         if within:
@@ -74,15 +75,16 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
+        """Whether the protocol can be used."""
         return not self.failures
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, in JSON's types."""
+        """Returns the whole report as JSON values."""
         verdict = {"ok": self.ok, "failures": self.failures, "warnings": self.warnings}
         return verdict | asdict(self)
 
     def lines(self) -> list[str]:
-        """The report for the terminal: sections, worst findings first, and the verdict in the last line."""
+        """The report as text: sections with the worst findings first, and the verdict in the last line."""
         lines = [
             f"{self.protocol}: {self.images} images in {self.data_root}",
             *self._counts_lines(),
@@ -106,15 +108,15 @@ class CheckReport:
         return "ok, with warnings" if self.warnings else "ok"
 
     def _at(self, levels: Sequence[Level]) -> list[str]:
-        """One line for each of the levels that some property has."""
+        """Returns one line for each of these levels that some property has."""
         return [f"{level}: {', '.join(self._named(level))}" for level in levels if self._named(level)]
 
     def _named(self, level: Level) -> list[str]:
-        """The properties at this level somewhere and nowhere worse."""
+        """Returns the properties whose worst level is this."""
         return [worst.property for worst in self._worst() if worst.level is level]
 
     def _worst(self) -> list[Separation]:
-        """Each property's worst result."""
+        """Returns the worst result of each property."""
         worst: dict[str, Separation] = {}
         for result in self.shortcuts:
             worst.setdefault(result.property, result)
@@ -171,13 +173,13 @@ class CheckReport:
             "(AUC: 0.5 not at all, 1 perfectly; 99.9 % interval)"
         )
         worst = self._worst()
-        told = [one for one in worst if one.level is not Level.OK or one.auc != 0.5]
+        separating = [one for one in worst if one.level is not Level.OK or one.auc != 0.5]
         rows = [["verdict", "property", "AUC", "interval", "worst in", "in the other splits"]]
-        for one in told:
-            loud = SEVERITY[one.level] > SEVERITY[Level.WEAK]
+        for one in separating:
+            severe = SEVERITY[one.level] > SEVERITY[Level.WEAK]
             rows.append(
                 [
-                    one.level.upper() if loud else str(one.level),
+                    one.level.upper() if severe else str(one.level),
                     one.property,
                     f"{one.auc:.3f}",
                     f"{one.low:.2f}-{one.high:.2f}",
@@ -187,7 +189,7 @@ class CheckReport:
             )
         shown = rows if len(self.splits) > 1 else [row[:-1] for row in rows]
         yield from _indented(shown, numbers=(2,))
-        silent = [one.property for one in worst if one not in told]
+        silent = [one.property for one in worst if one not in separating]
         if silent:
             yield from _wrapped(f"say nothing (AUC 0.500): {', '.join(silent)}")
         to_do: dict[str, list[str]] = {}
@@ -199,7 +201,7 @@ class CheckReport:
             yield from _wrapped(f"{', '.join(properties)}: {advice}")
 
     def _elsewhere(self, worst: Separation) -> str:
-        """The same property's highest AUC in each other split."""
+        """Returns the same property's highest AUC in each other split, as text."""
         highest = {
             split.split: max(
                 (

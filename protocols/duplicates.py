@@ -1,10 +1,10 @@
-"""The same picture twice: byte for byte, or re-encoded, resized, slightly cropped, mirrored.
+"""Finds pictures that are the same: byte for byte, or re-encoded, resized, slightly cropped, mirrored.
 
-A thumbnail's hash finds candidates without comparing each picture with each; the thumbnails' fine detail
-decides. Measured on 3,461 aligned faces (6 million pairs) and 300 copies of each kind: re-encoding at quality
-30, any resize, grey, blur, brightness by a fifth and crops of 2 % of the side were all found, mirrored ones
-too, 9 of 10 crops of 3 %, and hardly any of 5 %. The three pairs reported among the originals were draws of
-a generator that a person would call the same face.
+Hashes of thumbnails give the candidates, so that not every pair is compared; the fine detail of the
+thumbnails decides. Measured on 3,461 aligned faces (6 million pairs) and 300 copies of each kind: all copies
+were found that were re-encoded at quality 30, resized, grey, blurred, brighter by a fifth, mirrored or
+cropped by 2 % of the side; of crops of 3 % nine in ten were found, of 5 % hardly any. Three pairs of
+originals were reported: draws of a generator that a person would call the same face.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ Hashes = npt.NDArray[np.uint64]
 Indices = npt.NDArray[np.int64]
 
 THUMBNAIL = 32
-# Aligned faces resemble each other: of different persons' pairs one in 100,000 is within this Hamming
-# distance, of 300 re-encoded and resized copies all were.
+# Hamming distance. Aligned faces resemble each other: one in 100,000 pairs of different persons is within
+# this distance; all of 300 re-encoded and resized copies were.
 MAX_DISTANCE = 7
-# Correlation of the thumbnails without their 5 x 5 means. Different persons within that distance stayed
-# below 0.73; copies, and crops of up to 2 %, above 0.91.
+# Correlation of the thumbnails without their 5 x 5 means. Within that distance, different persons were below
+# 0.73; copies, and crops of up to 2 %, were above 0.91.
 MIN_CORRELATION = 0.80
 
-# Four bands: of at most 7 differing bits some band has at most one.
+# If at most 7 bits differ, at least one of four bands differs in at most one bit.
 _BANDS = 4
 _BAND_BITS = 16
 _PAIRS_AT_ONCE = 1 << 22
 _COMPARED_AT_ONCE = 4096
-# Below this standard deviation of the detail (grey levels) a picture shows nothing to be recognised by.
+# Below this standard deviation of the detail (grey levels) a picture shows nothing to recognise.
 _FLAT = 1.0
 
 
 class Pair(NamedTuple):
-    """Two pictures, by index, that are the same: `correlation` of their detail, 1 for identical bytes."""
+    """Two pictures (indices) that are the same; `correlation` of their detail is 1 for identical bytes."""
 
     first: int
     second: int
@@ -49,12 +49,12 @@ class Pair(NamedTuple):
 
 
 def thumbnail(image: Image.Image) -> Thumbnails:
-    """The whole picture in grey, squeezed to uint8 [32, 32]."""
+    """Returns the whole picture in grey, resized to uint8 [32, 32]."""
     return np.asarray(image.convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX))
 
 
 def perceptual_hash(thumbnails: Thumbnails) -> Hashes:
-    """The signs of the 64 lowest DCT coefficients (without the mean): uint8 [N, 32, 32] -> uint64 [N]."""
+    """Returns the signs of the 64 lowest DCT coefficients (no mean): uint8 [N, 32, 32] -> uint64 [N]."""
     basis, across, down = _basis()
     hashes = [np.empty(0, np.uint64)]
     for start in range(0, len(thumbnails), _COMPARED_AT_ONCE):
@@ -66,7 +66,7 @@ def perceptual_hash(thumbnails: Thumbnails) -> Hashes:
 
 
 def find_pairs(digests: Sequence[bytes], thumbnails: Thumbnails) -> list[Pair]:
-    """All pairs of the same picture; of identical files each with the first of them only.
+    """Returns all pairs of the same picture; identical files are only paired with the first of them.
 
     Args:
         digests: [N], SHA-256 of each file.
@@ -95,7 +95,7 @@ def find_pairs(digests: Sequence[bytes], thumbnails: Thumbnails) -> list[Pair]:
 
 
 def groups(count: int, pairs: Sequence[Pair]) -> list[list[int]]:
-    """Pictures connected by pairs, each group in ascending order, groups by their first member."""
+    """Returns groups of pictures connected by pairs, in ascending order, sorted by their first member."""
     parent = list(range(count))
 
     def root(index: int) -> int:
@@ -115,7 +115,7 @@ def groups(count: int, pairs: Sequence[Pair]) -> list[list[int]]:
 
 @cache
 def _basis() -> tuple[npt.NDArray[np.float32], Indices, Indices]:
-    """The DCT-II basis [12, 32], and the 64 lowest frequencies across and down, the mean left out."""
+    """Returns the DCT-II basis [12, 32], and the 64 lowest frequencies across and down, without the mean."""
     position = np.arange(THUMBNAIL) + 0.5
     basis = np.cos(np.pi / THUMBNAIL * np.arange(12)[:, None] * position).astype(np.float32)
     lowest = sorted(((u, v) for u in range(12) for v in range(12)), key=lambda pair: (sum(pair), pair))[1:65]
@@ -124,13 +124,13 @@ def _basis() -> tuple[npt.NDArray[np.float32], Indices, Indices]:
 
 
 def _mirror_mask() -> np.uint64:
-    """The bits that a horizontal flip turns over: odd frequencies across."""
+    """Returns the bits that a horizontal flip inverts: odd frequencies across."""
     _, across, _ = _basis()
     return np.uint64(np.packbits(across % 2 == 1).view(">u8")[0])
 
 
 def _close(hashes: Hashes, queries: Hashes) -> Indices:
-    """The pairs (i, j), i < j, with `hashes[j]` within MAX_DISTANCE bits of `queries[i]`: int64 [P, 2]."""
+    """Returns the pairs i < j with `hashes[j]` within MAX_DISTANCE bits of `queries[i]`: int64 [P, 2]."""
     found = [np.empty((0, 2), np.int64)]
     for band in range(_BANDS):
         shift = np.uint64(band * _BAND_BITS)
@@ -148,7 +148,7 @@ def _close(hashes: Hashes, queries: Hashes) -> Indices:
 
 
 def _ranges(low: Indices, high: Indices) -> Iterator[tuple[Indices, Indices]]:
-    """(number of the range, every place in it) for all ranges low..high, in bounded pieces."""
+    """Yields (number of the range, every place in it) for all ranges low..high, in bounded pieces."""
     counts = high - low
     total = np.concatenate([[0], np.cumsum(counts)])
     start = 0
@@ -171,17 +171,17 @@ def _ones(values: Hashes) -> npt.NDArray[np.int64]:
 
 
 def _detail(thumbnails: Thumbnails) -> npt.NDArray[np.float32]:
-    """The thumbnails without their 5 x 5 means, float32 [N, 1024], each of mean 0."""
+    """Returns the thumbnails minus their 5 x 5 means, float32 [N, 1024], each with mean 0."""
     values = thumbnails.astype(np.float32)
     padded = np.pad(values, ((0, 0), (2, 2), (2, 2)), mode="edge")
-    # One direction after the other.
+    # The mean is separable: one direction after the other.
     rows = sliding_window_view(padded, 5, axis=1).mean(axis=-1)
     detail = (values - sliding_window_view(rows, 5, axis=2).mean(axis=-1)).reshape(len(values), -1)
     return np.asarray(detail - detail.mean(axis=1, keepdims=True), np.float32)
 
 
 def _detail_level(thumbnails: Thumbnails, indices: Indices) -> npt.NDArray[np.float32]:
-    """The standard deviation of each thumbnail's detail, in grey levels."""
+    """Returns the standard deviation of each thumbnail's detail, in grey levels."""
     levels = [np.empty(0, np.float32)]
     for start in range(0, len(indices), _COMPARED_AT_ONCE):
         levels.append(_detail(thumbnails[indices[start : start + _COMPARED_AT_ONCE]]).std(axis=1))

@@ -1,4 +1,4 @@
-"""What a file's bytes say about how it was written: format, size, mode, JPEG tables, metadata."""
+"""Reads from a file's header how it was written: format, size, mode, JPEG tables, metadata."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LUMINANCE = np.array(
 _CHROMINANCE = np.full((8, 8), 99)
 _CHROMINANCE[:4, :4] = [[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47, 66, 99, 99]]
 
-# Encoders that round halves down differ from the standard by 1 in a few entries: by so much on average.
+# Mean difference of tables from encoders that round halves down: a few entries differ by 1.
 _ROUNDING = 0.1
 
 _SAMPLING = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
@@ -38,13 +38,13 @@ _SAMPLING = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """One file's header.
+    """The header of one file.
 
-    `jpeg_quality` (1..100) is the quality whose standard tables lie nearest; `jpeg_tables` says in words
-    whether the file has these tables (`75`; encoders round them differently) or others (`~82 #1f3a09`), and
-    `jpeg_digest` tells tables apart to the last digit. These and `chroma` are None and empty for anything but
-    JPEG. `mode` is Pillow's: `RGB`, `L` (grey), `CMYK`, `P`, `RGBA`, ... `alignment` is what `cmfl align`
-    wrote into its crops; empty in other files.
+    `jpeg_quality` (1..100) is the quality with the nearest standard tables. `jpeg_tables` tells whether the
+    file has these tables (`75`; encoders round them differently) or others (`~82 #1f3a09`). `jpeg_digest`
+    differs if any digit of the tables differs. For other formats than JPEG `jpeg_quality` is None, and the
+    texts and `chroma` are empty. `mode` is Pillow's: `RGB`, `L` (grey), `CMYK`, `P`, `RGBA`, ... `alignment`
+    is the text that `cmfl align` writes into its crops; empty in other files.
     """
 
     format: str
@@ -63,12 +63,12 @@ class Encoding:
 
 
 def read_encoding(data: bytes) -> Encoding:
-    """Reads the header of an image file that `cmfl_export.images.open_rgb` accepts; decodes no pixels.
+    """Reads the header of an image file that `cmfl_export.images.open_rgb` accepts, without decoding pixels.
 
-    `width` and `height` are those stored, before any EXIF orientation.
+    `width` and `height` are the stored ones, before any EXIF orientation.
 
     Raises:
-        OSError: not an image of a format that `open_rgb` reads.
+        OSError: not an image in a format that `open_rgb` reads.
     """
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         quality, tables, digest, chroma = None, "", "", ""
@@ -93,10 +93,10 @@ def read_encoding(data: bytes) -> Encoding:
 
 
 def _jpeg_quality(quantization: dict[int, Any]) -> tuple[int | None, str, str]:
-    """The nearest quality of the Independent JPEG Group's scale, the tables in words, and their digest."""
+    """Returns the nearest quality on the Independent JPEG Group's scale, tables in words, and a digest."""
     if not quantization:
         return None, "", ""
-    # A third table belongs to an unusual encoder, and the first two still tell the quality.
+    # Only unusual encoders write a third table, and the first two suffice for the quality.
     tables = np.array([quantization[number] for number in sorted(quantization)])
     distance = np.abs(_standard_tables()[:, : len(tables)] - tables[:2])
     nearest = int(distance.sum(axis=(1, 2)).argmin())
@@ -107,7 +107,7 @@ def _jpeg_quality(quantization: dict[int, Any]) -> tuple[int | None, str, str]:
 
 @cache
 def _standard_tables() -> np.ndarray:
-    """int [100, 2, 64]: luminance and chrominance tables of quality 1 to 100, rounded as libjpeg does."""
+    """Returns both tables of quality 1 to 100, luminance first, rounded as in libjpeg: int [100, 2, 64]."""
     quality = np.arange(1, 101)
     percent = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
     standard = np.stack([_LUMINANCE.ravel(), _CHROMINANCE.ravel()])

@@ -1,4 +1,4 @@
-"""Are the files of a protocol there? Asked before the first training step, not in the middle of an epoch."""
+"""Checks that the files of a protocol exist, before training and not in the middle of an epoch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def missing_files(
     *,
     decode: Callable[[Path], object] | None = None,
 ) -> list[Missing]:
-    """The samples that cannot be used, in order, each with the reason.
+    """Returns the samples that cannot be used, in order, each with the reason.
 
     Args:
         samples: rows of a split.
@@ -41,7 +41,7 @@ def missing_files(
         `name_advice`). Empty when all is well.
 
     Raises:
-        CmflError: `data_root` is not a folder.
+        ProtocolError: `data_root` is not a folder.
     """
     root = Path(data_root)
     if not root.is_dir():
@@ -64,7 +64,7 @@ def missing_files(
 
 
 def describe_missing(missing: Sequence[Missing], total: int, data_root: str | os.PathLike[str]) -> str:
-    """One line for an error: how many of `total` files cannot be used, and the first few by name."""
+    """Returns one line for an error: how many of `total` files cannot be used, and the first few names."""
     named = ", ".join(f"{sample.filename!r} ({reason})" for sample, reason in missing[:_NAMED])
     rest = len(missing) - _NAMED
     more = f" and {rest} more" if rest > 0 else ""

@@ -1,4 +1,4 @@
-"""What the check of a protocol can find, one class a kind."""
+"""The findings of the check of a protocol, one class per kind."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from .schema import Sample
 
-# One class this many times larger than the other is worth a word.
+# A split is unbalanced if one class is this many times larger than the other.
 _UNBALANCED = 1.5
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A row of a split."""
+    """A row, and the split that it is in."""
 
     split: str
     sample: Sample
@@ -23,7 +23,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class SplitCounts:
-    """How many images a split has of each kind."""
+    """The number of real images and of each attack type in a split."""
 
     split: str
     real: int
@@ -54,7 +54,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """A subject who is in more than one split."""
+    """A subject in more than one split."""
 
     subject: str
     splits: tuple[str, ...]
@@ -62,7 +62,7 @@ class Overlap:
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """Files that show the same picture; `correlation` is the least alike pair's, 1 for identical bytes."""
+    """Files with the same picture; `correlation` is the lowest of their pairs, 1 for identical bytes."""
 
     uses: tuple[Use, ...]
     identical: bool
@@ -79,10 +79,12 @@ class Duplicate:
 
     @property
     def leaks(self) -> bool:
+        """Whether the picture is in two splits or in both classes."""
         return self.across_splits or self.across_classes
 
     @property
     def how(self) -> str:
+        """How alike the files are, in words."""
         if self.identical:
             return "identical files"
         return f"near-identical{', mirrored' if self.mirrored else ''} ({self.correlation:.2f})"

@@ -1,4 +1,4 @@
-"""The images of the folders that a protocol is built from, as names relative to the data root."""
+"""Lists the images of the folders that a protocol is built from, with names relative to the data root."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PathLike = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder with images of one kind; `attack` is empty for real ones, `name` is relative to the root."""
+    """A folder of images of one kind; `attack` is empty for real ones, `name` is relative to the root."""
 
     name: str
     attack: str
@@ -25,17 +25,17 @@ class Folder:
 
 @dataclass
 class Images:
-    """What the folders hold: file name -> attack type, and what cannot be listed: reason -> names."""
+    """The images of folders: attack type by file name, and the names that cannot be used, by reason."""
 
     attack_of: dict[str, str] = field(default_factory=dict)
     unusable: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
 
 def root_of(data_root: PathLike) -> Path:
-    """The data root as an absolute path.
+    """Returns the data root as an absolute path.
 
     Raises:
-        CmflError: it is not a folder.
+        ProtocolError: it is not a folder.
     """
     root = _absolute(data_root)
     if not root.is_dir():
@@ -46,34 +46,34 @@ def root_of(data_root: PathLike) -> Path:
 
 
 def folder_in(root: Path, folder: PathLike) -> str:
-    """The name of a folder relative to the data root, with `/`, whatever the system writes between names.
+    """Returns the name of a folder relative to the data root, with `/` on every system.
 
-    A relative path is looked for in the working directory first and then in the data root.
+    A relative path is searched in the working directory first, then in the data root.
 
     Raises:
-        CmflError: there is no such folder, or it lies outside the data root.
+        ProtocolError: there is no such folder, or it lies outside the data root.
     """
     found = [path for path in (Path(folder), root / folder) if path.is_dir()]
     if not found:
         raise ProtocolError(f"{folder} is not a folder, neither here nor in the data root {root}")
     for path in found:
-        # First as written, so that a link in the root may lead out of it.
+        # First as written, so that a link inside the data root may point outside.
         for absolute, base in ((_absolute(path), root), (path.resolve(), root.resolve())):
             if absolute.is_relative_to(base):
                 return absolute.relative_to(base).as_posix()
     raise ProtocolError(
         f"the folder {folder} lies outside the data root {root}; a protocol's file names are relative to the "
-        "data root: give one that holds all folders"
+        "data root, so give one that contains all folders"
     )
 
 
 def images_in(root: Path, folders: Iterable[Folder]) -> Images:
-    """The images in the folders and their subfolders, in order of name.
+    """Returns the images in the folders and their subfolders, in order of name.
 
-    A file that is there twice, by folders within one another or by links, is taken once.
+    A file found twice, through nested folders or links, is used once.
 
     Raises:
-        CmflError: a folder without an image; a file that is given as two kinds.
+        ProtocolError: a folder has no image, or a file is given as two kinds.
     """
     images = Images()
     attack_of: dict[str, str] = {}
@@ -81,7 +81,7 @@ def images_in(root: Path, folders: Iterable[Folder]) -> Images:
         names = names_in(root, folder.name)
         if not names:
             raise ProtocolError(
-                f"no image found in {root / folder.name}; it must be readable and hold files with an image's "
+                f"no image found in {root / folder.name}; it must be readable and hold files with an image "
                 "extension"
             )
         for name in names:
@@ -99,11 +99,11 @@ def images_in(root: Path, folders: Iterable[Folder]) -> Images:
         elif not _is_unicode(name):
             images.unusable["the name is not valid Unicode"].append(name)
         elif is_foreign(name):
-            images.unusable["of a kind that is not decoded; convert it to PNG or JPEG"].append(name)
+            images.unusable["a format that is not supported; convert it to PNG or JPEG"].append(name)
         elif "\\" in name:
-            images.unusable["a backslash in the name, which other systems take for a folder"].append(name)
+            images.unusable["a backslash in the name, which separates folders on other systems"].append(name)
         else:
-            # A file system without file numbers gives 0 for all.
+            # st_ino is 0 for all files on a file system without file numbers.
             same = first.setdefault((info.st_dev, info.st_ino), name) if info.st_ino else name
             _refuse_two_kinds(name, attack, same, attack_of[same])
             if same == name:
@@ -114,14 +114,14 @@ def images_in(root: Path, folders: Iterable[Folder]) -> Images:
 
 
 def names_in(root: Path, folder: str) -> list[str]:
-    """The image files in a folder of the root and in its subfolders, relative to the root, with `/`."""
-    # With the slash a folder is walked even where its name ends like an image's.
+    """Returns the image files in a folder of the root and its subfolders, relative to the root, with `/`."""
+    # The slash makes it a folder even if its name ends like that of an image.
     paths: Sequence[str] = list(iter_paths([f"{root / folder}/"]))
     return [PurePath(path).relative_to(root).as_posix() for path in paths if Path(path) != root / folder]
 
 
 def _absolute(path: PathLike) -> Path:
-    """Without `..`, but with the links as they are written."""
+    """Returns the absolute path without `..`; links are not resolved."""
     return Path(os.path.normpath(Path(path).absolute()))
 
 
@@ -130,7 +130,7 @@ def _refuse_two_kinds(name: str, attack: str, other: str, other_attack: str) -> 
         kinds = " and ".join(repr(kind) if kind else "real" for kind in sorted((attack, other_attack)))
         link = f" (which is {other})" if other != name else ""
         raise ProtocolError(
-            f"{name}{link} is given as {kinds}; it can be one of them: give folders that do not overlap"
+            f"{name}{link} is given as {kinds}; it can only be one, so give folders that do not overlap"
         )
 
 

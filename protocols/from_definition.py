@@ -1,4 +1,4 @@
-"""A protocol from a definition: `cmfl protocol build --definition NAME`."""
+"""Builds a protocol from a definition (`cmfl protocol build --definition NAME`)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .schema import Sample
 from .splitting import SPLITS, by_place, in_order
 from .subjects import subjects_of
 
-_NAMED = 3  # missing files
+_NAMED = 3  # missing files that are named
 
 _Splits = dict[str, list[Sample]]
 
@@ -32,23 +32,23 @@ def build_definition(
     allow_missing: bool = False,
     force: bool = False,
 ) -> Built:
-    """Builds what a definition says on a data root with its folders.
+    """Builds the protocol of a definition from the folders in a data root.
 
-    Which files go where follows from their names and the definition's salt. Files that are not there do not
-    change where the others go.
+    The split of a file depends only on its name and the definition's salt; missing files do not change it.
 
     Args:
         definition: a name of `definitions.names()`, or a TOML file (see definitions/stylegan2.toml).
         data_root, out, force: as for `build`.
-        allow_missing: build from the files that are there.
+        allow_missing: build from the existing files.
 
     Returns:
-        What was built. Where files are missing and that is not allowed, nothing is written, `ok` is false and
-        `lines` tells what is missing.
+        The protocol. If files are missing and that is not allowed, nothing is written, `ok` is False and
+        `lines` names missing files.
 
     Raises:
-        CmflError: a faulty definition, a data root that is no folder, a split of one class, or `out` holds a
-            protocol or cannot be written.
+        ProtocolError: the definition is faulty, the data root is not a folder, a split lacks a class, or
+            `out` already has a protocol.
+        UsageError: `out` cannot be written.
     """
     root, out = root_of(data_root), Path(out)
     plan = load(definition)
@@ -68,7 +68,7 @@ def build_definition(
 
     built = Built(out, splits, missing=tuple(missing), written=allow_missing or not missing)
     if built.written:
-        refuse_one_class(splits, "put the missing files there, or write a definition without them")
+        refuse_one_class(splits, "add the missing files, or write a definition without them")
         record = {
             "definition": plan.name,
             "salt": plan.salt,
@@ -79,10 +79,10 @@ def build_definition(
 
 
 def _draw(root: Path, source: Source, salt: str) -> tuple[dict[str, list[str]], list[Missing]]:
-    """Which of a source's files go into each split, those that are there; and what is missing, if anything.
+    """Returns the existing files of a source by split, and what is missing, if anything.
 
-    A numbered file that is not there keeps its place, so that its coming moves no other. Files known by a
-    pattern alone fill train first, then dev, then eval.
+    A missing numbered file keeps its place, so that no other file moves when it is added. Files known only by
+    a pattern fill train first, then dev, then eval.
     """
     if source.numbers is None:
         names = names_in(root, source.folder) if (root / source.folder).is_dir() else []
@@ -106,7 +106,7 @@ def _draw(root: Path, source: Source, salt: str) -> tuple[dict[str, list[str]], 
 
 
 def _files_in(root: Path, folder: str) -> set[str]:
-    """The files in a folder, relative to the root; none where the folder is missing."""
+    """Returns the files in a folder, relative to the root; none if the folder is missing."""
     try:
         with os.scandir(root / folder) as entries:
             return {posixpath.normpath(f"{folder}/{entry.name}") for entry in entries if entry.is_file()}
@@ -115,7 +115,7 @@ def _files_in(root: Path, folder: str) -> set[str]:
 
 
 def _refuse_shared(splits: _Splits, definition: str) -> None:
-    """Sources that overlap would list a file twice, or put a subject into two splits."""
+    """Refuses sources that overlap: they would list a file twice, or put a subject into two splits."""
     split_of_subject: dict[str, str] = {}
     listed: set[str] = set()
     for split, samples in splits.items():

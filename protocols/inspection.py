@@ -1,4 +1,4 @@
-"""Each file of a protocol read once: is it sound, what is it, what does it look like?"""
+"""Reads each file of a protocol once, for all parts of the check."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .traces import Traces, measure
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """What is kept of a file that decodes: some 1.5 kB, and 4 kB where it is part of the audit's sample."""
+    """The data kept of a file that decodes: some 1.5 kB, and 4 kB if it is in the audit's sample."""
 
     digest: bytes  # SHA-256
     thumbnail: npt.NDArray[np.uint8]  # [32, 32], grey
@@ -38,14 +38,14 @@ Inspected = Sound | Broken
 
 
 def inspect(path: Path, *, audited: bool, aligned: bool) -> Inspected:
-    """Reads and decodes one file; with `audited` also its header and the traces in its pixels."""
+    """Reads and decodes one file; with `audited` also reads its header and the traces in its pixels."""
     content = _content(path)
     try:
         image = open_rgb(content)
     except ImageError as error:
         return Broken(error.message)
     if not isinstance(content, bytes):
-        # It could not be read a moment ago, and now it can: something is writing to it.
+        # It could not be read before, but was decoded now: something is writing to it.
         return Broken("changed while it was read")
     found = (read_encoding(content), measure(image, aligned=aligned)) if audited else None
     return Sound(hashlib.sha256(content).digest(), thumbnail(image), found)
@@ -54,7 +54,7 @@ def inspect(path: Path, *, audited: bool, aligned: bool) -> Inspected:
 def inspect_all(
     paths: Sequence[Path], audited: Sequence[bool], *, aligned: bool, workers: int | None
 ) -> Iterator[Inspected]:
-    """`inspect` for every path, in order, on threads (as many as this process has cores by default)."""
+    """Inspects every path, in order, on threads (by default one per core of this process)."""
     return in_order(
         lambda item: inspect(item[0], audited=item[1], aligned=aligned),
         zip(paths, audited, strict=True),
@@ -64,7 +64,7 @@ def inspect_all(
 
 
 def _content(path: Path) -> bytes | Path:
-    """The bytes of the file; where they cannot be had the path, for the decoder to say why."""
+    """Returns the bytes of the file, or the path if it cannot be read: the decoder then gives the reason."""
     try:
         if path.is_file() and path.stat().st_size <= MAX_FILE_BYTES:
             return path.read_bytes()

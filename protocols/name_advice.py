@@ -1,4 +1,4 @@
-"""Why a file of a protocol is not found: what Windows, Excel, a browser or another root made of its name."""
+"""Explains why a file is not found: how Windows, Excel, a browser or another root changed its name."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from urllib.parse import unquote
 
 
 class NameAdvice:
-    """Looks beside a name that is not there for the file that was meant. Not for several threads at once."""
+    """Finds the file that a missing name probably means. Not thread-safe."""
 
     def __init__(self, root: Path) -> None:
-        """`root`: what the names are relative to."""
+        """Takes the folder that the names are relative to."""
         self._root = root
         self._folders: dict[Path, dict[str, str]] = {}
 
     def of(self, name: str) -> str:
-        """What is to be appended to `not found`: the cause and what to do; empty where nothing is known."""
+        """Returns cause and advice, to append to `not found`; empty if the cause is unknown."""
         if self._is_there(name):
             return ""
-        found = next((cause for cause, meant in self._meant(name) if self._is_there(meant)), None)
+        found = next((cause for cause, meant in self._probable_names(name) if self._is_there(meant)), None)
         if found is None and "\\" in name:
-            # The cause of most, even where something else is wrong besides.
+            # The most frequent cause, even if something else is wrong too.
             found = _BACKSLASH
         return "" if found is None else f": {found}"
 
-    def _meant(self, name: str) -> Iterator[tuple[str, str]]:
+    def _probable_names(self, name: str) -> Iterator[tuple[str, str]]:
         slashed = name.replace("\\", "/")
         if slashed != name:
             yield _BACKSLASH, slashed
@@ -38,18 +38,18 @@ class NameAdvice:
             yield f"the name is URL-encoded; write {decoded!r}", decoded
         for form in ("NFC", "NFD"):
             if (composed := unicodedata.normalize(form, name)) != name:
-                yield f"its letters are composed in another way than the file's ({form})", composed
+                yield f"its letters are composed in another way than those of the file ({form})", composed
         first, _, rest = name.partition("/")
         if rest and first == self._root.resolve().name:
             yield f"the name begins with {first!r}, the data root itself; give the folder above as root", rest
         in_case = self._in_case(stripped)
         if in_case != stripped:
-            yield f"the letters' case differs from the file's; write {in_case!r}", in_case
+            yield f"the file's name differs in case; write {in_case!r}", in_case
         if slashed != name and (in_case := self._in_case(slashed)) != slashed:
             yield f"{_BACKSLASH}, and the file is {in_case!r}", in_case
 
     def _in_case(self, name: str) -> str:
-        """The name as the folders have it, where they have it in another case."""
+        """Returns the name as the folders have it, if they have it in another case."""
         parts: list[str] = []
         for part in name.split("/"):
             there = self._names(self._root.joinpath(*parts))

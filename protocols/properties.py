@@ -1,4 +1,4 @@
-"""The properties that the shortcut audit looks at, and what to do where one gives the class away."""
+"""The properties that the shortcut audit examines, and what to do if one reveals the class."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from .traces import Floats, Traces
 
 
 class Kind(StrEnum):
-    """What a property is a property of."""
+    """Where a property comes from."""
 
-    FILE = "file"  # how the file was made; no generator leaves it, so it may not tell the classes apart
-    METADATA = "metadata"  # in the file and hardly in the pixels: a trace of where a file comes from
-    SIGNAL = "signal"  # in the pixels; may be a generator's own trace as well as the processing's
+    FILE = "file"  # how the file was written, not generated, so it must not separate the classes
+    METADATA = "metadata"  # in the file and hardly in the pixels: shows where a file comes from
+    SIGNAL = "signal"  # in the pixels; a trace of the processing, or of a generator
 
 
 @dataclass(frozen=True, slots=True)
 class Property:
-    """One property: a `label` (a category), a `number` (compared in order) or both; or `features`."""
+    """One property: a `label` (a category), an ordered `number`, both, or `features`."""
 
     name: str
     kind: Kind
@@ -72,7 +72,7 @@ PROPERTIES = (
     Property(
         "grey pictures",
         Kind.FILE,
-        "leave grey pictures out, or have as many in both classes",
+        "leave grey pictures out, or use equally many in both classes",
         label=lambda _, traces: "grey" if traces.grey else "colour",
     ),
     Property(
@@ -97,25 +97,25 @@ PROPERTIES = (
     Property(
         "EXIF data",
         Kind.METADATA,
-        "no network sees it, but it shows that the classes went different ways; write both classes again",
+        "no network sees it, but it shows two ways of processing; write both classes again",
         label=lambda file, _: "with EXIF" if file.exif else "none",
     ),
     Property(
         "JPEG table details",
         Kind.METADATA,
-        "the tables differ, if only by rounding, so two encoders were at work; write both classes again",
+        "the tables differ, if only by rounding, so two encoders were used; write both classes again",
         label=lambda file, _: f"#{file.jpeg_digest}" if file.jpeg_digest else "no JPEG",
     ),
     Property(
         "progressive JPEG",
         Kind.METADATA,
-        "no network sees it, but it shows that two encoders were at work; write both classes again",
+        "no network sees it, but it shows that two encoders were used; write both classes again",
         label=lambda file, _: "progressive" if file.progressive else "baseline",
     ),
     Property(
         "cmfl align",
         Kind.METADATA,
-        "two resamplings changed the spectrum of one class alone; align both classes alike, from originals",
+        "two resamplings changed the spectrum of one class only; align both classes alike, from originals",
         label=lambda file, _: file.alignment or "not aligned by it",
     ),
     Property(
@@ -148,14 +148,14 @@ PROPERTIES = (
     Property(
         "8x8 thumbnail",
         Kind.SIGNAL,
-        "the classes differ in framing, background or colours; align and crop both alike and look at them",
+        "the classes differ in framing, background or colours; align and crop both alike, and look at them",
         features=lambda _, traces: traces.thumbnail,
     ),
 )
 
 
 def typical(labels: npt.NDArray[np.str_]) -> str:
-    """The most frequent label, with its share where there are others."""
+    """Returns the most frequent label, with its share if there are others."""
     names, counts = np.unique(labels, return_counts=True)
     share = counts.max() / counts.sum()
     name = str(names[counts.argmax()])

@@ -1,8 +1,8 @@
-"""Protocol files from disk and to disk. What cannot be right is refused, with the file and the line.
+"""Reads and writes protocol files. Errors name the file and the line.
 
 The format is a CSV in UTF-8 with the columns `subject,filename,attack_type` in any order. A byte order mark,
-CRLF line ends and empty lines are accepted. White space around a subject or an attack type is dropped (a lone
-blank must not turn a real image into a synthetic one); a file name is taken as it is written.
+CRLF line ends and empty lines are accepted. White space around a subject or an attack type is dropped,
+because a single blank must not turn a real image into a synthetic one; file names are kept as they are.
 """
 
 from __future__ import annotations
@@ -53,22 +53,22 @@ def read_split(path: str | os.PathLike[str], *, allow_one_class: bool = False) -
 
     Args:
         path: the CSV file.
-        allow_one_class: accept a split of real images alone or of synthetic ones alone.
+        allow_one_class: accept a split with only real or only synthetic images.
 
     Raises:
-        CmflError: the file cannot be read, is empty or not UTF-8; its header is not the three columns; a row
-            is short, long or wrongly quoted; a subject or file name is empty; a file name is absolute or
-            holds `..`; a file is listed twice; a class is empty.
+        ProtocolError: the file cannot be read, is empty or not UTF-8; its header is not the three columns; a
+            row is short, long or wrongly quoted; a subject or file name is empty; a file name is absolute or
+            contains `..`; a file is listed twice; a class is empty.
     """
     return _read(Path(path), allow_one_class).samples
 
 
 def read_protocol(folder: str | os.PathLike[str], *, allow_one_class_eval: bool = False) -> Protocol:
-    """Reads `train.csv`, `dev.csv` and, where it exists, `eval.csv`; the folder's name is the protocol's.
+    """Reads `train.csv`, `dev.csv` and, if it exists, `eval.csv`; the protocol has the name of the folder.
 
     Raises:
-        CmflError: what `read_split` raises; a missing folder, train.csv or dev.csv; a subject or a file that
-            is in two splits.
+        ProtocolError: see `read_split`; or the folder, train.csv or dev.csv is missing, or a subject or a
+            file is in two splits.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -84,9 +84,11 @@ def read_protocol(folder: str | os.PathLike[str], *, allow_one_class_eval: bool 
 def write_split(samples: Iterable[Sample], path: str | os.PathLike[str]) -> None:
     """Writes a split that `read_split` reads back as the same samples; the file appears whole or not at all.
 
+    A split of one class is accepted.
+
     Raises:
-        CmflError: the samples would not read back (for example a file listed twice), or the file cannot be
-            written. A split of one class is written.
+        ProtocolError: the samples would not read back, for example a file listed twice.
+        UsageError: the file cannot be written.
     """
     path = Path(path)
     samples = list(samples)
@@ -145,7 +147,7 @@ def _parse(text: str, path: Path, allow_one_class: bool) -> list[_Row]:
         rows.append(_Row(line, sample))
 
     if not rows:
-        raise ProtocolError(f"{path}: a header without rows")
+        raise ProtocolError(f"{path}: a header without rows; list one image per row")
     if not allow_one_class:
         real = sum(row.sample.is_real for row in rows)
         if real == 0:
@@ -165,28 +167,28 @@ def _records(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _fault(sample: Sample) -> str:
-    """What is wrong with the values of a row; empty when nothing is."""
+    """Returns what is wrong with the values of a row; empty if nothing is."""
     name = sample.filename
     if not sample.subject:
         return "empty subject; where the person is unknown, give each file a subject of its own"
     if not name.strip():
         return "empty filename"
     if "\0" in name:
-        return f"filename {name!r} holds a null character"
+        return f"filename {name!r} contains a null character"
     if _ABSOLUTE.match(name):
         return f"filename {name!r} is absolute; it must be relative to the data root"
     if ".." in _SEPARATOR.split(name):
-        return f"filename {name!r} holds '..'; it must stay inside the data root"
+        return f"filename {name!r} contains '..'; it must stay inside the data root"
     return ""
 
 
 def _file_key(sample: Sample) -> str:
-    """One key for the spellings of one path: `./a//b.png` is `a/b.png`."""
+    """Returns one key for all spellings of a path: `./a//b.png` is `a/b.png`."""
     return posixpath.normpath(sample.filename)
 
 
 def _refuse_overlap(splits: list[_Split]) -> None:
-    """A person or an image that is in two splits makes the scores of the second too good."""
+    """Refuses a subject or a file in two splits, which would make the figures of the second too good."""
     subjects: dict[str, tuple[Path, int]] = {}
     files: dict[str, tuple[Path, int]] = {}
     for split in splits:
@@ -204,10 +206,10 @@ def _refuse_overlap(splits: list[_Split]) -> None:
 
 
 def split_file(protocol: Path, split: str) -> Path:
-    """The CSV of a split: the file itself, or the one of that name in a protocol folder.
+    """Returns the CSV of a split: the file itself, or the one with this name in a protocol folder.
 
     Raises:
-        CmflError: the folder has no such split.
+        ProtocolError: the folder has no such split.
     """
     if not protocol.is_dir():
         return protocol

@@ -1,4 +1,4 @@
-"""What a protocol is: rows that say which file is real and which synthetic, in three splits."""
+"""The data of a protocol: rows of real and synthetic files, in three splits."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ COLUMNS = ("subject", "filename", "attack_type")
 class Sample:
     """One row of a split.
 
-    `subject` is who is seen (for a synthetic face: which draw of the generator); `filename` is relative to
-    the data root; `attack_type` is empty for a real (bona fide) image and else names the attack.
+    `subject` is the person in the image (for a synthetic face, the draw of the generator); `filename` is
+    relative to the data root; `attack_type` is the name of the attack, empty for a real (bona fide) image.
     """
 
     subject: str
@@ -26,7 +26,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Protocol:
-    """The splits of one folder `name/{train,dev,eval}.csv`; `eval` is empty where there is no eval.csv."""
+    """The splits of one folder `name/{train,dev,eval}.csv`; `eval` is empty without an eval.csv."""
 
     name: str
     train: list[Sample]

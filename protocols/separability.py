@@ -1,4 +1,4 @@
-"""How well a property alone tells the classes apart: AUC with an interval, cross-validated where learnt."""
+"""Measures how well one property separates the classes: AUC with an interval, cross-validated if learnt."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Bools = npt.NDArray[np.bool_]
 Folds = npt.NDArray[np.int64]
 
 FOLDS = 5
-# Two-sided 99.9 %: a report looks at a hundred properties and groups, and shall not cry wolf.
+# Two-sided 99.9 %: a report has a hundred results, and few of them should be false alarms.
 _Z = 3.29
 
 
 class Auc(NamedTuple):
-    """An area under the ROC curve: 0.5 says nothing about the class, 1 tells it. `low` and `high`: 99.9 %."""
+    """An area under the ROC curve (0.5: no separation, 1: perfect) and the ends of its 99.9 % interval."""
 
     value: float
     low: float
@@ -30,7 +30,7 @@ class Auc(NamedTuple):
 
 
 def ordered(values: npt.ArrayLike, is_real: Bools) -> Auc:
-    """How well one threshold on a number separates the classes, in the better of the two directions.
+    """Measures how well a threshold on a number separates the classes, in the better direction.
 
     Args:
         values: [N] finite numbers.
@@ -42,7 +42,7 @@ def ordered(values: npt.ArrayLike, is_real: Bools) -> Auc:
 
 
 def categorical(labels: npt.NDArray[np.str_], is_real: Bools, folds: Folds) -> Auc:
-    """How well the class frequency of each label, learnt on the other folds, separates the classes.
+    """Measures how well the class frequency of each label, learnt on the other folds, separates the classes.
 
     Args:
         labels: [N].
@@ -54,7 +54,7 @@ def categorical(labels: npt.NDArray[np.str_], is_real: Bools, folds: Folds) -> A
 
     def score(train: Bools, test: Bools) -> Floats:
         real, attack = (np.bincount(code[train & side], minlength=count) for side in (is_real, ~is_real))
-        # A label not met in training scores 0; the half keeps rare ones near it.
+        # A label that is not in the other folds scores 0; the added half keeps rare labels near 0.
         ratio = np.log((real + 0.5) / (real.sum() + 0.5)) - np.log((attack + 0.5) / (attack.sum() + 0.5))
         ratio[(real == 0) & (attack == 0)] = 0
         return np.asarray(ratio[code[test]], np.float64)
@@ -63,15 +63,15 @@ def categorical(labels: npt.NDArray[np.str_], is_real: Bools, folds: Folds) -> A
 
 
 def learnt(features: Floats, is_real: Bools, folds: Folds) -> Auc:
-    """How well a logistic regression on standardised features separates the classes, cross-validated.
+    """Measures how well a logistic regression on standardised features separates the classes.
 
     Args:
         features: [N, F].
         is_real: [N]; both classes are present.
-        folds: [N], from `split_folds`.
+        folds: [N], from `split_folds`, for cross-validation.
 
     Raises:
-        CmflError: scikit-learn is not installed.
+        PackageError: scikit-learn is missing.
     """
     require_sklearn()
     from sklearn.linear_model import LogisticRegression
@@ -81,7 +81,7 @@ def learnt(features: Floats, is_real: Bools, folds: Folds) -> Auc:
 
     def score(train: Bools, test: Bools) -> Floats:
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-        # Matrices this small take ten times longer on several threads of a busy machine than on one.
+        # On a busy machine, matrices this small take ten times longer on several threads than on one.
         with threadpool_limits(limits=1):
             model.fit(features[train], is_real[train])
         return np.asarray(model.decision_function(features[test]), np.float64)
@@ -90,18 +90,23 @@ def learnt(features: Floats, is_real: Bools, folds: Folds) -> Auc:
 
 
 def require_sklearn() -> None:
-    """Raises the CmflError that names the extra when scikit-learn is not installed."""
+    """Refuses to run without scikit-learn.
+
+    Raises:
+        PackageError: it is missing; names the extra that brings it.
+    """
     if importlib.util.find_spec("sklearn") is None:
         raise need("evaluate", "the shortcut audit")
 
 
 def split_folds(subjects: Sequence[str], is_real: Bools, seed: int) -> Folds:
-    """A fold (0..4) for each image: all of a subject in one, both classes spread evenly; `seed` decides.
+    """Returns a fold (0..4) for each image, drawn by `seed`: one per subject, with both classes spread
+    evenly.
 
-    Fewer folds when a class has fewer subjects.
+    There are fewer folds if a class has fewer subjects.
     """
     _, subject = np.unique(np.asarray(subjects), return_inverse=True)
-    # 1: seen real only, 2: synthetic only, 3: both.
+    # Images of the subject: 1 only real, 2 only synthetic, 3 both.
     kind = np.zeros(int(subject.max()) + 1, np.int64)
     np.bitwise_or.at(kind, subject, np.where(is_real, 1, 2))
     folds = min(FOLDS, *(len(np.unique(subject[side])) for side in (is_real, ~is_real)))
@@ -116,7 +121,7 @@ def split_folds(subjects: Sequence[str], is_real: Bools, seed: int) -> Folds:
 def _cross_validated(
     score: Callable[[Bools, Bools], Floats], is_real: Bools, folds: Folds, untied: float
 ) -> Auc:
-    """The mean of the folds' areas, each weighted by its pairs: scores of two models are not compared."""
+    """Averages the areas of the folds, weighted by pairs; scores of different models are not compared."""
     areas, weights = [], []
     for fold in range(int(folds.max()) + 1):
         test = folds == fold
@@ -131,7 +136,7 @@ def _cross_validated(
 
 
 def _area(scores: Floats, is_real: Bools) -> float:
-    """P(a real image scores higher than a synthetic one), ties counted half."""
+    """Returns P(a real image scores higher than a synthetic one); ties count half."""
     _, place = np.unique(scores, return_inverse=True)
     real, attack = (np.bincount(place[side], minlength=place.max() + 1) for side in (is_real, ~is_real))
     below = np.cumsum(attack) - attack
@@ -139,17 +144,17 @@ def _area(scores: Floats, is_real: Bools) -> float:
 
 
 def _untied(values: npt.NDArray[np.generic]) -> float:
-    """The factor by which ties lower the rank statistic's variance (Mann-Whitney's correction), 0..1."""
+    """Returns the factor (0..1) by which ties lower the variance (Mann-Whitney's correction)."""
     _, counts = np.unique(values, return_counts=True)
     count = len(values)
     return float(1 - (counts.astype(np.float64) ** 3 - counts).sum() / (float(count) ** 3 - count))
 
 
 def _with_interval(area: float, is_real: Bools, untied: float) -> Auc:
-    """Newcombe's interval for an AUC (Statistics in Medicine 25, 2006, p. 559, method 5), corrected for ties.
+    """Returns Newcombe's interval for an AUC (Statistics in Medicine 25, 2006, p. 559, method 5), with ties.
 
-    The ends are the areas whose own Hanley-McNeil standard error just reaches to `area`. Unlike a bootstrap
-    it stays wide when five images of each class happen to be separated perfectly.
+    The ends are the areas whose own Hanley-McNeil interval just contains `area`. Unlike a bootstrap it stays
+    wide when five images of each class happen to be separated perfectly.
     """
     real = int(is_real.sum())
     attack = len(is_real) - real
@@ -163,7 +168,7 @@ def _with_interval(area: float, is_real: Bools, untied: float) -> Auc:
 
 
 def _border(reaches: Callable[[float], bool], inside: float, outside: float) -> float:
-    """Where `reaches` stops holding between the two, to 1e-6; `outside` itself when it does not stop."""
+    """Returns where `reaches` becomes false, to 1e-6; `outside` if it stays true."""
     for _ in range(20):
         middle = (inside + outside) / 2
         if reaches(middle):

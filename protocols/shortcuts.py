@@ -1,4 +1,4 @@
-"""The shortcut audit: how well does each property alone tell real from synthetic, no face looked at?"""
+"""The shortcut audit: measures how well each property alone tells real from synthetic, without the face."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from .properties import PROPERTIES, Kind, Property, typical
 from .separability import Auc, Bools, Folds, categorical, learnt, ordered, split_folds
 from .traces import Traces
 
-# Fewer images of a class than this say nothing.
+# With fewer images of a class the audit would say nothing.
 SMALLEST_CLASS = 10
 
-# Bounds on the low end of the AUC's interval. A property of the files has no business above 0.5: 0.55 is one
-# class with a tenth of its images marked.
+# Bounds on the low end of the AUC's interval. A property of the files should not be above 0.5: 0.55 means
+# that a tenth of the images of one class is marked.
 _FILE_WEAK = 0.51
 _FILE_SHORTCUT = 0.55
-# A signal in the pixels may be the generator's own. Measured: classes through one pipeline reach 0.69
-# (spectrum) and 0.86 (thumbnail); the same pipeline with two resize kernels 0.93 to 1.00 (spectrum), classes
-# framed differently 0.98 (thumbnail).
+# A signal in the pixels may come from the generator. Measured: classes through one pipeline reach 0.69
+# (spectrum) and 0.86 (thumbnail); with two resize kernels 0.93 to 1.00 (spectrum), with different framing
+# 0.98 (thumbnail).
 _SIGNAL_WEAK = 0.70
 _SUSPICIOUS_AUC = 0.90
 _SUSPICIOUS_LOW = 0.80
 
 
 class Level(StrEnum):
-    """How bad it is, from harmless to fatal."""
+    """The severity of a result, from harmless to fatal."""
 
     OK = "ok"
     WEAK = "weak"  # separates a little: a warning
-    SUSPICIOUS = "suspicious"  # separates almost perfectly, and may be a generator's own trace: look into it
+    SUSPICIOUS = "suspicious"  # separates almost perfectly; may be a generator's own trace, so look into it
     SHORTCUT = "shortcut"  # a property of the files separates the classes: the check fails
 
 
@@ -53,9 +53,9 @@ class Audited:
 
 @dataclass(frozen=True, slots=True)
 class Separation:
-    """What one property achieves in one split against one attack type (`attack_type` empty: against all).
+    """How well one property separates real images of a split from an attack type (empty: from all attacks).
 
-    `real` and `synthetic` say what is typical of each class; empty where no single value does.
+    `real` and `synthetic` are typical values of each class; empty if no single value is typical.
     """
 
     split: str
@@ -72,12 +72,12 @@ class Separation:
 
 
 def audit(images: Sequence[Audited], *, seed: int = 0) -> list[Separation]:
-    """Every property in every split, against all attacks and against each attack type, worst first.
+    """Returns every property in every split, against all attacks and each attack type, worst first.
 
     Groups with fewer than 10 images of a class are left out.
 
     Raises:
-        CmflError: scikit-learn is not installed.
+        PackageError: scikit-learn is missing.
     """
     results = []
     for split in dict.fromkeys(image.split for image in images):
@@ -107,7 +107,7 @@ def _separation(
         labels = np.array([one.label(image.encoding, image.traces) for image in group])
         real, synthetic = (typical(labels[side]) for side in (is_real, ~is_real))
         candidates.append((categorical(labels, is_real, folds), real, synthetic))
-    # Of two that separate equally well the label, which comes last, says more.
+    # If number and label separate equally well, the label (the last) is clearer.
     area, real, synthetic = max(reversed(candidates), key=lambda candidate: candidate[0].low)
     return Separation(
         split=split,

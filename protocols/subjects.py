@@ -1,4 +1,4 @@
-"""Who is seen on a file: the rule that makes a subject of a file name."""
+"""Finds the subject of each file: from a pattern, a table, or the file name."""
 
 from __future__ import annotations
 
@@ -17,22 +17,21 @@ _MOST_TABLE_BYTES = 1 << 30
 def subjects_of(
     filenames: Sequence[str], *, pattern: str | None = None, table: Path | None = None
 ) -> dict[str, str]:
-    """The subject of each file.
+    """Returns the subject of each file, by file name.
+
+    Without pattern and table each file is its own subject: its name with the folder, without the extension.
 
     Args:
         filenames: relative to the data root, with `/`.
         pattern: a regular expression with one group, searched in the file name; the group is the subject.
-        table: a CSV file with the columns `filename` and `subject` (others do not matter).
-
-    Returns:
-        File name -> subject. Without pattern and table each file is a subject of its own: its name without
-        the extension, folder included.
+        table: a CSV file with the columns `filename` and `subject`; other columns are ignored.
 
     Raises:
-        CmflError: pattern and table both given; a bad pattern or table; a file without a subject.
+        ProtocolError: pattern and table are both given, one is faulty, or a file has no subject.
+        InputError: the table cannot be read.
     """
     if pattern is not None and table is not None:
-        raise ProtocolError("the subjects come from a pattern or from a table; give one of them")
+        raise ProtocolError("the subjects come from a pattern or from a table; give only one of them")
     if pattern is not None:
         found = _by_pattern(filenames, pattern)
         source = f"the subject pattern {pattern!r}"
@@ -44,7 +43,7 @@ def subjects_of(
     without = [name for name in filenames if not found.get(name)]
     if without:
         raise ProtocolError(
-            f"{source} gives no subject to {len(without):,} of {len(filenames):,} files, the first is "
+            f"{source} gives no subject to {len(without):,} of {len(filenames):,} files; the first is "
             f"{without[0]!r}"
         )
     return {name: found[name] for name in filenames}
@@ -54,14 +53,16 @@ def _by_pattern(filenames: Sequence[str], pattern: str) -> dict[str, str]:
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise ProtocolError(f"the subject pattern {pattern!r} is no regular expression: {error}") from error
+        raise ProtocolError(
+            f"the subject pattern {pattern!r} is not a regular expression: {error}"
+        ) from error
     if compiled.groups != 1:
         raise ProtocolError(
-            f"the subject pattern {pattern!r} has {compiled.groups} groups; it needs one, around what names "
-            "the subject, as in 'person([0-9]+)'"
+            f"the subject pattern {pattern!r} has {compiled.groups} groups; it needs one, around the "
+            "subject, as in 'person([0-9]+)'"
         )
     matches = ((name, compiled.search(name)) for name in filenames)
-    # A group that took no part in the match is None.
+    # A group that is not part of the match is None.
     return {name: (match[1] or "").strip() for name, match in matches if match}
 
 
@@ -80,7 +81,7 @@ def _by_table(table: Path) -> dict[str, str]:
         for line, record in records:
             if len(record) > len(header):
                 raise RecordError(line, wrong_width(record, len(header)))
-            # What is cut short has no subject, and is named with the files that have none.
+            # A row that is cut short has no subject, which is reported below.
             whole = record + [""] * (len(header) - len(record))
             name, subject = posixpath.normpath(whole[name_at]), whole[subject_at].strip()
             if subjects.setdefault(name, subject) != subject:

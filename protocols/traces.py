@@ -1,4 +1,4 @@
-"""What the pixels say about how a picture was processed: spectrum, resampling, JPEG blocks, colour."""
+"""Measures traces of processing in the pixels: spectrum, resampling, JPEG blocks, colour."""
 
 from __future__ import annotations
 
@@ -15,29 +15,32 @@ RADIAL_BINS = 31
 
 Floats = npt.NDArray[np.float64]
 
-# Resampling and JPEG blocks are looked for in the middle of the picture as it was stored, up to this side.
+# Resampling and JPEG blocks are searched in the middle of the stored picture, up to this side.
 _WINDOW = 512
 _SMALLEST = 64
-# A peak or a grid below these strengths is what any photograph shows somewhere.
+# Any photograph has peaks and grids below these strengths.
 _PEAK_STRENGTH = 7.0
-# Below, what is in the picture shows more periods than any interpolation.
+# Below this frequency the content of the picture is more periodic than any interpolation.
 _LOWEST_FREQUENCY = 0.08
 _GRID_STRENGTH = 1.25
-# ITU-R BT.601, unrounded: the rounding noise of a grey picture would cover the weakest frequencies.
+# ITU-R BT.601, unrounded: rounding noise in a grey picture would cover the weakest frequencies.
 _LUMINANCE = np.array([0.299, 0.587, 0.114])
-# A picture whose channels differ by less than this on average shows no colour, whatever its mode.
+# A picture whose channels differ by less than this on average is grey, whatever its mode.
 _GREY_RANGE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Traces:
-    """One picture's measurements.
+    """The measurements of one picture.
 
-    `radial`: 31 log-power values, low to high frequency, of the grey 224 x 224 input of the network.
-    `thumbnail`: 192 values, 8 x 8 RGB, 0..255. `resampling`: the strength of the strongest periodicity that
-    JPEG does not explain, as a multiple of the median, and `period` its frequency in words (`none` when
-    weak). `blocks`: how much stronger the steps on the borders of 8 x 8 blocks are than elsewhere (1: not at
-    all), and `grid` where the strongest grid begins (`0,0`: at the corner; `none`). `grey`: without colour.
+    Attributes:
+        radial: 31 log-power values, low to high frequency, of the grey 224 x 224 input of the network.
+        thumbnail: 192 values, 8 x 8 RGB, 0..255.
+        resampling, period: strength of the strongest periodicity that JPEG does not explain, as a multiple of
+            the median, and its frequency as text (`none` if weak).
+        blocks, grid: how much stronger steps are on the borders of 8 x 8 blocks than elsewhere (1: not at
+            all), and where the strongest grid begins (`0,0`: at the corner; `none` if weak).
+        grey: whether the picture has no colour.
     """
 
     radial: Floats
@@ -50,7 +53,7 @@ class Traces:
 
 
 def measure(image: Image.Image, *, aligned: bool = True) -> Traces:
-    """Measures an RGB picture at its full size; `aligned` is how the network would take it."""
+    """Measures an RGB picture at its full size; `aligned` is whether the network takes it as aligned."""
     seen = fit(image, aligned=aligned)
     stored = np.asarray(_middle(image).convert("L"), np.float64)
     resampling, period = _resampling(stored)
@@ -67,22 +70,22 @@ def measure(image: Image.Image, *, aligned: bool = True) -> Traces:
 
 
 def _colour_range(image: Image.Image) -> float:
-    """The mean difference between a pixel's largest and smallest channel."""
+    """Returns the mean difference between the largest and the smallest channel of a pixel."""
     red, green, blue = (np.asarray(channel) for channel in image.split())
     largest = np.maximum(np.maximum(red, green), blue)
     return float((largest - np.minimum(np.minimum(red, green), blue)).mean())
 
 
 def _middle(image: Image.Image) -> Image.Image:
-    """The middle of the picture, cut on the borders of its 8 x 8 blocks."""
+    """Returns the middle of the picture, cut on the borders of its 8 x 8 blocks."""
     width, height = image.size
     left, top = (max(0, side - _WINDOW) // 2 // 8 * 8 for side in (width, height))
     return image.crop((left, top, min(width, left + _WINDOW), min(height, top + _WINDOW)))
 
 
 def _radial(luminance: Floats) -> Floats:
-    """The log of the mean power in 31 rings of equal width, from the first frequency to the corner."""
-    # Half of the plane: the other half is the same.
+    """Returns the log mean power in 31 rings of equal width, from the first frequency to the corner."""
+    # Half of the plane is enough: the other half is the same.
     power = np.abs(np.fft.rfft2(luminance - luminance.mean())).ravel() ** 2
     ring, count = _rings()
     return np.log(np.bincount(ring, power, RADIAL_BINS + 1)[1:] / count + 1e-3)
@@ -90,7 +93,7 @@ def _radial(luminance: Floats) -> Floats:
 
 @cache
 def _rings() -> tuple[npt.NDArray[np.int64], Floats]:
-    """The ring (1..31; 0 for the mean) of every frequency [224 * 113], and the frequencies in each ring."""
+    """Returns the ring (1..31; 0 for the mean) of every frequency [224 * 113], and the size of each ring."""
     radius = np.hypot(np.fft.fftfreq(SIZE)[:, None], np.fft.rfftfreq(SIZE)).ravel()
     edges = np.linspace(1 / SIZE, radius.max() * (1 + 1e-9), RADIAL_BINS + 1)
     ring = np.digitize(radius, edges)
@@ -99,11 +102,11 @@ def _rings() -> tuple[npt.NDArray[np.int64], Floats]:
 
 
 def _resampling(luminance: Floats) -> tuple[float, str]:
-    """The strongest period in the mean second derivative along rows and columns.
+    """Returns the strongest period in the mean second derivative along rows and columns.
 
     Interpolation makes the variance of the second derivative periodic (Gallagher, "Detection of linear and
-    cubic interpolation in JPEG compressed images", CRV 2005, section 2). Multiples of 1/8 are left out: those
-    are JPEG's blocks.
+    cubic interpolation in JPEG compressed images", CRV 2005, section 2). Multiples of 1/8 are left out,
+    because JPEG blocks cause them.
     """
     if min(luminance.shape) < _SMALLEST:
         return 0.0, "none"
@@ -123,10 +126,10 @@ def _resampling(luminance: Floats) -> tuple[float, str]:
 
 
 def _blocks(luminance: Floats) -> tuple[float, str]:
-    """The strength of steps between 8 x 8 blocks at the corner's grid, and the strongest grid's corner.
+    """Returns the strength of 8 x 8 blocks that begin at the corner, and the start of the strongest grid.
 
-    A step is measured against those beside it, as blocking measures without a reference do (Fan & de
-    Queiroz, "Identification of bitmap compression history", IEEE TIP 2003, section II).
+    A step is compared with those beside it, as in blocking measures without a reference (Fan & de Queiroz,
+    "Identification of bitmap compression history", IEEE TIP 2003, section II).
     """
     if min(luminance.shape) < _SMALLEST:
         return 1.0, "none"
@@ -134,7 +137,7 @@ def _blocks(luminance: Floats) -> tuple[float, str]:
     for values in (luminance, luminance.T):
         step = np.diff(values, axis=1)
         excess = np.abs(2 * step[:, 1:-1] - step[:, :-2] - step[:, 2:]).mean(axis=0)
-        # The step of number i lies between the pixels i and i + 1, and the first one has no left neighbour.
+        # Step i lies between pixels i and i + 1; the first step is left out, as it has no left neighbour.
         phase = (np.arange(len(excess)) + 2) % 8
         profile = np.bincount(phase, excess, 8) / np.bincount(phase, minlength=8)
         profiles.append(profile / max(float(np.median(profile)), 1e-6))

@@ -9,7 +9,7 @@ Unit = Callable[[], float]
 
 
 class Engine(Protocol):
-    """What is timed of a contender."""
+    """What is timed of a contender. Every engine is also given `threads`, `images` and `compared`."""
 
     def unit(self, measure: str, seconds: float) -> Unit:
         """Returns a function that does the smallest whole piece of a measure.

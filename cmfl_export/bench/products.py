@@ -26,12 +26,9 @@ class Products:
         precision: fp32, bf16, fp16 or int8; not every means has each.
         size: CPUs gain nothing beyond 2048, GPUs nothing beyond 4096.
         threads: CPU threads; None takes all cores.
-        images, compared: not used.
     """
 
-    def __init__(
-        self, means: str, precision: str, size: int, threads: int | None, images: object, compared: object
-    ) -> None:
+    def __init__(self, means: str, precision: str, size: int, threads: int | None, **_: object) -> None:
         threads = threads or usable_cores()
         self._chained = _CHAINED * (16 if "cuda" in means else 1)
         self._operations = 2.0 * size**3 * self._chained

@@ -36,7 +36,6 @@ class Eager:
         compiled: whether to use torch.compile.
         threads: CPU threads; None leaves the choice to PyTorch.
         images: paths to make batches of.
-        compared: not used.
     """
 
     def __init__(
@@ -49,7 +48,7 @@ class Eager:
         compiled: bool,
         threads: int | None,
         images: Sequence[str],
-        compared: int,
+        **_: object,
     ) -> None:
         use_threads(threads)
         self._aligned = aligned
@@ -90,7 +89,7 @@ class ReferenceLoop:
         device: str,
         threads: int | None,
         images: Sequence[str],
-        compared: int,
+        **_: object,
     ) -> None:
         use_threads(threads)
         self._aligned = aligned

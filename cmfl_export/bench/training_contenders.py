@@ -35,7 +35,6 @@ class Step:
         precision: fp32 or bf16.
         device: "cpu" or "cuda".
         threads: CPU threads; None leaves the choice to PyTorch.
-        images, compared: not used.
     """
 
     def __init__(
@@ -44,8 +43,7 @@ class Step:
         precision: str,
         device: str,
         threads: int | None,
-        images: object,
-        compared: object,
+        **_: object,
     ) -> None:
         use_threads(threads)
         self._config = TrainConfig.from_dict(config)
@@ -89,7 +87,7 @@ class Step:
 class Loader:
     """The loader of `cmfl train` alone: decoding and augmentation; arguments as for `Step`."""
 
-    def __init__(self, config: dict[str, Any], threads: int | None, images: object, compared: object) -> None:
+    def __init__(self, config: dict[str, Any], threads: int | None, **_: object) -> None:
         use_threads(threads)
         self._batches = endless(TrainConfig.from_dict(config))
 

@@ -50,7 +50,7 @@ app.add_typer(protocol, name="protocol")
 app.add_typer(zoo, name="zoo")
 
 _GROUPS = {group.name for group in app.registered_groups}
-# EX_SOFTWARE of sysexits.h: no mistake of the user.
+# EX_SOFTWARE of sysexits.h: an error of the program, not of the user.
 INTERNAL = 70
 
 
@@ -73,7 +73,7 @@ def _before_any_command(
 
 
 def main() -> None:
-    """The command `cmfl`: runs the app, and turns errors into one line and an exit code."""
+    """Runs the command `cmfl`; prints an error as one line and ends with its exit code."""
     streams.prepare()
     # Of Pillow: corrupt metadata, and its own limit on large pictures; a row's status says what matters.
     warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -85,7 +85,7 @@ def main() -> None:
     status, message = _run()
     interrupted = interrupts.code()
     if interrupted is not None:
-        # Whatever became of it: libraries turn a KeyboardInterrupt into exits and errors of their own.
+        # Libraries turn a KeyboardInterrupt into other exits and errors, so the signal itself decides.
         status, message = interrupted, interrupts.message()
     if message:
         say(f"cmfl: {' '.join(message.split())}", err=True)
@@ -93,7 +93,7 @@ def main() -> None:
 
 
 def _run() -> tuple[int, str]:
-    """The exit code, and the error where there is one."""
+    """Runs the app; returns the exit code, and the error message or ""."""
     try:
         status = app(_arguments(sys.argv[1:]), standalone_mode=False, prog_name="cmfl")
         sys.stdout.flush()
@@ -104,24 +104,24 @@ def _run() -> tuple[int, str]:
     except SystemExit as error:
         return (error.code, "") if isinstance(error.code, int) else (int(error.code is not None), "")
     except Exception as error:
-        # Typer's own errors, all of wrong usage, share no class that it makes public.
+        # Typer's own errors, which are all of wrong usage, have no public base class.
         if hasattr(error, "format_message"):
             said = error.format_message().rstrip(".").replace("Value error, ", "")
             return 2, f"{said} (see: {_help_of(error)})"
         if os.environ.get("CMFL_TRACEBACK"):
             raise
         return INTERNAL, f"internal error, please report it: {error!r} (set CMFL_TRACEBACK=1 to see where)"
-    # Newer versions of Typer pass on a KeyboardInterrupt as this code.
+    # Newer versions of Typer return this code for a KeyboardInterrupt.
     return status or 0, "interrupted" if status == 130 else ""
 
 
 def _arguments(given: list[str]) -> list[str]:
-    """What was given; nothing, or a group of commands alone, asks for help."""
+    """Returns the arguments; adds --help to none, and to a group without a command."""
     return [*given, "--help"] if not given or (len(given) == 1 and given[0] in _GROUPS) else given
 
 
 class _Visible(logging.Formatter):
-    """Log lines that cannot steer a terminal."""
+    """Formats log lines so that they cannot control a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
         return "\n".join(map(visible, super().format(record).split("\n")))

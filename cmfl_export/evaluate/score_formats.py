@@ -54,7 +54,7 @@ def read(path: Path) -> list[Row]:
         if "\0" in text:
             raise RecordError(1 + lines_in(text.partition("\0")[0]), "not a text file")
         records = _lines(text) if ending in _LINES else _array(text) if ending == _ARRAY else _csv(text)
-        rows = [_sound(*record) for record in records]
+        rows = [_consistent(*record) for record in records]
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     except RecordError as error:
@@ -62,7 +62,7 @@ def read(path: Path) -> list[Row]:
     return rows
 
 
-def _sound(line: int, sample: Sample | None, row: Prediction) -> Row:
+def _consistent(line: int, sample: Sample | None, row: Prediction) -> Row:
     """Returns the row if its values fit together.
 
     Raises:
@@ -84,7 +84,7 @@ def _lines(text: str) -> Iterator[Row]:
 def _array(text: str) -> Iterator[Row]:
     """Yields the items of a JSON array, read one by one, so that the line of each is known."""
     decoder = json.JSONDecoder()
-    place, line = _skipped(text, 0, 1, "[")
+    place, line = _skip(text, 0, 1, "[")
     if text[place : place + 1] == "[":
         raise RecordError(line, "an array within the array, not a row of cmfl predict")
     while text[place : place + 1] not in ("]", ""):
@@ -98,14 +98,14 @@ def _array(text: str) -> Iterator[Row]:
         if text[stop : stop + 1] == "]":
             place = stop
         else:
-            place, line = _skipped(text, end, line, ",")
+            place, line = _skip(text, end, line, ",")
     if not text[place : place + 1]:
         raise RecordError(line, "the file ends within the array; it was cut off")
     if text[place + 1 :].strip(_BLANKS):
         raise RecordError(line, "more than one array in the file")
 
 
-def _skipped(text: str, place: int, line: int, sign: str) -> tuple[int, int]:
+def _skip(text: str, place: int, line: int, sign: str) -> tuple[int, int]:
     """Skips blanks, this sign and blanks; returns the place and the line of what follows."""
     rest = text[place:]
     inner = rest.lstrip(_BLANKS)

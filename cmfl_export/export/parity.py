@@ -303,7 +303,7 @@ def compare(
             for head in heads:
                 differences = found[head, size]
                 differences.add(got[head], expected[head])
-                differences.add_decisions(_calls(card, got[head]), _calls(card, expected[head]))
+                differences.add_decisions(_decisions(card, got[head]), _decisions(card, expected[head]))
         if probe is not None:
             exact = np.stack([reference_spectrum(image) for image in images])
             spectra["onnx"].add(probe.run(images, ["spectrum"])["spectrum"], exact)
@@ -322,7 +322,7 @@ def compare(
     return tuple(checks), count
 
 
-def _calls(card: ModelCard, scores: np.ndarray) -> np.ndarray:
+def _decisions(card: ModelCard, scores: np.ndarray) -> np.ndarray:
     """Returns the card's decision on each score of a head, as if that head decided: bool [n]."""
     return np.array([card.calls_real(float(score)) for score in scores], np.bool_)
 

@@ -50,7 +50,7 @@ def ranges(
                 helper.make_node(operator, inputs, outputs[-1:], name=outputs[-1], keepdims=0)
             )
     found: dict[str, Range] = {}
-    for values in _runs(model, outputs, batches):
+    for values in _outputs(model, outputs, batches):
         pairs = iter(values)
         for name in names:
             low, high = (next(pairs).astype(np.float64) for _ in range(2))
@@ -71,7 +71,7 @@ def moments(
     rng = np.random.default_rng(0)
     names = list(dict.fromkeys(node.input[0] for node in convolutions))
     sums: dict[str, tuple[int, NDArray[np.float64], NDArray[np.float64]]] = {}
-    for values in _runs(model, names, batches):
+    for values in _outputs(model, names, batches):
         maps = dict(zip(names, values, strict=True))
         for node in convolutions:
             rows = _under_kernel(node, maps[node.input[0]], rng)
@@ -104,7 +104,7 @@ def _under_kernel(
     return chosen.transpose(0, 2, 1, 3, 4).reshape(-1, windows.shape[1] * height * width)
 
 
-def _runs(
+def _outputs(
     model: ModelProto, outputs: Sequence[str], batches: Iterable[NDArray[np.uint8]]
 ) -> Iterator[list[Any]]:
     """Yields these tensors of the model, inner ones too, for each batch."""

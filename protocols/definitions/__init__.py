@@ -1,6 +1,6 @@
-"""Protocols as definitions: TOML files that say which generators, folders, numbers of images and file names.
+"""Reads definitions of protocols: TOML files with generators, folders, numbers of images and file names.
 
-Those in this folder are the paper's. The top of stylegan2.toml says how one is written.
+Those in this folder are the paper's protocols. The top of stylegan2.toml explains the format.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..attacks import check_attacks
 from ..splitting import SALT, SPLITS
 
 _NUMBERED = re.compile(r"([^{}/\\]*)\{number(?::0([1-9]\d?))?\}([^{}/\\]*)")
-_MOST_NUMBERS = 10_000_000  # of a source: every name is made
+_MOST_NUMBERS = 10_000_000  # per source, as all names are held in memory
 _DEFINITION_KEYS = {"name", "description", "salt", "source"}
 _SOURCE_KEYS = {"folder", "attack", "file", "numbers", *SPLITS}
 
@@ -31,12 +31,12 @@ class Source:
 
     folder: str  # relative to the data root, with /
     attack: str  # empty: real
-    file: str  # the name of one file with {number}, or a pattern
-    numbers: tuple[int, int] | None  # first and last; None where the files are not numbered
-    counts: Mapping[str, int]  # of each split
+    file: str  # a file name with {number}, or a pattern
+    numbers: tuple[int, int] | None  # first and last; None if the files are not numbered
+    counts: Mapping[str, int]  # images by split
 
     def numbered_files(self) -> list[str]:
-        """All names of a numbered source, relative to the data root."""
+        """Returns all names of a numbered source, relative to the data root."""
         match = _NUMBERED.fullmatch(self.file)
         if self.numbers is None or match is None:
             return []
@@ -48,7 +48,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Definition:
-    """A protocol as it is written down, before any file has been looked for."""
+    """The content of a definition."""
 
     name: str
     description: str
@@ -57,16 +57,16 @@ class Definition:
 
 
 def names() -> list[str]:
-    """The definitions that come with the package, in order of name."""
+    """Returns the names of the definitions that come with the package, in order."""
     files = (entry.name for entry in resources.files(__name__).iterdir())
     return sorted(name.removesuffix(".toml") for name in files if name.endswith(".toml"))
 
 
 def load(name_or_path: str | os.PathLike[str]) -> Definition:
-    """A definition by its name, or from a TOML file.
+    """Returns a definition by its name, or from a TOML file.
 
     Raises:
-        CmflError: no such name or file, or something in it is wrong; names the file and the key.
+        ProtocolError: no such name or file, or it is faulty; names the file and the key.
     """
     if name_or_path in names():
         where = f"{name_or_path}.toml"
@@ -88,7 +88,7 @@ def _definition(values: dict[str, Any], where: str) -> Definition:
     _refuse_unknown(values, _DEFINITION_KEYS, where)
     tables = values.get("source", [])
     if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
-        raise ProtocolError(f"{where}: source: it needs one [[source]] or more")
+        raise ProtocolError(f"{where}: source: it needs at least one [[source]]")
     sources = tuple(_source(table, f"{where}: source {n}") for n, table in enumerate(tables, 1))
     try:
         check_attacks(source.attack for source in sources if source.attack)
@@ -113,7 +113,7 @@ def _source(values: dict[str, Any], where: str) -> Source:
         raise ProtocolError(
             f"{where}: folder: {folder!r} must be relative to the data root, with / and without .."
         )
-    # One spelling of each folder: ./faces/ is faces.
+    # One spelling per folder: ./faces/ becomes faces.
     folder = "/".join(part for part in folder.split("/") if part not in ("", ".")) or "."
     where = f"{where} ({folder})"
     numbers = values.get("numbers")
@@ -123,7 +123,7 @@ def _source(values: dict[str, Any], where: str) -> Source:
         if not _is_count(count):
             raise ProtocolError(f"{where}: {split}: {count!r} must be a whole number, 0 or more")
     if not any(counts.values()):
-        raise ProtocolError(f"{where}: it gives no image to a split; say how many with train, dev or eval")
+        raise ProtocolError(f"{where}: no images for any split; give their number with train, dev or eval")
     if numbers is not None:
         numbers = _numbers(numbers, where)
         if not _NUMBERED.fullmatch(file):

@@ -69,7 +69,7 @@ class TestResolve:
         data = bytearray(weights.read_bytes())
         data[-1] ^= 1
         weights.write_bytes(data)
-        with pytest.raises(CmflError, match=r"mine\.onnx is not the file that the manifest of mine promises"):
+        with pytest.raises(CmflError, match=r"mine\.onnx is not the file in the manifest of mine"):
             resolve("mine")
 
     def test_hashed_once(self, mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:

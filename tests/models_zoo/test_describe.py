@@ -192,5 +192,5 @@ class TestRefusals:
     @pytest.mark.parametrize("text", ["", "[]", "{}", '{"split": {}, "models": [{"sha256": []}]}', "3"])
     def test_no_figures(self, folder: Path, tmp_path: Path, text: str) -> None:
         (tmp_path / "metrics.json").write_text(text)
-        with pytest.raises(CmflError, match=r"metrics\.json is no metrics\.json of cmfl evaluate"):
+        with pytest.raises(CmflError, match=r"metrics\.json is not a metrics\.json of cmfl evaluate"):
             describe(folder, metrics=[tmp_path / "metrics.json"])

@@ -121,7 +121,7 @@ class TestFromAMirror:
     def test_damage_is_repaired(self, server: Server) -> None:
         path = pull("mine", mirror=server.url).path
         path.write_bytes(b"damaged")
-        with pytest.raises(CmflError, match="is not the file that the manifest of mine promises"):
+        with pytest.raises(CmflError, match="is not the file in the manifest of mine"):
             registry.get("mine").path_of_weights()
         assert pull("mine", mirror=server.url).source
         assert registry.get("mine").path_of_weights() == path

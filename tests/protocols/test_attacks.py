@@ -24,8 +24,8 @@ def test_option_needs_both(text: str) -> None:
 @pytest.mark.parametrize(
     ("names", "expected"),
     [
-        (["sg2", "SG2"], "'sg2' and 'SG2' differ in case alone"),
-        (["Real"], "cannot be called 'Real'"),
+        (["sg2", "SG2"], "'sg2' and 'SG2' differ only in case"),
+        (["Real"], "cannot have the name 'Real'"),
         ([""], "not empty"),
         ([" sg2"], "without blanks"),
         (["a\nb"], "printable"),

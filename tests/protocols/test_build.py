@@ -295,7 +295,7 @@ def test_a_file_counts_once(root: Path) -> None:
     assert [(item.count, item.reason) for item in built.left_out] == [
         (
             1,
-            "a backslash in the name, which other systems take for a folder, such as 'real/a\\\\b.png'",
+            "a backslash in the name, which separates folders on other systems, such as 'real/a\\\\b.png'",
         ),
         (1, "no such file or directory, such as 'real/gone.png'"),
         (1, "not a file, such as 'real/folder.png'"),

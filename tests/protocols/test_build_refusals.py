@@ -53,7 +53,7 @@ def refusal(root: Path, out: str = "p", **options: Any) -> str:
         ({"real": []}, "a protocol needs real images"),
         ({"attacks": []}, "a protocol needs synthetic images"),
         ({"attacks": [("", "fake")]}, "the attack name ''"),
-        ({"attacks": [("a", "fake"), ("A", "few")]}, "'a' and 'A' differ in case alone"),
+        ({"attacks": [("a", "fake"), ("A", "few")]}, "'a' and 'A' differ only in case"),
         ({"attacks": [("a", "real")]}, "real/000.png is given as real and 'a'"),
         ({"attacks": [("a", "real/inner")]}, "real/inner/x.png is given as real and 'a'"),
         ({"attacks": [("a", "fake"), ("b", "fake")]}, "fake/000.png is given as 'a' and 'b'"),
@@ -98,10 +98,10 @@ def test_links_to_a_file_of_another_kind(root: Path) -> None:
 def test_an_existing_protocol_is_replaced_only_by_force(root: Path) -> None:
     build(root, root / "p", real=["real"], attacks=[("a", "fake")])
     (root / "p" / "notes.md").write_text("mine")
-    assert "has a protocol already (train.csv, dev.csv, eval.csv, protocol.toml)" in refusal(root, salt="x")
+    assert "already has a protocol (train.csv, dev.csv, eval.csv, protocol.toml)" in refusal(root, salt="x")
     for name in FILES[1:]:
         (root / "p" / name).unlink()
-    assert "has a protocol already (train.csv)" in refusal(root)
+    assert "already has a protocol (train.csv)" in refusal(root)
     old = (root / "p" / "train.csv").read_bytes()
     built = build(root, root / "p", real=["real"], attacks=[("a", "fake")], salt="x", force=True)
     assert (root / "p" / "train.csv").read_bytes() != old

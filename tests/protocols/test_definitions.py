@@ -176,7 +176,7 @@ def test_too_few_for_a_pattern_and_no_folder_at_all(root: Path, tmp_path: Path) 
     (root / "other").rename(root / "elsewhere")
     lines = build_definition(definition(tmp_path), root, tmp_path / "p").lines()
     assert "missing         6 of 6 in other" in lines
-    with pytest.raises(CmflError, match=r"eval has 10 real and 0 synthetic; put the missing files"):
+    with pytest.raises(CmflError, match=r"eval has 10 real and 0 synthetic; add the missing files"):
         build_definition(definition(tmp_path), root, tmp_path / "p", allow_missing=True)
     (root / "elsewhere").rename(root / "other")
     built = build_definition(definition(tmp_path), root, tmp_path / "p", allow_missing=True)
@@ -186,7 +186,7 @@ def test_too_few_for_a_pattern_and_no_folder_at_all(root: Path, tmp_path: Path) 
 
 def test_existing_protocols_are_kept(root: Path, tmp_path: Path) -> None:
     build_definition(definition(tmp_path), root, tmp_path / "p")
-    with pytest.raises(CmflError, match="has a protocol already"):
+    with pytest.raises(CmflError, match="already has a protocol"):
         build_definition(definition(tmp_path), root, tmp_path / "p")
     assert build_definition(definition(tmp_path), root, tmp_path / "p", force=True).ok
 
@@ -214,7 +214,7 @@ def test_sources_must_not_share_files(root: Path, tmp_path: Path) -> None:
         ("train = 8", "train = true", ": source 1 (real): train: True must be a whole number"),
         ("train = 8", 'train = "8"', ": source 1 (real): train: '8' must be a whole number"),
         ("train = 8", "train = 17", ": source 1 (real): numbers: 20 files, but the splits take 21"),
-        ("train = 8\ndev = 4", "", ": source 1 (real): it gives no image to a split"),
+        ("train = 8\ndev = 4", "", ": source 1 (real): no images for any split"),
         ("train = 8", "", ": train: no source gives it real images"),
         ("eval = 6", "dev = 6", ": eval: no source gives it synthetic images"),
         ('folder = "real"', "", ": source 1: folder: missing"),
@@ -236,8 +236,8 @@ def test_sources_must_not_share_files(root: Path, tmp_path: Path) -> None:
         ('"{number:03}.png"', '"x/{number}.png"', "must be one name with one"),
         ('"{number:03}.png"', '"{number.real}.png"', "must be one name with one"),
         ('file = "{number:03}.png"', "", ": source 1 (real): file: missing"),
-        ('attack = "new"', 'attack = "SG"', ": attack: the attack names 'sg' and 'SG' differ in case alone"),
-        ('attack = "new"', 'attack = "real"', ": attack: an attack cannot be called 'real'"),
+        ('attack = "new"', 'attack = "SG"', ": attack: the attack names 'sg' and 'SG' differ only in case"),
+        ('attack = "new"', 'attack = "real"', ": attack: an attack cannot have the name 'real'"),
         ('attack = "new"', 'atack = "new"', ": source 4: atack: unknown key; the keys are attack, dev"),
     ],
 )
@@ -255,7 +255,7 @@ def test_other_faults(tmp_path: Path) -> None:
     with pytest.raises(CmflError, match=r"stylegan4 cannot be read: .* one of stylegan2, stylegan3, swagan"):
         load("stylegan4")
     for text in ('name = "a"', 'name = "a"\nsource = []', 'name = "a"\nsource = 3', 'source = ["a"]'):
-        with pytest.raises(CmflError, match=r"small\.toml: source: it needs one"):
+        with pytest.raises(CmflError, match=r"small\.toml: source: it needs at least one"):
             load(definition(tmp_path, text))
     (tmp_path / "small.toml").write_bytes(b'name = "\xff"')
     with pytest.raises(CmflError, match=r"small\.toml: not UTF-8"):

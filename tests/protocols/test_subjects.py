@@ -35,10 +35,10 @@ def test_pattern_is_searched_in_the_whole_name() -> None:
     [
         ("p[0-9]+", "has 0 groups"),
         ("(p)([0-9])", "has 2 groups"),
-        ("(p", "is no regular expression"),
-        ("real/(p[0-9])", "gives no subject to 1 of 3 files, the first is 'fake/a/p7_x.jpg'"),
+        ("(p", "is not a regular expression"),
+        ("real/(p[0-9])", "gives no subject to 1 of 3 files; the first is 'fake/a/p7_x.jpg'"),
         ("p7_([0-9]*)", "gives no subject to 1 of 3 files"),
-        ("p7_(2)?", "gives no subject to 2 of 3 files, the first is 'real/p7_1.png'"),
+        ("p7_(2)?", "gives no subject to 2 of 3 files; the first is 'real/p7_1.png'"),
     ],
 )
 def test_bad_patterns(pattern: str, expected: str) -> None:
@@ -60,7 +60,7 @@ def test_table(tmp_path: Path) -> None:
     table = put(tmp_path, rows.encode())
     assert subjects_of(NAMES[:2], table=table) == {NAMES[0]: "Ann", NAMES[1]: "Bob"}
     with pytest.raises(
-        CmflError, match=r"who.csv gives no subject to 1 of 3 files, the first is 'fake/a/p7_x"
+        CmflError, match=r"who.csv gives no subject to 1 of 3 files; the first is 'fake/a/p7_x"
     ):
         subjects_of(NAMES, table=table)
 
@@ -85,5 +85,5 @@ def test_bad_tables(tmp_path: Path, data: bytes, expected: str) -> None:
 def test_other_faults(tmp_path: Path) -> None:
     with pytest.raises(CmflError, match=r"none\.csv cannot be read"):
         subjects_of(["a.png"], table=tmp_path / "none.csv")
-    with pytest.raises(CmflError, match="give one of them"):
+    with pytest.raises(CmflError, match="give only one of them"):
         subjects_of(["a.png"], pattern="(a)", table=tmp_path / "none.csv")

@@ -36,14 +36,14 @@ def test_the_graph_multiplies(precision: str, tolerance: float) -> None:
     ],
 )
 def test_every_means_runs_and_says_how_much_it_was(means: str, precision: str) -> None:
-    engine = Products(means, precision, 32, 1, [], 0)
+    engine = Products(means, precision, 32, 1)
     assert engine.unit("products", 0.0)() == 4 * 2 * 32**3
 
 
 def test_products_of_a_gpu_are_not_taken_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     with pytest.raises(CmflError, match=r"cuda was requested but|cannot load the model"):
-        Products("cuda", "fp32", 32, 1, [], 0)
+        Products("cuda", "fp32", 32, 1)
 
 
 def test_int8_is_computed_in_int8(tmp_path: Path) -> None:

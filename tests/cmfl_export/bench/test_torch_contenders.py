@@ -72,9 +72,7 @@ def test_the_loop_scores_like_the_batch(
     images = [str(path) for path in photographs]
     whole = eager(photographs, architecture=architecture, spectra=spectra).unit("batch 3", 0.0)
     torch.manual_seed(0)
-    loop = torch_contenders.ReferenceLoop(architecture, spectra, True, "cpu", None, images, 0).unit(
-        FOLDER, 0.0
-    )
+    loop = torch_contenders.ReferenceLoop(architecture, spectra, True, "cpu", None, images).unit(FOLDER, 0.0)
     assert whole() == 3
     assert [loop(), loop(), loop()] == [1, 1, 1]
     batch, *singles = joint_logits

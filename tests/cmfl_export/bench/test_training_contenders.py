@@ -25,7 +25,7 @@ def config(tiny_data: tuple[Path, Path]) -> TrainConfig:
 
 @pytest.fixture
 def step(config: TrainConfig, small_trunk: None) -> training_contenders.Step:
-    return training_contenders.Step(asdict(config), "bf16", "cpu", None, [], 0)
+    return training_contenders.Step(asdict(config), "bf16", "cpu", None)
 
 
 class TestStep:
@@ -58,7 +58,7 @@ def test_every_epoch_has_an_order_of_its_own(config: TrainConfig) -> None:
 
 
 def test_the_loader_alone(config: TrainConfig) -> None:
-    loader = training_contenders.Loader(asdict(config), None, [], 0)
+    loader = training_contenders.Loader(asdict(config), None)
     run = loader.unit("loader", 0.0)
     assert [run() for _ in range(3)] == [5, 5, 2]
 

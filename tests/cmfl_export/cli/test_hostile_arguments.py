@@ -99,7 +99,7 @@ BUILD = "protocol build -o q --data-root . --real faces"
         (f"{CHECK} --seed -1", "seed must be at least 0, not -1"),
         (f"{CHECK} --workers 0", "workers must be at least 1, not 0"),
         (f"{CHECK} --limit 3", "a limit of 3 is too low"),
-        ("protocol check hollow --data-root .", "hollow holds none of train.csv, dev.csv and eval.csv"),
+        ("protocol check hollow --data-root .", "hollow has none of train.csv, dev.csv and eval.csv"),
         ("protocol check zero --data-root .", "zero: empty; it needs the header"),
         (f"{BUILD} --attack x", "--attack 'x' must be NAME=DIR"),
         (f"{BUILD} --attack x=faces --shares nan,nan,nan", "the shares nan/nan/nan must be three numbers"),

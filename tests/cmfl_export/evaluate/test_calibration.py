@@ -86,7 +86,7 @@ class TestRules:
 
     @pytest.mark.parametrize("at", ["eer", "apcer", "apcer:", "apcer:x", "apcer:1.5", "bpcer:nan", "d-eer:1"])
     def test_refuses_others(self, at: str, tiny: Path, dev: Path) -> None:
-        with pytest.raises(CmflError, match=r"it is d-eer, apcer:0\.05 or bpcer:0\.01"):
+        with pytest.raises(CmflError, match="use d-eer, apcer:X or bpcer:X, X from 0 to 1"):
             run(tiny, dev, at=at)
 
 
@@ -160,12 +160,12 @@ class TestOverlap:
 
     def test_not_on_people_of_the_split_that_is_reported(self, tiny: Path, dev: Path) -> None:
         write_split(read_split(dev)[4:6], dev.with_name("eval.csv"))
-        with pytest.raises(CmflError, match=r"2 subjects of .* \('real_a-210' for one\) are in .*eval"):
+        with pytest.raises(CmflError, match=r"2 subjects of .*, such as 'real_a-210', are in .*eval"):
             run(tiny, dev)
 
     def test_an_evaluation_on_the_same_people_is_refused(self, tiny: Path, dev: Path) -> None:
         card = run(tiny, dev).card
-        with pytest.raises(CmflError, match=r"20 subjects of this split .* evaluate on other subjects"):
+        with pytest.raises(CmflError, match=r"20 subjects of this split, .* evaluate on other subjects"):
             refuse_overlap(card, read_split(dev), chosen=True)
         (warning,) = refuse_overlap(card, read_split(dev), chosen=False)
         assert "too good" in warning

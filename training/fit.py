@@ -25,7 +25,7 @@ from cmfl_export.base.locks import exclusive_folder
 from protocols import Sample, balance, describe_missing, missing_files, read_protocol
 
 from .callbacks import BEST, CONFIG, LAST, METRICS, AverageWeights, RunFiles
-from .config import Precision, TrainConfig, make_config
+from .config import Precision, Preset, TrainConfig, make_config
 from .dataset import ProtocolData
 from .module import CmflModule
 from .photographs import Open, opener
@@ -63,7 +63,7 @@ class Run:
 def train_from(
     out: Path,
     *,
-    preset: str | None = None,
+    preset: Preset | None = None,
     file: Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     resume: bool = False,

@@ -16,6 +16,7 @@ from . import streams
 from .align import align
 from .bench import bench
 from .evaluation import calibrate, evaluate
+from .headings import HeadedCommand
 from .model import doctor, explain, export, predict, show, verify
 from .output import say
 from .protocol import app as protocol
@@ -44,7 +45,7 @@ for command in (
     demo,
     doctor,
 ):
-    app.command()(command)
+    app.command(cls=HeadedCommand)(command)
 app.add_typer(protocol, name="protocol")
 app.add_typer(zoo, name="zoo")
 

@@ -5,14 +5,22 @@
 
 from __future__ import annotations
 
-import io
 import math
 
 import numpy as np
 from PIL import Image, ImageEnhance
 from scipy.ndimage import gaussian_filter
 
-from cmfl_export.images import EXTREME_RATIO, SIZE, UNALIGNED_SIZE, fit, resize_shorter
+from cmfl_export.images import (
+    EXTREME_RATIO,
+    SIZE,
+    UNALIGNED_SIZE,
+    add_noise,
+    fit,
+    recompress,
+    resize_and_back,
+    resize_shorter,
+)
 
 MAX_SIGMA = 2.0
 JPEG_QUALITIES = (60, 70, 80, 90, 100)
@@ -70,38 +78,19 @@ def degrade(
     if broad and rng.random() < probability:
         image = ImageEnhance.Color(image).enhance(rng.uniform(0.0, MAX_SATURATION))
     if broad and rng.random() < probability:
-        image = resize(image, rng.uniform(MIN_FACTOR, 1.0), KERNELS[int(rng.integers(len(KERNELS)))])
+        image = resize_and_back(image, rng.uniform(MIN_FACTOR, 1.0), KERNELS[int(rng.integers(len(KERNELS)))])
     if rng.random() < probability:
         image = blur(image, rng.uniform(0.0, MAX_SIGMA))
     if broad and rng.random() < probability:
-        image = noise(image, rng, rng.uniform(0.0, MAX_NOISE))
+        image = add_noise(image, rng, rng.uniform(0.0, MAX_NOISE))
     if rng.random() < probability:
-        image = jpeg(image, int(rng.choice(JPEG_QUALITIES)))
+        image = recompress(image, int(rng.choice(JPEG_QUALITIES)))
     return image
 
 
 def blur(image: Image.Image, sigma: float) -> Image.Image:
-    """Gaussian blur of each channel, as scipy.ndimage.gaussian_filter does it on uint8."""
+    """Gaussian blur of each channel, as scipy.ndimage.gaussian_filter does it on uint8: the paper's."""
     return Image.fromarray(gaussian_filter(np.asarray(image), sigma=(sigma, sigma, 0)))
-
-
-def resize(image: Image.Image, factor: float, kernel: Image.Resampling) -> Image.Image:
-    """The image after a resizing by `factor`, below 1, and back to its own size."""
-    small = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
-    return image.resize(small, kernel).resize(image.size, kernel)
-
-
-def noise(image: Image.Image, rng: np.random.Generator, sigma: float) -> Image.Image:
-    """Independent Gaussian noise on each value."""
-    noisy = np.asarray(image) + rng.normal(0.0, sigma, (image.height, image.width, 3))
-    return Image.fromarray(np.rint(noisy).clip(0, 255).astype(np.uint8))
-
-
-def jpeg(image: Image.Image, quality: int) -> Image.Image:
-    """The image after one round of JPEG compression."""
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=quality)
-    return Image.open(buffer).convert("RGB")
 
 
 def random_resized_crop(image: Image.Image, rng: np.random.Generator) -> Image.Image:

@@ -17,6 +17,7 @@ from cmfl_export.base.files import whole_file, write_whole, writing
 from .config import TrainConfig
 from .model import CmflNet
 from .module import CmflModule
+from .progress import Clock
 from .weights import save_weights
 
 log = logging.getLogger("cmfl.train")
@@ -49,15 +50,24 @@ class AverageWeights(EMAWeightAveraging):
 
 
 class RunFiles(L.Callback):
-    """After each epoch: a row of `metrics.csv`, `best.safetensors` if it is the best yet, `last.ckpt`."""
+    """After each epoch: a row of `metrics.csv`, `best.safetensors` if it is the best yet, `last.ckpt`.
+
+    With a clock, the line that is logged also says how long the run still takes.
+    """
 
     def __init__(
-        self, folder: Path, config: TrainConfig, n_train: int, average: AverageWeights | None
+        self,
+        folder: Path,
+        config: TrainConfig,
+        n_train: int,
+        average: AverageWeights | None,
+        clock: Clock | None = None,
     ) -> None:
         self.folder = folder
         self.config = config
         self.n_train = n_train
         self.average = average
+        self.clock = clock
         self.best: dict[str, float] = {}
         self.rows: list[dict[str, float]] = []
         self.started = 0.0
@@ -71,6 +81,8 @@ class RunFiles(L.Callback):
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.started = time.monotonic()
+        if self.clock:
+            self.clock.start(trainer.current_epoch)
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         # Dev is evaluated inside the training epoch; the training rate leaves it out.
@@ -116,10 +128,12 @@ class RunFiles(L.Callback):
             trainer.save_checkpoint(part)
 
     def _epoch_line(self, row: dict[str, float]) -> str:
+        epoch = int(row["epoch"]) + 1
+        left = f", {self.clock.left(epoch)}" if self.clock and epoch < self.config.epochs else ""
         d_eer = f", dev D-EER {100 * row['dev_d_eer']:.1f} %" if "dev_d_eer" in row else ""
         return (
-            f"epoch {int(row['epoch']) + 1}/{self.config.epochs}: train loss {row['train_loss']:.4f}, "
-            f"dev loss {row['dev_loss']:.4f}{d_eer}, {row['images_per_second']:.1f} images/s"
+            f"epoch {epoch}/{self.config.epochs}: train loss {row['train_loss']:.4f}, "
+            f"dev loss {row['dev_loss']:.4f}{d_eer}, {row['images_per_second']:.1f} images/s{left}"
         )
 
     def _write_metrics(self) -> None:

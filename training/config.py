@@ -5,71 +5,157 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from cmfl_export.base.errors import UsageError
+from cmfl_export.base.networks import ARCHITECTURES
 from cmfl_export.base.text_formats import MOST_TOML_BYTES, FormatError, load_toml, read_bytes
 from cmfl_export.base.toml import toml_table
-from cmfl_export.runtime import ARCHITECTURES
 
 Architecture = Literal["two_stream", "one_stream"]
 Spectra = Literal["multi", "rgb", "fft"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Preset = Literal["paper"]
+
+
+# The headings under which `cmfl train --help` lists the fields, in their order.
+DATA, NETWORK, LOSS, OPTIMISATION, HARDWARE, OUTPUT = HEADINGS = (
+    "Data",
+    "Network",
+    "Loss",
+    "Optimisation",
+    "Hardware",
+    "Output",
+)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the command line says of a field of `TrainConfig`.
+
+    Attributes:
+        heading: one of HEADINGS.
+        help: one line.
+        is_path: the text is the path of a file or folder.
+    """
+
+    heading: str
+    help: str
+    is_path: bool = False
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """A training run. The defaults are the paper's method with the precision that the device does best.
 
+    Each field is an option of `cmfl train`, which takes its name, type, default, heading and help from here.
+
     Values and their sources: METHOD "Loss" and "Augmentation" (the official training script); what the
     official script does not have (schedule, clipping, accumulation, early stopping) is off.
     """
 
-    protocol: str = ""  # folder with train.csv and dev.csv
-    data_root: str = ""  # what the protocol's filenames are relative to
+    protocol: Annotated[str, Setting(DATA, "Folder with train.csv and dev.csv.", is_path=True)] = ""
+    data_root: Annotated[
+        str, Setting(DATA, "Folder that the file names of the protocol start from.", is_path=True)
+    ] = ""
+    aligned: Annotated[
+        bool,
+        Setting(DATA, "The images are 224x224 face crops; otherwise they are resized to 256 and cropped."),
+    ] = True
+    align: Annotated[
+        bool, Setting(DATA, "The images are photographs: find and align the largest face in each.")
+    ] = False
+    min_face: Annotated[int, Setting(DATA, "Side of the smallest face to find, in pixels.")] = 20
+    face_scale: Annotated[
+        float, Setting(DATA, "Size of the face in the crop; 1 is the framing of ArcFace.")
+    ] = 0.8
+    augment: Annotated[
+        float, Setting(DATA, "Probability of blur, and of JPEG compression; 0 turns both off.")
+    ] = 0.5
+    augmentation: Annotated[
+        Literal["paper", "broad"],
+        Setting(DATA, "broad adds changes of colour, resizing and noise, each with the same probability."),
+    ] = "paper"
+    augment_dev: Annotated[bool, Setting(DATA, "Also degrade the images of dev.")] = False
+    crop: Annotated[
+        int,
+        Setting(DATA, "Side of a random square to train on, 32 to 224; below 224 with spectra rgb alone."),
+    ] = 224
+    balance: Annotated[bool, Setting(DATA, "Cut the larger training class to the size of the smaller.")] = (
+        True
+    )
 
-    architecture: Architecture = "two_stream"
-    spectra: Spectra = "multi"
-    pretrained: bool = False  # start from ImageNet
-    stem: Literal["random", "dct"] = "random"  # what the first convolutions start from, see training.stem
-    init: str = ""  # weights to start from, separated by commas; each gives the branches that it has
+    architecture: Annotated[
+        Architecture, Setting(NETWORK, "Two branches with a joint head, or one branch alone.")
+    ] = "two_stream"
+    spectra: Annotated[
+        Spectra, Setting(NETWORK, "What the network sees: multi with two_stream; rgb or fft with one_stream.")
+    ] = "multi"
+    pretrained: Annotated[
+        bool, Setting(NETWORK, "Start from ImageNet weights, which are downloaded once.")
+    ] = False
+    stem: Annotated[
+        Literal["random", "dct"],
+        Setting(NETWORK, "First convolutions to start from: random, or the cosine basis (dct)."),
+    ] = "random"
+    init: Annotated[
+        str,
+        Setting(NETWORK, "Weights to start from, separated by commas; each gives the branches that it has."),
+    ] = ""
 
-    loss: Literal["cmfl", "bce"] = "cmfl"
-    alpha: float = 1.0
-    gamma: float = 3.0
-    multiplier: float = 2.0
-    beta: float = 0.5
-    attack_only: bool = False
-    stop_gradient: bool = False
+    loss: Annotated[
+        Literal["cmfl", "bce"], Setting(LOSS, "Cross Modal Focal Loss, or cross-entropy (bce).")
+    ] = "cmfl"
+    alpha: Annotated[float, Setting(LOSS, "Factor of the CMFL term.")] = 1.0
+    gamma: Annotated[float, Setting(LOSS, "Focusing exponent of CMFL.")] = 3.0
+    multiplier: Annotated[
+        float, Setting(LOSS, "Factor of the weights in CMFL; up to 2 they stay between 0 and 1.")
+    ] = 2.0
+    beta: Annotated[float, Setting(LOSS, "Weight of CMFL against cross-entropy on the joint head.")] = 0.5
+    attack_only: Annotated[
+        bool, Setting(LOSS, "Apply CMFL to synthetic images alone; real ones get cross-entropy.")
+    ] = False
+    stop_gradient: Annotated[
+        bool, Setting(LOSS, "Treat the probability of the other branch as a constant.")
+    ] = False
 
-    aligned: bool = True  # 224x224 face crops; otherwise resize to 256 and crop
-    align: bool = False  # the images are photographs: find and align the largest face of each
-    min_face: int = 20  # smallest face that is looked for, in pixels
-    face_scale: float = 0.8  # size of the face in the crop; 1 is ArcFace's framing
-    augment: float = 0.5  # probability of blur, and again of JPEG; 0 turns all of it off
-    augmentation: Literal["paper", "broad"] = "paper"  # broad: also colour, resizing and noise, as likely
-    augment_dev: bool = False
-    crop: int = 224  # train on a random square of this size of the 224x224 image; dev sees it whole
-    balance: bool = True  # cut the larger training class to the size of the smaller
+    epochs: Annotated[int, Setting(OPTIMISATION, "Epochs to train.")] = 25
+    batch_size: Annotated[int, Setting(OPTIMISATION, "Images per batch and device.")] = 8
+    accumulate: Annotated[int, Setting(OPTIMISATION, "Batches per optimizer step.")] = 1
+    optimizer: Annotated[Literal["adam", "adamw"], Setting(OPTIMISATION, "Optimizer.")] = "adam"
+    lr: Annotated[float, Setting(OPTIMISATION, "Learning rate; the highest one of a schedule.")] = 1e-4
+    weight_decay: Annotated[float, Setting(OPTIMISATION, "Weight decay.")] = 1e-5
+    schedule: Annotated[
+        Literal["constant", "cosine", "one_cycle"],
+        Setting(OPTIMISATION, "How the learning rate changes from step to step."),
+    ] = "constant"
+    clip: Annotated[float, Setting(OPTIMISATION, "Largest norm of the gradient; 0 is no limit.")] = 0.0
+    average: Annotated[
+        float,
+        Setting(
+            OPTIMISATION,
+            "Decay per step of a running average of the weights, as 0.995, which dev then sees; 0 is off.",
+        ),
+    ] = 0.0
+    monitor: Annotated[
+        Literal["dev_loss", "dev_d_eer"],
+        Setting(OPTIMISATION, "Figure that decides which epoch is the best; lower is better."),
+    ] = "dev_loss"
+    early_stop: Annotated[
+        int, Setting(OPTIMISATION, "Stop after this many epochs without a better figure; 0 is never.")
+    ] = 0
+    seed: Annotated[int, Setting(OPTIMISATION, "Seed of everything that is random.")] = 4
 
-    epochs: int = 25
-    batch_size: int = 8
-    accumulate: int = 1  # batches a step
-    optimizer: Literal["adam", "adamw"] = "adam"
-    lr: float = 1e-4
-    weight_decay: float = 1e-5
-    schedule: Literal["constant", "cosine", "one_cycle"] = "constant"
-    clip: float = 0.0  # largest gradient norm; 0 is no limit
-    seed: int = 4
-    monitor: Literal["dev_loss", "dev_d_eer"] = "dev_loss"  # what "best" means; lower is better
-    early_stop: int = 0  # epochs without a better dev figure before stopping; 0 is never
-    save_every: int = 0  # keep the weights of every N-th epoch; 0 keeps best and last only
-    average: float = 0.0  # decay a step of the running average of the weights, which dev then sees; 0 is off
+    precision: Annotated[
+        Precision, Setting(HARDWARE, "auto is the fastest that the device has units for.")
+    ] = "auto"
+    devices: Annotated[int, Setting(HARDWARE, "GPUs, or processes on a CPU.")] = 1
+    nodes: Annotated[int, Setting(HARDWARE, "Machines; start the command on each with torchrun.")] = 1
+    workers: Annotated[int, Setting(HARDWARE, "Loader processes per device.")] = 2
 
-    precision: Precision = "auto"
-    devices: int = 1
-    nodes: int = 1
-    workers: int = 2  # loader processes a device
+    save_every: Annotated[
+        int, Setting(OUTPUT, "Keep the weights of every N-th epoch; 0 keeps the best and the last alone.")
+    ] = 0
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -155,7 +241,7 @@ class TrainConfig:
 
 
 # The official training script to the letter: its defaults, with the paper's architecture and loss.
-PRESETS = {
+PRESETS: dict[Preset, TrainConfig] = {
     "paper": TrainConfig(
         architecture="two_stream",
         spectra="multi",
@@ -175,7 +261,7 @@ PRESETS = {
 }
 
 
-def make_config(preset: str | None = None, file: Path | None = None, **overrides: Any) -> TrainConfig:
+def make_config(preset: Preset | None = None, file: Path | None = None, **overrides: Any) -> TrainConfig:
     """The configuration from a preset or a file, with the given values on top; None means not given.
 
     `spectra` and `loss` follow an overridden `architecture` where they are not given themselves.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, fields
@@ -25,10 +24,12 @@ from cmfl_export.base.locks import exclusive_folder
 from protocols import Sample, balance, describe_missing, missing_files, read_protocol
 
 from .callbacks import BEST, CONFIG, LAST, METRICS, AverageWeights, RunFiles
-from .config import Precision, TrainConfig, make_config
+from .config import Precision, Preset, TrainConfig, make_config
 from .dataset import ProtocolData
+from .host import host_as_before
 from .module import CmflModule
 from .photographs import Open, opener
+from .progress import Clock, StepLines
 
 # What may differ when a run goes on: it does not change the epochs that are done.
 FREE_ON_RESUME = ("epochs", "early_stop", "workers")
@@ -63,7 +64,7 @@ class Run:
 def train_from(
     out: Path,
     *,
-    preset: str | None = None,
+    preset: Preset | None = None,
     file: Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     resume: bool = False,
@@ -111,11 +112,27 @@ def train(
         skip_missing: train without the files that are missing or unreadable, saying how many.
         check_images: decode every image of train and dev before the first step, and with `align` look for its
             face; otherwise only look whether the files are there.
-        progress: a progress bar on standard error; None shows it on a terminal. Each epoch is logged besides.
+        progress: a progress bar on standard error; None shows it on a terminal. Each epoch is logged besides,
+            and without a bar the steps between, every minute or so.
+
+    The process is afterwards as it was (see `host_as_before`).
 
     Raises:
         CmflError: unusable protocol, data, configuration or run folder.
     """
+    with host_as_before():
+        return _train(config, out, resume, skip_missing, check_images, progress)
+
+
+def _train(
+    config: TrainConfig,
+    out: Path,
+    resume: bool,
+    skip_missing: bool,
+    check_images: bool,
+    progress: bool | None,
+) -> Run:
+    """`train`, in a process that it may change."""
     protocol = read_protocol(config.protocol)
     open = opener(config) if check_images else None
     train_samples = usable(protocol.train, config.data_root, "train", skip_missing, open)
@@ -124,8 +141,10 @@ def train(
         train_samples = balance(train_samples, config.seed)
     L.seed_everything(config.seed, verbose=False)
     average = AverageWeights(decay=config.average) if config.average else None
-    run_files = RunFiles(out, config, len(train_samples), average)
-    trainer = make_trainer(config, out, run_files, sys.stderr.isatty() if progress is None else progress)
+    progress = sys.stderr.isatty() if progress is None else progress
+    clock = None if progress else Clock(config.epochs, len(train_samples), len(dev_samples))
+    run_files = RunFiles(out, config, len(train_samples), average, clock)
+    trainer = make_trainer(config, out, run_files, progress)
     # Of several processes that train together the first one writes.
     with exclusive_folder(out) if trainer.is_global_zero else nullcontext():
         checkpoint = (
@@ -142,9 +161,13 @@ def train(
                 trainer.precision,
                 config.epochs,
             )
-        trainer.fit(
-            module, ProtocolData(config, train_samples, dev_samples), ckpt_path=checkpoint, weights_only=True
-        )
+        data = ProtocolData(config, train_samples, dev_samples)
+        try:
+            trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+        except SystemExit:
+            # Newer versions of Lightning make that of a KeyboardInterrupt.
+            if not trainer.interrupted:
+                raise
     if trainer.interrupted:
         raise KeyboardInterrupt
     if not run_files.best:
@@ -236,15 +259,10 @@ class _Signals(_SignalConnector):
 
 def make_trainer(config: TrainConfig, out: Path, run_files: RunFiles, progress: bool) -> L.Trainer:
     """A Lightning trainer that does as the configuration says and says little itself."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    # Lightning's advice on settings that are the configuration's to choose, and one against itself.
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings(
-        "ignore", message=".*number of training batches.*smaller than the logging interval.*"
-    )
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     accelerator = "cuda" if torch.cuda.is_available() else "cpu"
     callbacks: list[Callback] = [_Bar(leave=False, console_kwargs={"stderr": True})] if progress else []
+    if run_files.clock:
+        callbacks.append(StepLines(run_files.clock))
     if config.early_stop:
         callbacks.append(
             EarlyStopping(config.monitor, patience=config.early_stop, check_on_train_epoch_end=True)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import DenseNet161_Weights, densenet161
 
-from cmfl_export.runtime import ARCHITECTURES
+from cmfl_export.base.networks import ARCHITECTURES
 
 from .config import Architecture, Spectra
 from .spectrum import LogSpectrum

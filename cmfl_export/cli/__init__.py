@@ -17,6 +17,7 @@ from . import streams
 from .align import align
 from .bench import bench
 from .evaluation import calibrate, evaluate
+from .headings import HeadedCommand
 from .model import doctor, explain, export, predict, show, verify
 from .output import say
 from .protocol import app as protocol
@@ -45,7 +46,7 @@ for command in (
     demo,
     doctor,
 ):
-    app.command()(command)
+    app.command(cls=HeadedCommand)(command)
 app.add_typer(protocol, name="protocol")
 app.add_typer(zoo, name="zoo")
 

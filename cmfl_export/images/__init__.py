@@ -17,7 +17,7 @@ from .decoding import (
     open_rgb,
     resize_shorter,
 )
-from .degradations import Degradation, parse_degradations
+from .degradations import Degradation, add_noise, parse_degradations, recompress, resize_and_back
 from .foreign import is_foreign
 from .inputs import count_paths, iter_paths, root_of
 from .outputs import refuse_inputs
@@ -35,6 +35,7 @@ __all__ = [
     "ImageLike",
     "Pixels",
     "Status",
+    "add_noise",
     "count_paths",
     "decode",
     "fit",
@@ -42,7 +43,9 @@ __all__ = [
     "iter_paths",
     "open_rgb",
     "parse_degradations",
+    "recompress",
     "refuse_inputs",
+    "resize_and_back",
     "resize_shorter",
     "root_of",
 ]

@@ -44,7 +44,8 @@ class Degradation:
         Returns:
             uint8 [H, W, 3], a new array.
         """
-        return _KINDS[self.family].apply(image, self.strength, f"{self.seed}:{name}")
+        kind = _KINDS[self.family]
+        return np.array(kind.apply(Image.fromarray(image), self.strength, f"{self.seed}:{name}"))
 
 
 def parse_degradations(specs: Sequence[str], seed: int = 0) -> list[Degradation]:
@@ -78,44 +79,53 @@ def parse_degradations(specs: Sequence[str], seed: int = 0) -> list[Degradation]
 
 @dataclass(frozen=True)
 class _Kind:
-    apply: Callable[[Pixels, float, str], Pixels]
+    apply: Callable[[Image.Image, float, str], Image.Image]
     fits: Callable[[float], bool]
     measure: str
     example: str
 
 
-def _jpeg(image: Pixels, quality: float, _: str) -> Pixels:
-    return _encoded(image, "JPEG", int(quality))
-
-
-def _webp(image: Pixels, quality: float, _: str) -> Pixels:
-    return _encoded(image, "WEBP", int(quality))
-
-
-def _encoded(image: Pixels, format: str, quality: int) -> Pixels:
+def recompress(image: Image.Image, quality: int, format: str = "JPEG") -> Image.Image:
+    """The RGB image after one round of lossy compression, JPEG or WEBP."""
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format, quality=quality)
+    image.save(buffer, format, quality=quality)
     with Image.open(buffer) as damaged:
-        return np.array(damaged.convert("RGB"))
+        return damaged.convert("RGB")
 
 
-def _blur(image: Pixels, sigma: float, _: str) -> Pixels:
-    return np.array(Image.fromarray(image).filter(ImageFilter.GaussianBlur(sigma)))
+def resize_and_back(
+    image: Image.Image, factor: float, kernel: Image.Resampling = Image.Resampling.BICUBIC
+) -> Image.Image:
+    """The image after resizing by `factor`, below 1, and back to its own size."""
+    small = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
+    return image.resize(small, kernel).resize(image.size, kernel)
 
 
-def _resize(image: Pixels, factor: float, _: str) -> Pixels:
-    whole = Image.fromarray(image)
-    width, height = whole.size
-    small = (max(1, round(width * factor)), max(1, round(height * factor)))
-    reduced = whole.resize(small, Image.Resampling.BICUBIC)
-    return np.array(reduced.resize((width, height), Image.Resampling.BICUBIC))
+def add_noise(image: Image.Image, rng: np.random.Generator, sigma: float) -> Image.Image:
+    """The RGB image with independent Gaussian noise on each value; sigma in grey levels of 255."""
+    noisy = np.asarray(image) + rng.normal(0.0, sigma, (image.height, image.width, 3))
+    return Image.fromarray(np.rint(noisy).clip(0, 255).astype(np.uint8))
 
 
-def _noise(image: Pixels, sigma: float, key: str) -> Pixels:
+def _jpeg(image: Image.Image, quality: float, _: str) -> Image.Image:
+    return recompress(image, int(quality))
+
+
+def _webp(image: Image.Image, quality: float, _: str) -> Image.Image:
+    return recompress(image, int(quality), "WEBP")
+
+
+def _blur(image: Image.Image, sigma: float, _: str) -> Image.Image:
+    return image.filter(ImageFilter.GaussianBlur(sigma))
+
+
+def _resize(image: Image.Image, factor: float, _: str) -> Image.Image:
+    return resize_and_back(image, factor)
+
+
+def _noise(image: Image.Image, sigma: float, key: str) -> Image.Image:
     digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
-    rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
-    noisy = image + rng.normal(0.0, sigma, image.shape)
-    return np.rint(noisy).clip(0, 255).astype(np.uint8)
+    return add_noise(image, np.random.default_rng(int.from_bytes(digest[:8], "big")), sigma)
 
 
 def _is_quality(value: float) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from .card import (
-    ARCHITECTURES,
     INTENDED_USE,
     LABEL_CONVENTION,
     METADATA_KEY,
@@ -20,7 +19,6 @@ from .providers import load_onnxruntime, load_openvino, silent_options
 from .session import Session, choose_provider, create_session, read_card
 
 __all__ = [
-    "ARCHITECTURES",
     "INPUT_NAME",
     "INTENDED_USE",
     "LABEL_CONVENTION",

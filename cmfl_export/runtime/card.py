@@ -11,6 +11,7 @@ from itertools import chain
 from typing import Any
 
 from ..base.errors import ModelError
+from ..base.networks import ARCHITECTURES
 from ..base.text_formats import FormatError, load_json
 
 METADATA_KEY = "cmfl"
@@ -18,7 +19,6 @@ SCHEMA_VERSION = 2
 MOST_CARD_BYTES = 4 * 1024 * 1024  # mostly hashes of the subjects in a calibration's data
 _LONGEST_NAME = 200
 
-ARCHITECTURES = {"two_stream": ("multi",), "one_stream": ("rgb", "fft")}
 PRECISIONS = ("fp32", "fp16", "int8")
 
 INPUT_CONTRACT = "image: uint8 [batch, 224, 224, 3], RGB, one aligned face crop per image; batch is dynamic"

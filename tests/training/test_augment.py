@@ -9,11 +9,12 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from cmfl_export.images.decoding import fit
+from cmfl_export.images import add_noise, fit, recompress, resize_and_back
 from tests.conftest import picture
-from training.augment import JPEG_QUALITIES, augment, blur, degrade, jpeg, noise, random_resized_crop, resize
+from training.augment import JPEG_QUALITIES, augment, blur, degrade, random_resized_crop
 
 IMAGE = Image.fromarray(picture(0))
+DEGRADATIONS = {function.__name__: function for function in (resize_and_back, add_noise, blur, recompress)}
 
 
 def rng(seed: int) -> np.random.Generator:
@@ -77,7 +78,7 @@ def test_blur_is_scipys_on_each_channel() -> None:
 
 
 def test_jpeg_is_pillows() -> None:
-    coarse, fine = np.asarray(jpeg(IMAGE, 60), int), np.asarray(jpeg(IMAGE, 100), int)
+    coarse, fine = np.asarray(recompress(IMAGE, 60), int), np.asarray(recompress(IMAGE, 100), int)
     original = np.asarray(IMAGE, int)
     assert np.abs(coarse - original).mean() > np.abs(fine - original).mean() > 0
 
@@ -93,7 +94,7 @@ def test_how_often(monkeypatch: pytest.MonkeyPatch) -> None:
         return record
 
     monkeypatch.setattr("training.augment.blur", recorded("blur"))
-    monkeypatch.setattr("training.augment.jpeg", recorded("jpeg"))
+    monkeypatch.setattr("training.augment.recompress", recorded("jpeg"))
     generator, n, both = rng(0), 4000, 0
     for _ in range(n):
         before = len(calls)
@@ -173,16 +174,16 @@ def counting(name: str, function: Callable[..., Image.Image], seen: list[str]) -
 
 def test_broad_degradation_reaches_colour_resolution_and_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
-    for name, function in (("resize", resize), ("noise", noise), ("blur", blur), ("jpeg", jpeg)):
+    for name, function in DEGRADATIONS.items():
         monkeypatch.setattr(f"training.augment.{name}", counting(name, function, seen))
     small = IMAGE.resize((32, 32))
     for seed in range(200):
         degrade(small, rng(seed), 0.5, broad=True)
-    assert all(70 <= seen.count(name) <= 130 for name in ("resize", "noise", "blur", "jpeg"))
+    assert all(70 <= seen.count(name) <= 130 for name in DEGRADATIONS)
     seen.clear()
     for seed in range(50):
         degrade(small, rng(seed), 1.0)
-    assert set(seen) == {"blur", "jpeg"}
+    assert set(seen) == {"blur", "recompress"}
     saturations = [
         np.ptp(np.asarray(degrade(IMAGE, rng(seed), 1.0, broad=True), float), axis=2).mean()
         for seed in range(30)
@@ -194,10 +195,10 @@ def test_broad_degradation_reaches_colour_resolution_and_noise(monkeypatch: pyte
 
 def test_resizing_and_noise_do_what_they_say() -> None:
     detail = np.asarray(IMAGE, float).std()
-    reduced = np.asarray(resize(IMAGE, 0.1, Image.Resampling.BILINEAR))
+    reduced = np.asarray(resize_and_back(IMAGE, 0.1, Image.Resampling.BILINEAR))
     assert reduced.shape == (224, 224, 3)
     assert reduced.astype(float).std() < detail
     grey = Image.new("RGB", (224, 224), (128, 128, 128))
-    values = np.asarray(noise(grey, rng(0), 4.0), float)
+    values = np.asarray(add_noise(grey, rng(0), 4.0), float)
     assert values.std() == pytest.approx(4.0, rel=0.05)
     assert abs(values.mean() - 128) < 0.1

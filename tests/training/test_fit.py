@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -28,7 +29,7 @@ CMFL = Path(sys.executable).with_name("cmfl")
 SAME_EVERY_TIME = [name for name in METRIC_COLUMNS if name not in ("seconds", "images_per_second")]
 
 
-def tiny_config(tiny_data: tuple[Path, Path], **changes: object) -> TrainConfig:
+def tiny_config(tiny_data: tuple[Path, Path], **changes: Any) -> TrainConfig:
     protocol, root = tiny_data
     config = TrainConfig(
         protocol=str(protocol), data_root=str(root), epochs=3, batch_size=4, lr=1e-3, workers=1
@@ -216,7 +217,7 @@ def test_no_protocol_given() -> None:
     ("precision", "accelerator", "name"),
     [("fp32", "cpu", "32-true"), ("bf16", "cpu", "bf16-mixed"), ("fp16", "cuda", "16-mixed")],
 )
-def test_precision_names(precision: str, accelerator: str, name: str) -> None:
+def test_precision_names(precision: Any, accelerator: str, name: str) -> None:
     assert choose_precision(precision, accelerator) == name
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +23,7 @@ COMMANDS = (
     *("train", "export", "predict", "align", "explain", "evaluate", "calibrate"),
     *("verify", "bench", "show", "simulate", "demo", "doctor", "protocol", "zoo"),
 )
+HEAVY = {*TRAINING, "numpy", "PIL", "onnxruntime", "pyarrow", "rich"}
 
 
 class TestHelp:
@@ -43,7 +46,23 @@ class TestHelp:
     def test_loads_nothing_heavy(self) -> None:
         names = imported("--help")
         assert "cmfl_export" in names
-        assert not names & {*TRAINING, "numpy", "PIL", "onnxruntime", "pyarrow", "rich"}
+        assert not names & HEAVY
+
+    def test_of_no_command_loads_anything_heavy(self) -> None:
+        code = """
+import sys
+from cmfl_export import cli
+for command in sys.argv[1:]:
+    cli.app([command, "--help"], standalone_mode=False)
+print(*sys.modules, file=sys.stderr)
+"""
+        done = subprocess.run(
+            [sys.executable, "-c", code, *COMMANDS], capture_output=True, text=True, check=True
+        )
+        assert done.stdout.count("Usage: ") == len(COMMANDS)
+        names = set(done.stderr.split())
+        assert {"cmfl_export", "training.config"} <= names
+        assert not names & HEAVY
 
     @pytest.mark.parametrize("group", [[], ["protocol"], ["zoo"]])
     def test_every_summary_fits_its_line(self, group: list[str]) -> None:

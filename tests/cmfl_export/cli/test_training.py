@@ -1,4 +1,5 @@
-"""cmfl export and cmfl verify as a user runs them, and what works without the training packages."""
+"""cmfl train's options, cmfl export and cmfl verify as a user runs them, and what works without the training
+packages."""
 
 from __future__ import annotations
 
@@ -6,13 +7,17 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import Field, fields
 from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+from unittest.mock import Mock
 
 import pytest
 import torch
 
+from cmfl_export import cli
 from tests.cmfl_export.command import ENVIRONMENT, TRAINING, cmfl, imported, the_error
-from training.config import TrainConfig
+from training.config import HEADINGS, TrainConfig
 from training.model import CmflNet
 from training.weights import save_weights
 
@@ -32,6 +37,91 @@ def exported(run: Path) -> subprocess.CompletedProcess[str]:
     return cmfl(
         "export", run, "-o", run / "rgb.onnx", "--outputs", "heatmap, embedding", "--threshold", "0.4"
     )
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What `cmfl train` hands over, with nothing trained."""
+    seen: dict[str, Any] = {}
+
+    def train_from(out: Path, **options: object) -> Mock:
+        seen.update(options, out=out)
+        return Mock(lines=list)
+
+    monkeypatch.setattr("training.fit.train_from", train_from)
+    return seen
+
+
+def run_train(*arguments: str) -> None:
+    assert not cli.app(["train", "-o", "run", *arguments], standalone_mode=False)
+
+
+OTHER_VALUES = {int: 48, float: 0.75, str: "elsewhere"}
+
+
+def another(field: Field[Any]) -> object:
+    """A value of the field's type that is not its default."""
+    kind = get_type_hints(TrainConfig)[field.name]
+    if get_origin(kind) is Literal:
+        return next(choice for choice in get_args(kind) if choice != field.default)
+    return not field.default if kind is bool else OTHER_VALUES[kind]
+
+
+class TestOptionsOfTrain:
+    @pytest.mark.parametrize("field", fields(TrainConfig), ids=lambda field: field.name)
+    def test_every_field_is_an_option(self, field: Field[Any], given: dict[str, Any]) -> None:
+        name, value = field.name.replace("_", "-"), another(field)
+        words = (
+            [f"--{name}", str(value)] if type(value) is not bool else [f"--{'' if value else 'no-'}{name}"]
+        )
+        run_train(*words)
+        assert given["overrides"] == {field.name: value}
+        assert type(given["overrides"][field.name]) is type(value)
+
+    def test_a_value_that_is_the_default_is_given_all_the_same(self, given: dict[str, Any]) -> None:
+        """It takes the place of what a preset or a file says."""
+        run_train("--preset", "paper", "--batch-size", str(TrainConfig.batch_size))
+        assert given["overrides"] == {"batch_size": TrainConfig.batch_size}
+        assert given["preset"] == "paper"
+
+    def test_nothing_given(self, given: dict[str, Any]) -> None:
+        run_train()
+        assert given == {
+            "out": Path("run"),
+            "preset": None,
+            "file": None,
+            "overrides": {},
+            "resume": False,
+            "skip_missing": False,
+            "check_images": True,
+        }
+
+    def test_help_lists_every_option_under_its_heading(self) -> None:
+        text = cmfl("train", "--help").stdout
+        sections = dict(re.findall(r"^(\w+):\n((?:  .*\n)+)", text, re.MULTILINE))
+        assert list(sections) == ["Options", *HEADINGS]
+        for field in fields(TrainConfig):
+            setting = get_type_hints(TrainConfig, include_extras=True)[field.name].__metadata__[0]
+            (line,) = re.findall(rf"^  --{field.name.replace('_', '-')} .*", text, re.MULTILINE)
+            assert line in sections[setting.heading]
+            default = f" [default: {field.default}]" if type(field.default) in (int, float) else ""
+            assert setting.help + default in " ".join(text.split())
+        assert "--out" in sections["Output"]
+        assert "--skip-missing" in sections["Data"]
+
+    @pytest.mark.parametrize(
+        ("option", "choices"),
+        [
+            ("--loss", "'cmfl', 'bce'"),
+            ("--architecture", "'two_stream', 'one_stream'"),
+            ("--monitor", "'dev_loss', 'dev_d_eer'"),
+            ("--preset", "'paper'"),
+        ],
+    )
+    def test_a_wrong_choice_is_refused_with_the_choices(self, option: str, choices: str) -> None:
+        line = the_error(cmfl("train", "-o", "run", option, "other"))
+        assert option in line
+        assert choices in line
 
 
 class TestExportAndVerify:
@@ -147,4 +237,9 @@ class TestWithoutTrainingPackages:
     def test_production_loads_none_of_them_where_they_are_installed(self, tiny: Path, faces: Path) -> None:
         names = imported("predict", tiny, faces / "a.png", "--provider", "cpu")
         assert {"numpy", "onnxruntime", "PIL"} <= names
-        assert not names & {*TRAINING, "pyarrow", "pandas", "skimage", "training"}
+        assert not names & {*TRAINING, "pyarrow", "pandas", "skimage"}
+
+    def test_of_training_the_command_line_loads_its_configuration_alone(self) -> None:
+        code = "import sys, cmfl_export.cli; print(*(n for n in sys.modules if n.startswith('training')))"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout.split() == ["training", "training.config"]

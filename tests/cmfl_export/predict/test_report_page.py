@@ -165,7 +165,7 @@ def test_a_hostile_model_card_stays_text(tmp_path: Path, value: str) -> None:
     innocent = write(tmp_path / "a.html", [row("a", 0.1)], provider="cpu", passed_over="none").read_text()
     card = replace(CARD, name=value, data=value, threshold_source=value, intended_use=value)
     card = replace(card, training={value: value})
-    scorer = {"card": card, "provider": value, "passed_over": value}
+    scorer: dict[str, Any] = {"card": card, "provider": value, "passed_over": value}
     parsed = Elements(write(tmp_path / "b.html", [row("a", 0.1)], **scorer).read_text())
     assert parsed.tags() == Elements(innocent).tags()
     # The title, the subtitle, the model, its data and threshold, where it ran (twice), the card's caption,

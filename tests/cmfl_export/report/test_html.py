@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from jinja2 import UndefinedError, nodes
 
+from cmfl_export.base.text import visible
 from cmfl_export.report import html
 from tests.cmfl_export import tiny_model
 
@@ -56,9 +57,9 @@ class Elements(HTMLParser):
 
 
 def test_unseen_characters_are_written_out_and_others_kept() -> None:
-    assert html.visible("photo\u202egnp.exe") == "photo\\u202egnp.exe"
-    assert html.visible("a\nb\x00\udc80\u200b\ufeff") == "a\\nb\\x00\\udc80\\u200b\\ufeff"
-    assert html.visible("Zoë 李 שלום 😀 a b") == "Zoë 李 שלום 😀 a b"
+    assert visible("photo\u202egnp.exe") == "photo\\u202egnp.exe"
+    assert visible("a\nb\x00\udc80\u200b\ufeff") == "a\\nb\\x00\\udc80\\u200b\\ufeff"
+    assert visible("Zoë 李 שלום 😀 a b") == "Zoë 李 שלום 😀 a b"
 
 
 def filled(template: str, **values: Any) -> str:
@@ -79,8 +80,8 @@ def test_a_name_is_text_wherever_it_stands(name: str) -> None:
         set(attributes) <= {"class", "scope", "role", "tabindex", "aria-label"}
         for _, attributes in parsed.found
     )
-    assert "".join(parsed.text).count(html.visible(name)) == 6
-    assert parsed.found[0][1]["aria-label"] == html.visible(name)
+    assert "".join(parsed.text).count(visible(name)) == 6
+    assert parsed.found[0][1]["aria-label"] == visible(name)
     body.encode()
 
 

@@ -12,7 +12,6 @@ import io
 import json
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path, PurePath
@@ -20,10 +19,10 @@ from pathlib import Path, PurePath
 import numpy as np
 from PIL import Image
 
-from cmfl_export.base.cpu import usable_cores
 from cmfl_export.base.errors import InputError, UsageError
 from cmfl_export.base.files import write_whole, writing
 from cmfl_export.base.locks import one_writer
+from cmfl_export.base.threads import in_order
 from cmfl_export.images import ImageError, decode, iter_paths
 from protocols import Sample, write_split
 
@@ -34,7 +33,6 @@ HELD_OUT = 0.15  # of the subjects for dev, and as much again for eval
 
 STRONGEST = 1000.0  # beyond it nothing is left of a photograph
 
-_CHUNK = 64  # photographs in memory between two rounds of writing
 
 Progress = Callable[[int, int], None]
 
@@ -108,21 +106,20 @@ def simulate_folder(
     suffix = ".png" if quality is None else ".jpg"
     failed: list[tuple[str, str]] = []
     subjects: dict[str, str] = {}  # by the name that a file system may not tell apart
-    with ThreadPoolExecutor(workers or usable_cores()) as pool:
-        for start in range(0, len(paths), _CHUNK):
-            chunk = paths[start : start + _CHUNK]
-            made = pool.map(lambda path: _make_pair(path, real_dir, seed, strength, quality), chunk)
-            for done, (path, pair) in enumerate(zip(chunk, made, strict=True), start + 1):
-                if isinstance(pair, str):
-                    failed.append((path, pair))
-                elif pair.subject.casefold() in subjects:
-                    failed.append((path, f"another file of the name {pair.subject!r} was taken"))
-                else:
-                    subjects[pair.subject.casefold()] = pair.subject
-                    write_whole(out_dir / "real" / (pair.subject + suffix), pair.real)
-                    write_whole(out_dir / "synthetic" / (pair.subject + suffix), pair.synthetic)
-                if progress:
-                    progress(done, len(paths))
+    made = in_order(
+        lambda path: _make_pair(path, real_dir, seed, strength, quality), paths, workers, name="simulate"
+    )
+    for done, (path, pair) in enumerate(zip(paths, made, strict=True), 1):
+        if isinstance(pair, str):
+            failed.append((path, pair))
+        elif pair.subject.casefold() in subjects:
+            failed.append((path, f"another file of the name {pair.subject!r} was taken"))
+        else:
+            subjects[pair.subject.casefold()] = pair.subject
+            write_whole(out_dir / "real" / (pair.subject + suffix), pair.real)
+            write_whole(out_dir / "synthetic" / (pair.subject + suffix), pair.synthetic)
+        if progress:
+            progress(done, len(paths))
 
     splits = _split(list(subjects.values()), real_dir)
     protocol = out_dir / "protocol"

@@ -71,6 +71,11 @@ print(*sys.modules, file=sys.stderr)
         assert not [line for line in lines if line.endswith("...")]
         assert max(map(len, lines)) <= 80
 
+    def test_arguments_and_headings(self) -> None:
+        assert "\nArguments:\n  MODEL" in cmfl("show", "--help").stdout
+        headings = re.findall(r"^(\w+):$", cmfl("train", "--help").stdout, re.MULTILINE)
+        assert headings == ["Options", "Data", "Network", "Loss", "Optimisation", "Hardware", "Output"]
+
     def test_version(self) -> None:
         done = cmfl("--version")
         assert (done.returncode, done.stdout, done.stderr) == (

@@ -110,8 +110,9 @@ def calibrate(
     """
     try:
         import onnx
+        import scipy.optimize  # noqa: F401 - needed after hours of scoring
     except ImportError as error:
-        raise need("evaluate", "writing the model's card (onnx)") from error
+        raise need("evaluate", f"calibration ({error.name})") from error
     options = one_face(DetectorOptions.of(options, settings))
     rule = _rule(at)
     out = Path(out)
@@ -219,17 +220,17 @@ def fit_temperature(p_real: NDArray[np.float64], is_real: NDArray[np.bool_]) -> 
     Returns:
         T within 0.05 and 20; sigmoid(logit(p) / T) is the calibrated probability.
     """
+    from scipy.optimize import minimize_scalar
+
     logits = _logits(p_real)
-    # The negative log-likelihood is convex in 1 / T, so golden section finds its minimum.
-    low, high = 1.0 / _HOTTEST, 1.0 / _COLDEST
-    ratio = (math.sqrt(5.0) - 1.0) / 2.0
-    while high - low > 1e-6 * high:
-        left, right = high - ratio * (high - low), low + ratio * (high - low)
-        if _nll(logits, is_real, 1.0 / left) <= _nll(logits, is_real, 1.0 / right):
-            high = right
-        else:
-            low = left
-    return 2.0 / (low + high)
+    # The negative log-likelihood is convex in 1 / T.
+    found = minimize_scalar(
+        lambda inverse: _nll(logits, is_real, 1.0 / inverse),
+        bounds=(1.0 / _HOTTEST, 1.0 / _COLDEST),
+        method="bounded",
+        options={"xatol": 1e-9, "maxiter": 500},
+    )
+    return float(1.0 / found.x)
 
 
 def scaled(p_real: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:

@@ -22,7 +22,7 @@ from protocols import Sample, write_split
 from .simulate import ATTACK_TYPE, encode, name_rng
 from .upsampling import Pixels, simulate
 
-# The demo learns from two hundred pictures in minutes, so its traces are stronger than a generator's.
+# The demo learns from eighty pictures in minutes, so its traces are stronger than a generator's.
 _STRENGTH = 4.0
 _MAX_REDUCTION = 3.0
 # A crop of the black around a retina says nothing of either class.
@@ -70,7 +70,7 @@ _REGIONS = {
 
 
 def make_demo_data(
-    out_dir: str | os.PathLike[str], seed: int = 0, *, train: int = 100, dev: int = 24, evaluation: int = 24
+    out_dir: str | os.PathLike[str], seed: int = 0, *, train: int = 40, dev: int = 12, evaluation: int = 24
 ) -> Path:
     """Writes `{train,dev,eval}/{real,synthetic}/*.png` (224 x 224) and the protocol over them into `out_dir`.
 

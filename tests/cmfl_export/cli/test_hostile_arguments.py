@@ -105,7 +105,7 @@ BUILD = "protocol build -o q --data-root . --real faces"
         (f"{BUILD} --attack x=faces --shares nan,nan,nan", "the shares nan/nan/nan must be three numbers"),
         (f"{BUILD} --attack x=faces", "faces/gan0.png is given as real and 'x'"),
         (f"{TRAIN} --lr -1", "lr is -1.0"),
-        (f"{TRAIN} --architecture three_stream", "use one of two_stream, one_stream"),
+        (f"{TRAIN} --architecture three_stream", "'three_stream' is not one of 'two_stream', 'one_stream'"),
         ("train -o run --resume", "holds no run to resume"),
         (
             "simulate faces sim --strength 1e20",

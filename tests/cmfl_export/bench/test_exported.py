@@ -44,7 +44,7 @@ def test_the_whole_way_takes_whole_batches_for_about_the_time(engine: ExportedMo
     assert run() == 48
 
 
-def test_the_whole_way_takes_as_many_batches_for_each_concurrent_batch(tiny: Path, images: list[str]) -> None:
+def test_the_whole_way_gives_all_concurrent_batches_as_many_images(tiny: Path, images: list[str]) -> None:
     engine = ExportedModel(str(tiny), "openvino", 3, images, 3)
     engine._rate = 40.0
     # Three concurrent batches of 4.

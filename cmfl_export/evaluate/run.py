@@ -107,7 +107,7 @@ def evaluate(
     file = None if protocol is None else split_file(Path(protocol), split)
     listed = None if file is None else read_split(file)
     # Before the models run, so that a faulty row is not found only after hours.
-    read = [(sha256_of(Path(path)), read_scores(path, listed, data_root)) for path in scores]
+    read = [(read_scores(path, listed, data_root), sha256_of(Path(path))) for path in scores]
 
     detectors = [Detector(model, options) for model in models]
     warnings = [
@@ -151,7 +151,7 @@ def evaluate(
                     detector.provider,
                 )
             )
-    for name, path, (digest, rows) in zip(names[len(detectors) :], scores, read, strict=True):
+    for name, path, (rows, digest) in zip(names[len(detectors) :], scores, read, strict=True):
         write_scores(rows, out / _scores_name(name, None, alone=len(names) == 1))
         at, source = (0.5, "default 0.5") if threshold is None else (threshold, given)
         found.append(_Scores(name, str(path), digest, at, source, [(None, rows)]))

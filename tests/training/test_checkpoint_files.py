@@ -52,7 +52,7 @@ def test_a_good_header(tmp_path: Path) -> None:
         (b"", "ends within its header"),
         (struct.pack("<Q", 2**63), "4194304 at most"),
         (struct.pack("<Q", 1000) + b"{}", "ends within its header"),
-        (safetensors(b"[" * 100_000), "deeper"),
+        (safetensors(b"[" * 100_000), "nested more than 32 deep"),
         (safetensors([]), "no table"),
         (safetensors(b'{"a": 1, "a": 2}'), "twice"),
         (safetensors({"__metadata__": {"cmfl": 3}}), "metadata"),

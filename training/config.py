@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from cmfl_export.base.errors import UsageError
 from cmfl_export.base.networks import ARCHITECTURES
+from cmfl_export.base.options import DetectorOptions
 from cmfl_export.base.text_formats import MOST_TOML_BYTES, FormatError, load_toml, read_bytes
 from cmfl_export.base.toml import toml_table
 
@@ -65,10 +66,12 @@ class TrainConfig:
     align: Annotated[
         bool, Setting(DATA, "The images are photographs: find and align the largest face in each.")
     ] = False
-    min_face: Annotated[int, Setting(DATA, "Side of the smallest face to find, in pixels.")] = 20
+    min_face: Annotated[int, Setting(DATA, "Side of the smallest face to find, in pixels.")] = (
+        DetectorOptions.minimum_face
+    )
     face_scale: Annotated[
         float, Setting(DATA, "Size of the face in the crop; 1 is the framing of ArcFace.")
-    ] = 0.8
+    ] = DetectorOptions.face_scale
     augment: Annotated[
         float, Setting(DATA, "Probability of blur, and of JPEG compression; 0 turns both off.")
     ] = 0.5

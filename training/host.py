@@ -64,7 +64,7 @@ def _environment() -> Iterator[None]:
 def _random_numbers() -> Iterator[None]:
     own, of_numpy = random.getstate(), np.random.get_state()
     # A GPU that is not in use yet has no state, and would be taken into use to ask for it.
-    in_use = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    in_use = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]  # PyTorch has no types there
     devices = range(torch.cuda.device_count()) if in_use else []
     with torch.random.fork_rng(devices):
         try:

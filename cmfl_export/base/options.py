@@ -15,6 +15,16 @@ PROVIDERS: tuple[str, ...] = get_args(ProviderName)
 Align = Literal["all", "largest"]
 
 
+def check_provider(name: str) -> None:
+    """Checks the name of a provider, not whether it loads here.
+
+    Raises:
+        UsageError: there is no such provider.
+    """
+    if name not in PROVIDERS:
+        raise UsageError(f"unknown provider {name!r}; choose one of: {', '.join(PROVIDERS)}")
+
+
 class DetectorSettings(TypedDict, total=False):
     """The fields of `DetectorOptions` as keyword arguments. A test checks that both agree."""
 
@@ -65,8 +75,7 @@ class DetectorOptions:
     max_pixels: int = 100_000_000
 
     def __post_init__(self) -> None:
-        if self.provider not in PROVIDERS:
-            raise UsageError(f"unknown provider {self.provider!r}; choose one of: {', '.join(PROVIDERS)}")
+        check_provider(self.provider)
         for name in ("threads", "batch_size", "workers", "max_pixels"):
             value = getattr(self, name)
             if value is not None and value < 1:

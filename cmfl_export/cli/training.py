@@ -24,6 +24,7 @@ def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
     options = [_option(field.name, field.default, hints[field.name]) for field in fields(TrainConfig)]
     # Typer lists them in this order.
     ordered = sorted([*options, *own], key=_place)
+    # What Typer reads; a function's type does not know the attribute.
     command.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
     return command
 

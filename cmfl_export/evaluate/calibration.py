@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib.util
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -106,13 +107,15 @@ def calibrate(
         ModelError, ProviderError: the model cannot be used.
         ProtocolError: the protocol cannot be used, or its eval split has the same subjects.
         InputError: a class has no score, or no threshold fulfils the rule.
-        PackageError: onnx is missing.
+        PackageError: onnx or scipy is missing.
     """
     try:
         import onnx
-        import scipy.optimize  # noqa: F401 - needed after hours of scoring
     except ImportError as error:
-        raise need("evaluate", f"calibration ({error.name})") from error
+        raise need("evaluate", "writing the model's card (onnx)") from error
+    # Asked now, as the fit comes after all the scoring.
+    if importlib.util.find_spec("scipy") is None:
+        raise need("evaluate", "fitting a temperature (scipy)")
     options = one_face(DetectorOptions.of(options, settings))
     rule = _rule(at)
     out = Path(out)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..base import forks
 from ..base.errors import ProviderError, need
 from ..base.files import sha256_of
-from ..base.options import PROVIDERS
+from ..base.options import check_provider
 from ..runtime import choose_provider, create_session, providers
 
 Floats = NDArray[np.float32]
@@ -64,11 +64,11 @@ class FaceNetworks:
             threads: CPU threads within one run.
 
         Raises:
+            UsageError: the provider is unknown.
             PackageError: the package with the weights is missing.
-            ProviderError: the package has other files, or the provider is unknown or does not load here.
+            ProviderError: the package has other files, or the provider does not load here.
         """
-        if provider not in PROVIDERS:
-            raise ProviderError(f"unknown provider {provider!r}; choose one of: {', '.join(PROVIDERS)}")
+        check_provider(provider)
         name, _ = choose_provider(_ALIKE.get(provider, provider))
         self.provider = name
         self._pnet, self._rnet, self._onet = (

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..base import forks
 from ..base.cpu import multiplies_int8_exactly, usable_cores
 from ..base.errors import CmflError, ModelError, ProviderError, UsageError
-from ..base.options import PROVIDERS
+from ..base.options import check_provider
 from . import providers
 from .card import METADATA_KEY, ModelCard
 from .gpu import DeviceModel
@@ -125,8 +125,7 @@ class Session:
                 `model_check`).
             ProviderError: the provider does not load here; the message gives the cause and a remedy.
         """
-        if provider not in PROVIDERS:
-            raise UsageError(f"unknown provider {provider!r}; choose one of: {', '.join(PROVIDERS)}")
+        check_provider(provider)
         if threads is not None and threads < 1:
             raise UsageError(f"threads must be at least 1, not {threads}")
         checked = read_model(_existing_file(model))

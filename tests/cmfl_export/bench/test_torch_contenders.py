@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cmfl_export.bench import torch_contenders
 from cmfl_export.bench.contenders import FOLDER
@@ -20,13 +20,8 @@ NETWORKS = [("two_stream", "multi"), ("one_stream", "rgb"), ("one_stream", "fft"
 
 
 @pytest.fixture
-def small_trunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One convolution instead of DenseNet."""
-
-    def make_trunk(_pretrained: bool = False) -> nn.Sequential:
-        return nn.Sequential(nn.Conv2d(3, model.WIDTH, 16, stride=16))
-
-    monkeypatch.setattr(model, "make_trunk", make_trunk)
+def small_trunks(small_trunk: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One convolution instead of DenseNet, also where the trunk is taken apart."""
     monkeypatch.setattr(torch_contenders, "unchanged_trunk", lambda trunk: trunk)
 
 

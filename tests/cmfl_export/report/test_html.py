@@ -123,7 +123,9 @@ def test_a_value_that_is_missing_is_a_mistake() -> None:
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_no_value_gets_around_the_escaping(name: str) -> None:
     """{{ }} writes unseen characters out and escapes; `~` and some filters would escape alone."""
-    source, _, _ = html.environment().loader.get_source(html.environment(), name)  # type: ignore[union-attr]
+    loader = html.environment().loader
+    assert loader is not None
+    source, _, _ = loader.get_source(html.environment(), name)
     parsed = html.environment().parse(source)
     assert not list(parsed.find_all((nodes.Concat, nodes.ScopedEvalContextModifier)))
     used = {filter.name for filter in parsed.find_all(nodes.Filter)}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from models_zoo import registry
 from models_zoo.names import is_model_name, split_variant
@@ -13,6 +15,14 @@ from .base.errors import ModelError, UsageError
 from .runtime import ModelCard, read_card
 
 STARTER = "starter"
+
+
+class Variant(NamedTuple):
+    """One precision of a network: its file, its card, and its label in a table."""
+
+    path: Path
+    card: ModelCard
+    label: str
 
 
 def resolve(model: str | os.PathLike[str] | None) -> Path:
@@ -43,6 +53,12 @@ def resolve(model: str | os.PathLike[str] | None) -> Path:
     if not path.exists():
         raise ModelError(f"{text}: no such model file")
     return path
+
+
+def is_model(text: str) -> bool:
+    """Whether an argument names a model and not an image: it ends in .onnx or is a model of the zoo."""
+    name, _ = split_variant(text)
+    return text.lower().endswith(".onnx") or (registry.find(name) is not None and not Path(text).exists())
 
 
 def card_of(model: str | os.PathLike[str] | None) -> ModelCard:
@@ -88,6 +104,28 @@ def model_and_inputs(arguments: Sequence[str], model: str | None) -> tuple[str |
     return chosen, rest
 
 
+def find_variants(names: Sequence[str]) -> list[Variant]:
+    """The exported files of one network that the names stand for, those in fp32 first.
+
+    A name of the zoo without a variant stands for all of its variants that are on this machine.
+
+    Raises:
+        ModelError: as in `resolve`, or a file is not an exported model.
+        UsageError: the files are different networks.
+    """
+    paths = list(dict.fromkeys(path for name in names for path in _files_of(name)))
+    cards = [read_card(path) for path in paths]
+    networks = {(card.architecture, card.spectra, card.aligned) for card in cards}
+    if len(networks) > 1:
+        raise UsageError("the models are different networks; give the variants of one network")
+    twice = Counter(card.precision for card in cards)
+    variants = [
+        Variant(path, card, card.precision if twice[card.precision] == 1 else f"{card.precision} {path.stem}")
+        for path, card in zip(paths, cards, strict=True)
+    ]
+    return sorted(variants, key=lambda variant: variant.card.precision != "fp32")
+
+
 def starter_label() -> str:
     """The starter's name, version and variant as text.
 
@@ -106,3 +144,12 @@ def _starter() -> registry.Model:
             f"cmfl export), or one of the zoo; {registry.known()}"
         )
     return model
+
+
+def _files_of(name: str) -> list[Path]:
+    """The files of a path, or of a model of the zoo."""
+    model, variant = split_variant(name)
+    if variant is None and not Path(name).is_file() and (found := registry.find(model)) is not None:
+        here = [path for file in found.manifest.weights.values() if (path := found.path_of(file))]
+        return here or [found.path_of_weights()]
+    return [resolve(name)]

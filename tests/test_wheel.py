@@ -1,10 +1,12 @@
-"""The wheel, installed without extras into a new environment, predicts."""
+"""The wheel, installed without extras into a new environment, predicts; so it does without CUDA's runtime."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,37 @@ def cmfl(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_predicts_with_the_starter(cmfl: Path, tmp_path: Path) -> None:
+    predict(cmfl, tmp_path)
+
+
+def test_says_which_extra_is_missing(cmfl: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [cmfl, "train", "-o", "run"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 2
+    assert "pip install 'cmfl-export[train]'" in done.stderr
+
+
+def test_without_cuda_s_runtime(cmfl: Path, tmp_path: Path) -> None:
+    """Comes after the others: it exchanges the runtime of the environment."""
+    python = [str(cmfl.with_name("python")), "-m", "pip", "--quiet"]
+    subprocess.run([*python, "uninstall", "-y", "onnxruntime-gpu", "onnxruntime"], check=True, timeout=120)
+    subprocess.run([*python, "install", "-r", str(ROOT / "requirements-cpu.txt")], check=True, timeout=300)
+    predict(cmfl, tmp_path)
+    doctor = subprocess.run([cmfl, "doctor"], capture_output=True, text=True, check=False, timeout=120)
+    assert re.search(r"^ +onnxruntime +onnxruntime \d[\d.]+$", doctor.stdout, re.MULTILINE), doctor.stdout
+    assert "runs on cpu" in doctor.stdout
+
+
+def test_the_packages_without_cuda_are_those_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [text.partition(";")[0].strip() for text in project["dependencies"]]
+    lines = (ROOT / "requirements-cpu.txt").read_text().splitlines()
+    given = [line for line in lines if not line.startswith("#")]
+    assert given == [text for text in wanted if not text.startswith("onnxruntime-gpu")]
+
+
+def predict(cmfl: Path, tmp_path: Path) -> None:
     Image.fromarray(picture(0)).save(tmp_path / "a.png")
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(
@@ -55,11 +88,3 @@ def test_predicts_with_the_starter(cmfl: Path, tmp_path: Path) -> None:
     assert header.startswith("path,p_real,p_real_rgb,p_real_spectrum,")
     assert row.startswith("a.png,0.")
     assert "scored with starter" in done.stderr
-
-
-def test_says_which_extra_is_missing(cmfl: Path, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [cmfl, "train", "-o", "run"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
-    )
-    assert done.returncode == 2
-    assert "pip install 'cmfl-export[train]'" in done.stderr

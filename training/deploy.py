@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .model import Branch, CmflNet, to_unit
+from .spectrum import reference_spectrum
 
 
 class DeployNet(nn.Module):
@@ -47,6 +52,35 @@ class DeployNet(nn.Module):
         for name, branch in branches.items():
             values[f"heatmap_{name}"] = grad_cam(branch, _own_head(net, name))
         return values
+
+
+class Float64Network:
+    """A network in float64: the spectrum by its definition in NumPy, trunks and heads in PyTorch.
+
+    What every runtime is compared with. It is several times slower than float32.
+    """
+
+    def __init__(self, net: CmflNet) -> None:
+        """Copies the network, which stays as it is."""
+        self._net = copy.deepcopy(net).double().eval()
+
+    def scores(self, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
+        """P(real) of each head by the name of its output, float64 [B].
+
+        Args:
+            images: uint8 [B, 224, 224, 3] RGB.
+        """
+        net = self._net
+        branches = []
+        with torch.no_grad():
+            if net.uses_rgb:
+                branches.append(net.rgb_branch(torch.from_numpy(images).permute(0, 3, 1, 2).double() / 255.0))
+            if net.uses_spectrum:
+                spectrum = np.stack([reference_spectrum(image) for image in images])
+                branches.append(net.spectrum_branch(torch.from_numpy(spectrum)))
+            logits = net.heads(branches)
+        found = {"p_real": logits.joint, "p_real_rgb": logits.rgb, "p_real_spectrum": logits.spectrum}
+        return {name: torch.sigmoid(value).numpy() for name, value in found.items() if value is not None}
 
 
 def output_names(net: CmflNet, optional: tuple[str, ...]) -> tuple[str, ...]:

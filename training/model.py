@@ -133,5 +133,6 @@ def to_unit(images: Tensor) -> Tensor:
 
 def _branch(trunk: nn.Sequential, x: Tensor) -> Branch:
     maps = trunk(x)
-    # The mean over 196 positions and the sigmoid stay float32 under autocast.
-    return Branch(maps, torch.sigmoid(maps.float().mean(dim=(2, 3))))
+    # The mean over 196 positions and the sigmoid stay float32 under autocast, and float64 in float64.
+    wide = maps.to(torch.promote_types(maps.dtype, torch.float32))
+    return Branch(maps, torch.sigmoid(wide.mean(dim=(2, 3))))

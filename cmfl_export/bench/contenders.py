@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from models_zoo import registry
-from models_zoo.names import split_variant
-
-from .. import zoo
 from ..base.errors import UsageError
-from ..runtime import ModelCard, choose_provider, providers, read_card
+from ..runtime import ModelCard, choose_provider, providers
+from ..zoo import Variant
 
 BACKENDS = {
     "onnxruntime": "ONNX Runtime",
@@ -28,14 +23,6 @@ FOLDER, START_UP = "folder", "start-up"
 _COMPILED_BATCH = 8
 # Sides of the matrices whose products are the limit, see `products.Products`.
 _CPU_SIZE, _GPU_SIZE = 2048, 4096
-
-
-class Model(NamedTuple):
-    """An exported file, its card, and its label in the table."""
-
-    path: Path
-    card: ModelCard
-    label: str
 
 
 @dataclass(frozen=True)
@@ -59,29 +46,6 @@ class Contender:
     on_gpu: bool = False
 
 
-def find_models(names: Sequence[str]) -> list[Model]:
-    """Returns the exported files that the names stand for; the reference for scores is the first.
-
-    A name of the zoo without a variant stands for all of its variants that are on this machine. The reference
-    is the first fp32 file, or the first file if none is fp32.
-
-    Raises:
-        ModelError: not an exported model.
-        UsageError: the files are different networks.
-    """
-    paths = list(dict.fromkeys(path for name in names for path in _files_of(name)))
-    cards = [read_card(path) for path in paths]
-    networks = {(card.architecture, card.spectra, card.aligned) for card in cards}
-    if len(networks) > 1:
-        raise UsageError("the models are different networks; compare variants of one, or run bench for each")
-    twice = Counter(card.precision for card in cards)
-    models = [
-        Model(path, card, card.precision if twice[card.precision] == 1 else f"{card.precision} {path.stem}")
-        for path, card in zip(paths, cards, strict=True)
-    ]
-    return sorted(models, key=lambda model: model.card.precision != "fp32")
-
-
 def choose_backends(wanted: Sequence[str] | None) -> list[str]:
     """Returns the wanted backends; by default all that load, without TensorRT.
 
@@ -103,7 +67,7 @@ def choose_backends(wanted: Sequence[str] | None) -> list[str]:
 
 
 def of_models(
-    models: Sequence[Model], backends: Sequence[str], batch_sizes: Sequence[int]
+    models: Sequence[Variant], backends: Sequence[str], batch_sizes: Sequence[int]
 ) -> list[Contender]:
     """Returns each model on each backend; the reference is the first."""
     measures = (*(f"batch {size}" for size in batch_sizes), FOLDER, START_UP)
@@ -201,12 +165,3 @@ def torch_devices(backends: Sequence[str]) -> list[str]:
     on_gpu = [name in providers.ON_GPU for name in backends]
     devices = [] if all(on_gpu) else ["cpu"]
     return devices + (["cuda"] if any(on_gpu) and torch.cuda.is_available() else [])
-
-
-def _files_of(name: str) -> list[Path]:
-    """Returns the files of a path, or of a model of the zoo."""
-    model, variant = split_variant(name)
-    if variant is None and not Path(name).is_file() and (found := registry.find(model)) is not None:
-        here = [path for file in found.manifest.weights.values() if (path := found.path_of(file))]
-        return here or [found.path_of_weights()]
-    return [zoo.resolve(name)]

@@ -11,9 +11,10 @@ from ..base.errors import UsageError, need
 from ..base.files import check_ending, refuse_overwriting, write_whole, writing
 from ..base.locks import one_writer
 from ..images import refuse_inputs
+from ..runtime.machine import describe
+from ..zoo import find_variants
 from . import contenders, plot
 from .contenders import Contender
-from .machine import describe
 from .measuring import measure
 from .pictures import pictures
 from .report import BenchReport
@@ -68,7 +69,7 @@ def bench(
     _check(out, picture, seconds, rounds, threads)
     if compared < 1:
         raise UsageError(f"the number of compared images must be at least 1, not {compared}")
-    found = contenders.find_models(models)
+    found = find_variants(models)
     refuse_overwriting([out, picture], [("a model", model.path) for model in found])
     refuse_inputs([out, picture], [] if images is None else [str(images)])
     backends = contenders.choose_backends(providers)

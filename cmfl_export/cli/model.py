@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -14,7 +14,6 @@ from .options import (
     Aligned,
     BatchSize,
     FaceScale,
-    Inputs,
     Largest,
     MinFace,
     Model,
@@ -29,6 +28,9 @@ from .options import (
     Workers,
 )
 from .output import say
+
+if TYPE_CHECKING:
+    from ..export import Matrix, Report
 
 
 def export(
@@ -195,8 +197,27 @@ def explain(
 
 def verify(
     model: Model,
-    weights: Weights,
-    inputs: Inputs,
+    weights: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="WEIGHTS",
+            help="A run folder, its best.safetensors, or an official .pth. Not needed with --everywhere.",
+        ),
+    ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="INPUT...", help="Image files, folders or globs; - reads paths from standard input."
+        ),
+    ] = None,
+    everywhere: Annotated[
+        bool,
+        typer.Option(
+            "--everywhere",
+            help="Compare all runtimes that load here, and all files: MODEL... [WEIGHTS] INPUT... A name of "
+            "the zoo stands for all its variants.",
+        ),
+    ] = False,
     tolerance: Annotated[
         float | None,
         typer.Option(
@@ -213,18 +234,30 @@ def verify(
 
     Exit code 1 where it does not.
     """
+    from ..export import sort_arguments, verify_everywhere
     from ..export import verify as run
 
-    report = run(
-        model,
-        weights,
-        inputs,
-        tolerance=tolerance,
-        provider=provider,
-        threads=threads,
-        spectra=spectra,
-        out=out,
-    )
+    given = [] if weights is None else [str(weights)]
+    if everywhere:
+        if tolerance is not None or provider != DetectorOptions.provider:
+            raise UsageError("--everywhere has the tolerance of each precision and takes every provider")
+        models, network, images = sort_arguments([model, *given, *(inputs or [])])
+        report: Report | Matrix = verify_everywhere(
+            models, images, weights=network, threads=threads, spectra=spectra, out=out
+        )
+    else:
+        if weights is None or not inputs:
+            raise UsageError("verify needs MODEL WEIGHTS INPUT...; without weights, take --everywhere")
+        report = run(
+            model,
+            weights,
+            inputs,
+            tolerance=tolerance,
+            provider=provider,
+            threads=threads,
+            spectra=spectra,
+            out=out,
+        )
     for line in report.lines():
         say(line)
     if not report.ok:

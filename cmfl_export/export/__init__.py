@@ -7,8 +7,20 @@
 
 from __future__ import annotations
 
+from .everywhere import sort_arguments, verify_everywhere
+from .matrix import Matrix
 from .parity import Report, verify
 from .reduce import Limits
 from .run import OPTIONAL_OUTPUTS, export, summary
 
-__all__ = ["OPTIONAL_OUTPUTS", "Limits", "Report", "export", "summary", "verify"]
+__all__ = [
+    "OPTIONAL_OUTPUTS",
+    "Limits",
+    "Matrix",
+    "Report",
+    "export",
+    "sort_arguments",
+    "summary",
+    "verify",
+    "verify_everywhere",
+]

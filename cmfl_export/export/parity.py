@@ -7,9 +7,8 @@ against PyTorch, at the optimisation level that runs in production and for sever
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from ..base.locks import one_writer
 from ..images import SIZE, ImageError, decode, iter_paths, refuse_inputs
 from ..runtime import NOT_PORTABLE, ModelCard, Session
 from ..zoo import resolve
+from .differences import Differences, or_none
 from .weights import load
 
 if TYPE_CHECKING:
@@ -37,8 +37,6 @@ TOLERANCE = TOLERANCES["fp32"]
 SPECTRUM_MEDIAN_TOLERANCE = 1e-5
 SPECTRUM_MAX_TOLERANCE = 0.1
 CHUNK = 14  # images in memory at a time; a multiple of every batch size
-# Quantiles come from a histogram (100 bins per power of ten), so that memory does not grow with the images.
-_EDGES = np.concatenate([[0.0], np.logspace(-10, 1, 1101)])
 
 
 @dataclass(frozen=True)
@@ -104,47 +102,20 @@ class Report:
 
     def to_json(self) -> str:
         """The report as JSON; a figure that is NaN or infinite is null."""
-        checks = [{key: _or_none(value) for key, value in asdict(check).items()} for check in self.checks]
-        figures = {"ok": self.ok, "max_difference": _or_none(self.max_difference)} | asdict(self)
+        checks = [{key: or_none(value) for key, value in asdict(check).items()} for check in self.checks]
+        figures = {"ok": self.ok, "max_difference": or_none(self.max_difference)} | asdict(self)
         return json.dumps(figures | {"checks": checks}, indent=2, allow_nan=False) + "\n"
 
 
-def _or_none(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-@dataclass
-class _Differences:
-    """The absolute differences of one check, summed up over any number of images."""
-
-    count: int = 0
-    total: float = 0.0
-    largest: float = 0.0
-    histogram: np.ndarray = field(default_factory=lambda: np.zeros(len(_EDGES) - 1, np.int64))
-    flips: int | None = None
-
-    def add(self, got: np.ndarray, expected: np.ndarray) -> None:
-        values = np.abs(got.astype(np.float64) - expected).ravel()
-        self.count += values.size
-        self.total += float(values.sum())
-        self.largest = float(np.maximum(self.largest, values.max()))
-        self.histogram += np.histogram(values, _EDGES)[0]
-
-    def add_decisions(self, got: np.ndarray, expected: np.ndarray) -> None:
-        self.flips = (self.flips or 0) + int((got != expected).sum())
-
-    def quantile(self, q: float) -> float:
-        """Returns the upper edge of the quantile's bin; at most the largest difference."""
-        place = int(np.searchsorted(np.cumsum(self.histogram), q * self.count))
-        # Differences outside the histogram are larger than every edge, or NaN.
-        return min(float(_EDGES[place + 1]), self.largest) if place < len(self.histogram) else self.largest
-
-    def check(self, stage: str, against: str, batch: int, largest: float, median: float) -> Check:
-        """Returns the figures, and whether the largest and the median difference are within these bounds."""
-        # Written so that a NaN fails.
-        ok = self.largest <= largest and self.quantile(0.5) <= median
-        figures = (self.largest, self.total / self.count, self.quantile(0.5), self.quantile(0.999))
-        return Check(stage, against, batch, *figures, self.flips, ok)
+def _check(
+    differences: Differences, stage: str, against: str, batch: int, largest: float, median: float
+) -> Check:
+    """The figures, and whether the largest and the median difference are within these bounds."""
+    middle = differences.quantile(0.5)
+    # Written so that a NaN fails.
+    ok = differences.largest <= largest and middle <= median
+    figures = (differences.largest, differences.mean, middle, differences.quantile(0.999))
+    return Check(stage, against, batch, *figures, differences.flips, ok)
 
 
 @one_writer("out")
@@ -290,8 +261,8 @@ def compare(
     reference = DeployNet(net)
     heads = [name for name in reference.names if name.startswith("p_real")]
     card = session.card
-    found = {(head, size): _Differences() for head in heads for size in BATCH_SIZES}
-    spectra = {"onnx": _Differences(), "torch": _Differences()}
+    found = {(head, size): Differences() for head in heads for size in BATCH_SIZES}
+    spectra = {"onnx": Differences(), "torch": Differences()}
     count = 0
     for images in chunks:
         count += len(images)
@@ -303,7 +274,7 @@ def compare(
             for head in heads:
                 differences = found[head, size]
                 differences.add(got[head], expected[head])
-                differences.add_decisions(_decisions(card, got[head]), _decisions(card, expected[head]))
+                differences.add_decisions(decisions(card, got[head]), decisions(card, expected[head]))
         if probe is not None:
             exact = np.stack([reference_spectrum(image) for image in images])
             spectra["onnx"].add(probe.run(images, ["spectrum"])["spectrum"], exact)
@@ -313,16 +284,16 @@ def compare(
     checks = []
     if probe is not None:
         bounds = (SPECTRUM_MAX_TOLERANCE, SPECTRUM_MEDIAN_TOLERANCE)
-        checks.append(spectra["onnx"].check("spectrum", "NumPy float64", CHUNK, *bounds))
-        checks.append(spectra["torch"].check("spectrum (torch)", "NumPy float64", CHUNK, *bounds))
+        checks.append(_check(spectra["onnx"], "spectrum", "NumPy float64", CHUNK, *bounds))
+        checks.append(_check(spectra["torch"], "spectrum (torch)", "NumPy float64", CHUNK, *bounds))
     checks += [
-        differences.check(head, "PyTorch", size, tolerance, tolerance)
+        _check(differences, head, "PyTorch", size, tolerance, tolerance)
         for (head, size), differences in found.items()
     ]
     return tuple(checks), count
 
 
-def _decisions(card: ModelCard, scores: np.ndarray) -> np.ndarray:
+def decisions(card: ModelCard, scores: np.ndarray) -> np.ndarray:
     """Returns the card's decision on each score of a head, as if that head decided: bool [n]."""
     return np.array([card.calls_real(float(score)) for score in scores], np.bool_)
 

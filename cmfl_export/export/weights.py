@@ -30,3 +30,9 @@ def load(weights: str | Path, spectra: str | None = None) -> Weights:
         if importlib.util.find_spec(package) is None:
             raise need("train", f"reading and writing ONNX files ({package})")
     return load_weights(Path(weights), spectra="fft" if spectra == "fft" else "rgb" if spectra else None)
+
+
+def looks_like_weights(text: str) -> bool:
+    """Whether an argument names weights and not images: a file of weights, or a run folder."""
+    path = Path(text)
+    return path.suffix in (".safetensors", ".pth", ".ckpt") or (path / "best.safetensors").is_file()

@@ -103,6 +103,7 @@ class Session:
         threads: int | None = None,
         *,
         exact: bool = False,
+        optimise: bool = True,
     ) -> Session:
         """Opens an exported model.
 
@@ -118,6 +119,8 @@ class Session:
                 "onnxruntime" and "openvino" name one.
             threads: CPU threads; None means all cores that this process may use.
             exact: compute 8-bit products exactly on any CPU, with provider "onnxruntime".
+            optimise: whether ONNX Runtime may change the graph; False is slower and computes every node as it
+                is in the file. For comparisons, with provider "onnxruntime".
 
         Raises:
             UsageError: the provider is unknown, or `threads` is below 1.
@@ -142,7 +145,7 @@ class Session:
             exact = True
             slower = "so they are computed exactly and slower; export the int8 file again for full speed"
             passed_over = "; ".join(filter(None, (passed_over, f"{why}, {slower}")))
-        may_be_openvino = name == "cpu" and provider != "onnxruntime" and not exact
+        may_be_openvino = name == "cpu" and provider != "onnxruntime" and optimise and not exact
         if may_be_openvino and card.precision in OPENVINO_PRECISIONS:
             name = "openvino" if providers.has_openvino() else name
         engine: Engine
@@ -150,7 +153,7 @@ class Session:
             engine = OpenVinoModel(checked.path, checked.data, card.precision, count)
         else:
             ort_session = create_session(
-                checked.path, name, count, optimise=True, data=checked.data, exact=exact
+                checked.path, name, count, optimise=optimise, data=checked.data, exact=exact
             )
             if name in providers.ON_GPU:
                 engine = DeviceModel(ort_session, "cuda", recorded=name == "cuda-graph")

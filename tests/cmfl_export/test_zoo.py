@@ -12,8 +12,9 @@ from cmfl_export import Detector
 from cmfl_export.base.errors import CmflError
 from cmfl_export.base.files import sha256_of
 from cmfl_export.evaluate.calibration import calibrate
-from cmfl_export.zoo import card_of, model_and_inputs, resolve, starter_label
+from cmfl_export.zoo import card_of, find_variants, is_model, model_and_inputs, resolve, starter_label
 from models_zoo import registry
+from tests.cmfl_export import tiny_model
 from tests.cmfl_export.command import cmfl, the_error
 from tests.models_zoo.folders import model_folder, write_weights
 
@@ -186,3 +187,43 @@ def test_a_calibrated_copy_does_not_replace_the_zoos(mine: Path, tiny_data: tupl
     with pytest.raises(CmflError, match=r"mine\.onnx is the model itself"):
         calibrate("mine", mine / "mine.onnx", protocol=protocol, data_root=root)
     assert resolve("mine") == mine / "mine.onnx"
+
+
+class TestVariants:
+    @pytest.fixture
+    def variants(self, tmp_path: Path) -> list[Path]:
+        """int8 and fp32 of one network."""
+        names = ("int8", "fp32")
+        return [tiny_model.variant(tmp_path / f"{precision}.onnx", precision) for precision in names]
+
+    def test_fp32_comes_first_and_none_twice(self, variants: list[Path]) -> None:
+        found = find_variants([str(path) for path in [*variants, *variants]])
+        assert [model.path for model in found] == [variants[1], variants[0]]
+        assert [model.label for model in found] == ["fp32", "int8"]
+
+    def test_two_of_one_precision_have_their_file_names(self, variants: list[Path], tmp_path: Path) -> None:
+        other = tiny_model.variant(tmp_path / "other.onnx", "int8")
+        found = find_variants([str(path) for path in [*variants, other]])
+        assert [model.label for model in found] == ["fp32", "int8 int8", "int8 other"]
+
+    def test_different_networks_are_refused(self, variants: list[Path], tmp_path: Path) -> None:
+        other = tiny_model.variant(tmp_path / "other.onnx", "fp32", "one_stream")
+        with pytest.raises(CmflError, match="the models are different networks; give the variants of one"):
+            find_variants([str(variants[0]), str(other)])
+
+    def test_a_name_of_the_zoo_stands_for_what_is_here(self, zoo: Path) -> None:
+        folder = model_folder(zoo, int8=True)
+        found = find_variants(["mine"])
+        assert [model.path.name for model in found] == ["mine.onnx", "mine-int8.onnx"]
+        assert [model.path.name for model in find_variants(["mine:int8"])] == ["mine-int8.onnx"]
+        (folder / "mine.onnx").unlink()
+        assert [model.path.name for model in find_variants(["mine"])] == ["mine-int8.onnx"]
+
+
+def test_is_model(mine: Path) -> None:
+    assert is_model("mine")
+    assert is_model("mine:int8")
+    assert is_model("nowhere.ONNX")
+    assert not is_model("mine.jpg")
+    Path("mine").mkdir()
+    assert not is_model("mine")

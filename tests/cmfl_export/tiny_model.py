@@ -9,6 +9,7 @@ embedding       = the means of the three channels, / 255 (where asked for)
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,3 +110,13 @@ def expected(image: NDArray[np.uint8]) -> tuple[float, float, float]:
     """The three scores of a uint8 [224, 224, 3] image, in float64."""
     unit = image.astype(np.float64) / 255
     return float(unit.mean()), float(unit[..., 0].mean()), float(unit[..., 2].mean())
+
+
+def variant(path: Path, precision: str, architecture: str = "two_stream") -> Path:
+    """Writes the model with a card of this precision; its numbers stay float32."""
+    proto = build()
+    spectra = "rgb" if architecture == "one_stream" else "multi"
+    changed = replace(card(), precision=precision, architecture=architecture, spectra=spectra)
+    helper.set_model_props(proto, {METADATA_KEY: changed.to_json()})
+    save(proto, path)
+    return path

@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
-import onnx
 import pytest
 
 from cmfl_export.base.errors import CmflError
 from cmfl_export.bench import contenders
 from cmfl_export.runtime import providers
-from cmfl_export.runtime.card import METADATA_KEY
+from cmfl_export.zoo import find_variants
 from tests.cmfl_export import tiny_model
-from tests.models_zoo.folders import model_folder
 from training import fit
 
 
 @pytest.fixture
 def variants(tmp_path: Path) -> list[Path]:
     """int8 and fp32 of one network."""
-    return [variant(tmp_path / f"{precision}.onnx", precision) for precision in ("int8", "fp32")]
-
-
-def variant(path: Path, precision: str, architecture: str = "two_stream") -> Path:
-    proto = tiny_model.build()
-    card = replace(tiny_model.card(), precision=precision, architecture=architecture)
-    if architecture == "one_stream":
-        card = replace(card, spectra="rgb")
-    onnx.helper.set_model_props(proto, {METADATA_KEY: card.to_json()})
-    onnx.save(proto, path)
-    return path
+    return [tiny_model.variant(tmp_path / f"{precision}.onnx", precision) for precision in ("int8", "fp32")]
 
 
 def names(found: list[contenders.Contender]) -> list[str]:
@@ -38,31 +25,8 @@ def names(found: list[contenders.Contender]) -> list[str]:
 
 
 class TestModels:
-    def test_the_reference_is_fp32_and_comes_first(self, variants: list[Path]) -> None:
-        found = contenders.find_models([str(path) for path in [*variants, *variants]])
-        assert [model.path for model in found] == [variants[1], variants[0]]
-        assert [model.label for model in found] == ["fp32", "int8"]
-
-    def test_two_of_one_precision_have_their_file_names(self, variants: list[Path], tmp_path: Path) -> None:
-        other = variant(tmp_path / "other.onnx", "int8")
-        found = contenders.find_models([str(path) for path in [*variants, other]])
-        assert [model.label for model in found] == ["fp32", "int8 int8", "int8 other"]
-
-    def test_different_networks_are_refused(self, variants: list[Path], tmp_path: Path) -> None:
-        other = variant(tmp_path / "other.onnx", "fp32", "one_stream")
-        with pytest.raises(CmflError, match="the models are different networks"):
-            contenders.find_models([str(variants[0]), str(other)])
-
-    def test_a_name_of_the_zoo_stands_for_what_is_here(self, zoo: Path) -> None:
-        folder = model_folder(zoo, int8=True)
-        found = contenders.find_models(["mine"])
-        assert [model.path.name for model in found] == ["mine.onnx", "mine-int8.onnx"]
-        assert [model.path.name for model in contenders.find_models(["mine:int8"])] == ["mine-int8.onnx"]
-        (folder / "mine.onnx").unlink()
-        assert [model.path.name for model in contenders.find_models(["mine"])] == ["mine-int8.onnx"]
-
     def test_each_model_on_each_backend(self, variants: list[Path]) -> None:
-        models = contenders.find_models([str(path) for path in variants])
+        models = find_variants([str(path) for path in variants])
         found = contenders.of_models(models, ["onnxruntime", "cuda"], [1, 8])
         assert names(found) == ["ONNX Runtime fp32", "CUDA fp32", "ONNX Runtime int8", "CUDA int8"]
         assert found[0].measures == ("batch 1", "batch 8", "folder", "start-up")

@@ -7,17 +7,18 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from ..base.cpu import usable_cores
+from ..base.cpu import instruction_sets, usable_cores
 from ..base.versions import library_versions
-from ..runtime import providers
+from . import providers
 
 _PACKAGES = ("cmfl-export", "numpy", "pillow", "onnxruntime", "onnxruntime-gpu", "openvino", "torch")
 
 
 def describe() -> dict[str, Any]:
-    """Returns processor, cores, load before the run, GPU with driver, and versions, as JSON values."""
+    """The processor, its instruction sets, cores, load, GPU with driver, and versions, as JSON values."""
     return {
         "cpu": _processor(),
+        "instruction_sets": list(instruction_sets()),
         "cores": usable_cores(),
         "load_before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "gpu": providers.nvidia_driver() or None,

@@ -19,6 +19,7 @@ BACKENDS = {
     "tensorrt": "TensorRT",
 }
 FOLDER, START_UP = "folder", "start-up"
+PLAIN = "plain eager fp32"  # the training that others are compared with
 # torch.compile takes minutes per batch size, so only this one is compiled: that of the whole pipeline.
 _COMPILED_BATCH = 8
 # Sides of the matrices whose products are the limit, see `products.Products`.

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .contenders import FOLDER, START_UP
+from .contenders import FOLDER, PLAIN, START_UP
 from .measuring import Result, Sample
 
 SCHEMA_VERSION = 1
@@ -165,6 +165,12 @@ class BenchReport:
         """The rate from files to scores, relative to the reference-style loop."""
         base = None if self.loop is None else self.loop.rate(FOLDER)
         rate = result.rate(FOLDER)
+        return None if base is None or rate is None else rate / base
+
+    def times_plain(self, result: Result) -> float | None:
+        """The rate of training steps, relative to plain eager PyTorch in float32."""
+        plain = next((one for one in self.results if one.contender.name == PLAIN), None)
+        base, rate = None if plain is None else plain.rate("step"), result.rate("step")
         return None if base is None or rate is None else rate / base
 
     def to_json(self) -> str:

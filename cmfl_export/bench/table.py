@@ -47,13 +47,14 @@ def _inference_lines(report: BenchReport) -> list[str]:
 
 def _training_lines(report: BenchReport) -> list[str]:
     """Returns a table of images/s of training steps and of the loader, alone and together."""
-    head = ["images/s", "alone", "with loader", "its share", "spread", "limit", "MB"]
+    head = ["images/s", "alone", "with loader", "share", "x plain", "spread", "limit", "MB"]
     rows = [
         [
             result.contender.name,
             rate_text(result.rate("step") or result.rate("loader")),
             rate_text(result.rate("fed")),
             _text(report.loader_share(result), "{:.0f} %", 100),
+            _text(report.times_plain(result), "{:.2f}"),
             _text(report.spread(result), "±{:.0f} %", 100),
             _text(report.share(result), "{:.0f} %", 100),
             _megabytes(result),

@@ -19,7 +19,7 @@ from training.fit import cpu_has_bf16
 from training.module import CmflModule
 
 from ..base.errors import UsageError
-from .contenders import Contender
+from .contenders import PLAIN, Contender
 from .engine import Unit
 from .pictures import pictures
 from .torch_contenders import autocast, use_threads
@@ -35,6 +35,8 @@ class Step:
         precision: fp32 or bf16.
         device: "cpu" or "cuda".
         threads: CPU threads; None leaves the choice to PyTorch.
+        plain: whether to leave out what `cmfl train` does for speed: channels that lie together in memory,
+            and the update of all weights in one kernel.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Step:
         precision: str,
         device: str,
         threads: int | None,
+        plain: bool = False,
         **_: object,
     ) -> None:
         use_threads(threads)
@@ -51,7 +54,9 @@ class Step:
         self._device = device
         module = CmflModule(self._config).to(device).train()
         self._net, self._loss = module.net, module.loss
-        self._optimizer = torch.optim.Adam(self._net.parameters(), self._config.lr, fused=True)
+        if plain:
+            self._net.to(memory_format=torch.contiguous_format)
+        self._optimizer = torch.optim.Adam(self._net.parameters(), self._config.lr, fused=not plain)
 
     def about(self) -> dict[str, Any]:
         """Returns the threads, and `operations`: those per image, forward."""
@@ -124,20 +129,24 @@ def protocol_of(config: TrainConfig) -> Iterator[tuple[TrainConfig, str]]:
 
 
 def of_training(config: TrainConfig) -> tuple[list[Contender], str]:
-    """Returns steps in each precision that is fast on this machine, the loader, and the device."""
+    """Returns steps in each precision that is fast here, plain eager ones, the loader, and the device."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     has_bf16 = cpu_has_bf16() if device == "cpu" else torch.cuda.is_bf16_supported(including_emulation=False)
+    given = {"config": asdict(config), "device": device}
+    on_gpu = device == "cuda"
     steps = [
         Contender(
             f"training {precision}",
             "training",
             precision,
             ("step", "fed"),
-            {"config": asdict(config), "precision": precision, "device": device},
-            on_gpu=device == "cuda",
+            given | {"precision": precision},
+            on_gpu,
         )
         for precision in ("fp32", *(["bf16"] if has_bf16 else []))
     ]
+    plain = given | {"precision": "fp32", "plain": True}
+    steps.append(Contender(PLAIN, "training", "fp32", ("step",), plain, on_gpu))
     loader = Contender("loader alone", "loader", "uint8", ("loader",), {"config": asdict(config)})
     return [*steps, loader], device
 

@@ -29,8 +29,11 @@ def bench(
     ] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the figures: .png, .svg or .pdf.")] = None,
     batch_sizes: Annotated[
-        str, typer.Option(help="Batch sizes of the network alone, separated by commas.")
-    ] = "1,8,32",
+        str | None,
+        typer.Option(
+            help="Batch sizes of the network alone, separated by commas.", show_default="1,8; on a GPU 1,8,64"
+        ),
+    ] = None,
     seconds: Annotated[
         float | None, typer.Option(help="Seconds per measurement.", show_default="1, and 4 with --train")
     ] = None,
@@ -88,7 +91,7 @@ def bench(
             out,
             picture=plot,
             images=images,
-            batch_sizes=_sizes(batch_sizes),
+            batch_sizes=None if batch_sizes is None else _sizes(batch_sizes),
             seconds=1.0 if seconds is None else seconds,
             rounds=rounds,
             threads=threads,
@@ -111,5 +114,5 @@ def _sizes(text: str) -> list[int]:
         return [int(item) for item in _list(text)]
     except ValueError as error:
         raise UsageError(
-            f"batch sizes are numbers separated by commas, such as 1,8,32, not {text}"
+            f"batch sizes are numbers separated by commas, such as 1,8,64, not {text}"
         ) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cmfl_export.bench.contenders import FOLDER, START_UP, Contender
+from cmfl_export.bench.contenders import PLAIN, FOLDER, START_UP, Contender
 from cmfl_export.bench.measuring import Result, Sample
 from cmfl_export.bench.report import BenchReport
 
@@ -103,6 +103,7 @@ def training() -> BenchReport:
         contender = Contender(f"training {precision}", "training", precision, ("step", "fed"))
         return Result(contender, {"step": samples(alone), "fed": samples(fed)}, {"peak_bytes": 2_000_000_000})
 
+    plain = Result(Contender(PLAIN, "training", "fp32", ("step",)), {"step": samples(1.25)})
     loader = Contender("loader alone", "loader", "uint8", ("loader",))
     return BenchReport(
         training=True,
@@ -112,6 +113,7 @@ def training() -> BenchReport:
         results=[
             step("fp32", 2.0, 1.5),
             step("bf16", 4.0, 4.1),
+            plain,
             Result(loader, {"loader": samples(120.0)}),
         ],
         products=[products("torch cpu", "fp32", 120)],

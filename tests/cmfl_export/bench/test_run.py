@@ -89,6 +89,7 @@ class TestTraining:
         record = json.loads(out.read_text())
         assert {one["name"]: list(one["measures"]) for one in record["contenders"]} == {
             "training fp32": ["step", "fed"],
+            "plain eager fp32": ["step"],
             "loader alone": ["loader"],
         }
         for one in record["contenders"]:

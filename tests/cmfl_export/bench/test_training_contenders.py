@@ -36,6 +36,19 @@ class TestStep:
         assert all(not torch.equal(old, new) for old, new in zip(before, step._net.parameters(), strict=True))
         assert step._net.training
 
+    def test_plain_is_the_same_step_with_other_means(self, config: TrainConfig, small_trunk: None) -> None:
+        made = []
+        for plain in (False, True):
+            torch.manual_seed(0)
+            step = training_contenders.Step(asdict(config), "fp32", "cpu", None, plain=plain)
+            step.unit("step", 0.0)()
+            made.append(step)
+        one, other = (dict(step._net.named_parameters()) for step in made)
+        assert all(torch.allclose(value, other[name], atol=1e-6) for name, value in one.items())
+        weights = [found["trunk_rgb.0.weight"] for found in (one, other)]
+        assert [weight.is_contiguous() for weight in weights] == [False, True]
+        assert [step._optimizer.defaults["fused"] for step in made] == [True, False]
+
     def test_the_arithmetic_of_an_image(self, step: training_contenders.Step) -> None:
         trunks = 2 * 2 * 14 * 14 * model.WIDTH * 3 * 16 * 16
         spectrum = 2 * 3 * 113 * 224 * (113 + 111 + 4 * 113)
@@ -90,8 +103,8 @@ class TestProtocol:
 def test_contenders(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for has_bf16, names in (
-        (True, ["training fp32", "training bf16", "loader alone"]),
-        (False, ["training fp32", "loader alone"]),
+        (True, ["training fp32", "training bf16", "plain eager fp32", "loader alone"]),
+        (False, ["training fp32", "plain eager fp32", "loader alone"]),
     ):
         monkeypatch.setattr(training_contenders, "cpu_has_bf16", lambda has=has_bf16: has)
         entries, device = training_contenders.of_training(config)

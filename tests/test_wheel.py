@@ -52,6 +52,21 @@ def test_says_which_extra_is_missing(cmfl: Path, tmp_path: Path) -> None:
     assert "pip install 'cmfl-export[train]'" in done.stderr
 
 
+def test_has_the_script_for_node(cmfl: Path, tmp_path: Path) -> None:
+    code = "from cmfl_export.runtime.web import SCRIPT; print(SCRIPT.is_file(), SCRIPT)"
+    done = subprocess.run(
+        [cmfl.with_name("python"), "-I", "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    found, path = done.stdout.strip().split(" ", 1)
+    assert found == "True"
+    assert "site-packages" in path
+
+
 def test_without_cuda_s_runtime(cmfl: Path, tmp_path: Path) -> None:
     """Comes after the others: it exchanges the runtime of the environment."""
     python = [str(cmfl.with_name("python")), "-m", "pip", "--quiet"]

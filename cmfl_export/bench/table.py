@@ -47,7 +47,7 @@ def _inference_lines(report: BenchReport) -> list[str]:
 
 def _training_lines(report: BenchReport) -> list[str]:
     """Returns a table of images/s of training steps and of the loader, alone and together."""
-    head = ["images/s", "alone", "with loader", "share", "x plain", "spread", "limit", "MB"]
+    head = ["images/s", "alone", "+loader", "share", "x plain", "spread", "limit", "MB"]
     rows = [
         [
             result.contender.name,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..base.errors import ProviderError
 from ..base.threads import in_order
-from ..runtime import Session, choose_provider, web
+from ..runtime import Session, choose_provider, open_web, web_trouble
 
 UNOPTIMISED = "ONNX Runtime, unoptimised"
 _ON_GPU = {"cuda": "CUDA", "cuda-graph": "CUDA graph", "tensorrt": "TensorRT"}
@@ -79,7 +79,7 @@ def runtimes() -> tuple[list[Runtime], dict[str, str]]:
 
     for name, concurrent in (("OpenVINO", False), ("OpenVINO, batches at once", True)):
         add(Runtime(name, _provider("openvino"), concurrent), partial(choose_provider, "openvino"))
-    add(Runtime("onnxruntime-web", lambda path, _threads: web.open_web(path)), _check_web)
+    add(Runtime("onnxruntime-web", lambda path, _threads: open_web(path)), _check_web)
     for provider, name in _ON_GPU.items():
         add(Runtime(name, _provider(provider)), partial(choose_provider, provider))
     return found, missing
@@ -94,6 +94,6 @@ def _provider(name: str) -> Callable[[Path, int | None], Session]:
 
 
 def _check_web() -> None:
-    trouble = web.trouble()
+    trouble = web_trouble()
     if trouble is not None:
         raise ProviderError(f"{trouble.cause}; to fix it: {trouble.remedy}")

@@ -17,6 +17,7 @@ from .portability import MOST_OF_A_PAIR, NOT_PORTABLE, layouts
 from .prediction import Prediction
 from .providers import load_onnxruntime, load_openvino, silent_options
 from .session import Session, choose_provider, create_session, read_card
+from .web import open_web, web_trouble
 
 __all__ = [
     "INPUT_NAME",
@@ -36,8 +37,10 @@ __all__ = [
     "layouts",
     "load_onnxruntime",
     "load_openvino",
+    "open_web",
     "read_card",
     "silent_options",
     "temper",
+    "web_trouble",
     "write_model",
 ]

@@ -131,8 +131,7 @@ class Session:
         check_provider(provider)
         if threads is not None and threads < 1:
             raise UsageError(f"threads must be at least 1, not {threads}")
-        checked = read_model(_existing_file(model))
-        card = _card_of(checked)
+        checked, card = read_checked(model)
         name, passed_over = choose_provider(provider)
         count = threads or usable_cores()
         if name in ("cpu", "openvino") and not card.portable and not multiplies_int8_exactly():
@@ -243,7 +242,17 @@ def read_card(model: str | os.PathLike[str]) -> ModelCard:
     Raises:
         ModelError: the file is missing or not an exported model.
     """
-    return _card_of(read_model(_existing_file(model)))
+    return read_checked(model)[1]
+
+
+def read_checked(model: str | os.PathLike[str]) -> tuple[CheckedModel, ModelCard]:
+    """Reads an exported file, checks it, and returns it with its card.
+
+    Raises:
+        ModelError: the file is missing or not an exported model.
+    """
+    checked = read_model(_existing_file(model))
+    return checked, _card_of(checked)
 
 
 def choose_provider(provider: str) -> tuple[str, str]:

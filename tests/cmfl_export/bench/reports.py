@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cmfl_export.bench.contenders import PLAIN, FOLDER, START_UP, Contender
+from cmfl_export.bench.contenders import FOLDER, PLAIN, START_UP, Contender
 from cmfl_export.bench.measuring import Result, Sample
 from cmfl_export.bench.report import BenchReport
 

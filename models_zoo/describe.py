@@ -13,6 +13,7 @@ from cmfl_export.base.text_formats import FormatError, decoded, read_bytes
 from cmfl_export.runtime import ModelCard, read_card
 
 from . import hf_card as card_file
+from .hf_parity import PARITY, parity_table, with_parity
 from .hf_tables import Measured
 from .manifest import CARD, MANIFEST, MOST_DOCUMENT_BYTES, RECIPE, Manifest, ModelFile
 
@@ -25,6 +26,7 @@ def describe(
     default: str | None = None,
     url: str | None = None,
     metrics: Sequence[str | os.PathLike[str]] = (),
+    parity: str | os.PathLike[str] | None = None,
 ) -> Manifest:
     """Writes manifest.toml for a folder with .onnx files and recipe.toml; run it again after every change.
 
@@ -39,6 +41,7 @@ def describe(
         default: the variant that the bare name stands for; by default the earlier one, else fp32.
         url: https address of a folder with the .onnx files.
         metrics: metrics.json files of `cmfl evaluate` on exactly these files.
+        parity: JSON of `cmfl verify --everywhere` on exactly these files; it is kept as parity.json.
 
     Raises:
         ModelError: something is missing or faulty, or the .onnx files have different names or licences.
@@ -76,7 +79,13 @@ def describe(
     path = folder / CARD
     text = _text_of(path) if path.exists() else card_file.draft(cards[0], description)
     tables = "\n\n".join(found.tables() for found in measured) if measured else None
-    write_whole(path, card_file.filled(text, cards[0], figures, tables).encode())
+    text = card_file.filled(text, cards[0], figures, tables)
+    if parity is not None:
+        sums = {file.variant: file.sha256 for file, _ in weights}
+        text = with_parity(text, parity_table(Path(parity), sums))
+        with writing(folder / PARITY):
+            write_whole(folder / PARITY, Path(parity).read_bytes())
+    write_whole(path, text.encode())
 
     manifest = Manifest(
         name=cards[0].name,

@@ -102,6 +102,7 @@ def describe(
     metrics: Annotated[
         list[Path] | None, typer.Option(help="metrics.json of cmfl evaluate; repeat for more.")
     ] = None,
+    parity: Annotated[Path | None, typer.Option(help="JSON of cmfl verify --everywhere.")] = None,
 ) -> None:
     """Write manifest.toml and the facts in card.md of a folder.
 
@@ -110,6 +111,12 @@ def describe(
     from models_zoo.describe import describe as run
 
     manifest = run(
-        folder, version=version, description=description, default=default, url=url, metrics=metrics or []
+        folder,
+        version=version,
+        description=description,
+        default=default,
+        url=url,
+        metrics=metrics or [],
+        parity=parity,
     )
     say(f"{manifest.name} {manifest.version}: {len(manifest.files)} files in {folder / 'manifest.toml'}")

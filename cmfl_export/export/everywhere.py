@@ -224,7 +224,7 @@ def _stacked(parts: Iterator[dict[str, NDArray[Any]]]) -> Scores:
 
 def _about(variant: Variant) -> dict[str, Any]:
     return {
-        "path": str(variant.path),
+        "file": variant.path.name,
         "sha256": sha256_of(variant.path),
         "portable": variant.card.portable,
     }

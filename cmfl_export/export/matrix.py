@@ -58,7 +58,7 @@ class Matrix:
     Attributes:
         machine: see `runtime.machine.describe`.
         reference: what the scores are compared with, in words.
-        models: the files, by precision: path, SHA-256 and whether every CPU computes the same from it.
+        models: the files, by precision: name, SHA-256 and whether every CPU computes the same from it.
         images: how many images were compared.
         failed: images that could not be used, with the reason.
         rows: one per file and runtime.

@@ -6,10 +6,13 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from cmfl_export.base.errors import CmflError
 from cmfl_export.base.files import sha256_of
+from cmfl_export.export import verify_everywhere
 from models_zoo.describe import describe
 from models_zoo.listing import facts
 from models_zoo.manifest import MANIFEST, Manifest
@@ -194,3 +197,36 @@ class TestRefusals:
         (tmp_path / "metrics.json").write_text(text)
         with pytest.raises(CmflError, match=r"metrics\.json is not a metrics\.json of cmfl evaluate"):
             describe(folder, metrics=[tmp_path / "metrics.json"])
+
+
+class TestParity:
+    @pytest.fixture
+    def matrix(self, folder: Path, tmp_path: Path) -> Path:
+        """The matrix of the folder's files on one image, as `cmfl verify --everywhere` writes it."""
+        Image.fromarray(np.full((224, 224, 3), 100, np.uint8)).save(tmp_path / "a.png")
+        found = [str(folder / "mine.onnx"), str(folder / "mine-int8.onnx")]
+        verify_everywhere(found, [str(tmp_path / "a.png")], out=tmp_path / "matrix.json")
+        return tmp_path / "matrix.json"
+
+    def test_the_card_keeps_the_matrix(self, folder: Path, matrix: Path) -> None:
+        manifest = describe(folder, version="1.0.0", description="d", parity=matrix)
+        assert "parity.json" in [file.name for file in manifest.files]
+        assert (folder / "parity.json").read_bytes() == matrix.read_bytes()
+        text = (folder / "card.md").read_text()
+        assert "1 images; against mine.onnx in ONNX Runtime, unoptimised." in text
+        assert re.search(r"^\| OpenVINO \| int8 \| \d\.\de[-+]\d\d \|", text, re.MULTILINE)
+        # Again, it takes the place of the former one.
+        describe(folder, parity=matrix)
+        assert (folder / "card.md").read_text().count("against mine.onnx") == 1
+
+    def test_of_other_files(self, folder: Path, matrix: Path) -> None:
+        of_int8 = sha256_of(folder / "mine-int8.onnx")
+        matrix.write_text(matrix.read_text().replace(of_int8, "0" * 64))
+        with pytest.raises(CmflError, match=r"about other files than those in the folder \(int8\)"):
+            describe(folder, version="1.0.0", description="d", parity=matrix)
+        assert not (folder / "parity.json").exists()
+
+    def test_no_matrix(self, folder: Path, tmp_path: Path) -> None:
+        (tmp_path / "m.json").write_text("{}")
+        with pytest.raises(CmflError, match="not the JSON of cmfl verify --everywhere"):
+            describe(folder, version="1.0.0", description="d", parity=tmp_path / "m.json")

@@ -74,7 +74,7 @@ class TestAgainstFloat64:
         assert lines[-1].startswith("parity holds in 4 combinations on 3 images, max |Δp| ")
         data = json.loads(matrix.to_json())
         assert data["ok"] is True
-        assert data["models"]["fp32"]["path"] == str(model_file)
+        assert data["models"]["fp32"]["file"] == model_file.name
         assert data["machine"]["instruction_sets"] == matrix.machine["instruction_sets"]
         assert [row["max"] for row in data["rows"]] == [row.max for row in matrix.rows]
 

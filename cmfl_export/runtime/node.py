@@ -114,6 +114,8 @@ class NodeProcess:
         try:
             answer = json.loads(text)
             count = int(answer["bytes"])
+            if count < 0:  # would read to the end
+                raise ValueError(count)
         except (ValueError, TypeError, KeyError) as error:
             raise ProviderError(
                 f"{self._name}: Node answered with something else than a result: {text[:40]!r}; "

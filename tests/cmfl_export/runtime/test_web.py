@@ -223,6 +223,10 @@ def test_garbage_instead_of_a_model(tmp_path: Path, package: Path) -> None:
             "process.stdout.write('\\x02\\0\\0\\0[]'); process.stdin.resume()",
             r"something else than a result: b'\[\]'",
         ),
+        (
+            "process.stdout.write('\\x0c\\0\\0\\0{\"bytes\":-1}'); process.stdin.resume()",
+            'something else than a result: b.{"bytes":-1}',
+        ),
         ("process.stdout.write('\\x02\\0\\0\\0')", "Node ended with exit code 0; a current release"),
         ("process.exit(3)", "Node ended with exit code 3; a current release of Node.js may be needed"),
         ("throw new TypeError('no such thing')", "exit code 1: TypeError: no such thing; a current"),

@@ -8,6 +8,7 @@ A table is what stands between `<!-- table: NAME -->` and `<!-- table: end -->`;
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -25,8 +27,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from models_zoo.hf_parity import parity_table
+
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = (ROOT / "README.md", ROOT / "models_zoo" / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+MEASURED = ROOT / "docs" / "measured"  # JSON of the commands that measure, by kind of machine
 
 _OUTPUT = re.compile(
     r"^<!-- output(?P<slow> \(slow\))?: (?P<command>[^\n]+) -->\n\n?```\w*\n(?P<text>.*?)^```$", re.M | re.S
@@ -190,7 +195,63 @@ def _percent(interval: Sequence[Any]) -> str:
     return f"{value:.1f} % [{low:.1f}, {high:.1f}]"
 
 
-TABLES: dict[str, Callable[[], str]] = {"starter": starter_table}
+def parity(name: str) -> str:
+    """A parity matrix, from the JSON of `cmfl verify --everywhere` in docs/measured."""
+    return parity_table(MEASURED / f"{name}.json", {}) + "\n"
+
+
+def bench_table(name: str) -> str:
+    """The speeds of a run of `cmfl bench`, from its JSON in docs/measured, as a Markdown table."""
+    record = json.loads((MEASURED / f"{name}.json").read_text(encoding="utf-8"))
+    sizes = [f"batch {size}" for size in record["settings"]["batch_sizes"]]
+    lines = [
+        f"| images/s | {' | '.join(sizes)} | folder | x loop | limit | p50 ms | start s | max Δp |",
+        f"|---|{'---:|' * (len(sizes) + 6)}",
+    ]
+    for one in record["contenders"]:
+        cells = [
+            *(_number(_median(one, measure), "{:.1f}") for measure in (*sizes, "folder")),
+            _number(one["times_the_loop"], "{:.2f}"),
+            _number(one["share_of_limit"], "{:.0%}"),
+            _number((one["latency_seconds"] or {}).get("p50"), "{:.0f}", 1000),
+            _number(_median(one, "start-up"), "{:.1f}"),
+            _number((one["difference"] or {}).get("max_abs_p"), "{:.1e}"),
+        ]
+        lines.append(f"| {one['name']} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def training_table(name: str) -> str:
+    """The speeds of a run of `cmfl bench --train`, from its JSON in docs/measured, as a Markdown table."""
+    record = json.loads((MEASURED / f"{name}.json").read_text(encoding="utf-8"))
+    lines = ["| images/s | alone | with the loader | x plain | limit |", "|---|---:|---:|---:|---:|"]
+    for one in record["contenders"]:
+        alone = "loader" if "loader" in one["measures"] else "step"
+        cells = [
+            _number(_median(one, alone), "{:.1f}"),
+            _number(_median(one, "fed"), "{:.1f}"),
+            _number(one["times_plain"], "{:.2f}"),
+            _number(one["share_of_limit"], "{:.0%}"),
+        ]
+        lines.append(f"| {one['name']} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _median(contender: dict[str, Any], measure: str) -> float | None:
+    figures = contender["measures"].get(measure)
+    return None if figures is None else float(figures["median"])
+
+
+def _number(value: float | None, form: str, scale: float = 1.0) -> str:
+    return "-" if value is None else form.format(scale * value)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "starter": starter_table,
+    "parity-avx2": partial(parity, "parity-avx2"),
+    "bench-avx2": partial(bench_table, "bench-avx2"),
+    "bench-train-avx2": partial(training_table, "bench-train-avx2"),
+}
 
 
 def made(path: Path, *, quick: bool = False) -> Iterator[tuple[Block, str]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cmfl_export.base.errors import ModelError
+from cmfl_export.base.text import counted
 from cmfl_export.base.text_formats import MOST_JSON_BYTES, load_json, read_bytes
 
 PARITY = "parity.json"  # the matrix in a model's folder
@@ -53,7 +54,8 @@ def _table(matrix: Mapping[str, Any]) -> str:
     sets = ", ".join(machine["instruction_sets"]) or "no instruction set that matters"
     gpu = f"; {machine['gpu']}" if machine["gpu"] else ""
     lines = [
-        f"{machine['cpu']} ({sets}){gpu}; {matrix['images']} images; against {matrix['reference']}.",
+        f"{machine['cpu']} ({sets}){gpu}; {counted(matrix['images'], 'image')}; "
+        f"against {matrix['reference']}.",
         "",
         "| runtime | file | max \\|Δp\\| | mean | 99.9 % | decisions that differ |",
         "|---|---|---:|---:|---:|---:|",

@@ -18,3 +18,8 @@ def visible(text: str) -> str:
         letter.encode("unicode_escape").decode() if unicodedata.category(letter) in _UNSEEN else letter
         for letter in text
     )
+
+
+def counted(number: int, noun: str) -> str:
+    """The number with its noun, such as `1 image` or `12 images`; the plural ends in s."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

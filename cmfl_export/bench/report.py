@@ -203,7 +203,7 @@ class BenchReport:
             "times_the_loop": self.times_the_loop(result),
         }
         if self.training:
-            derived["loader_share"] = self.loader_share(result)
+            derived |= {"loader_share": self.loader_share(result), "times_plain": self.times_plain(result)}
         return {
             "name": contender.name,
             "precision": contender.precision,

@@ -25,6 +25,7 @@ from ..base.errors import InputError, ProtocolError, UsageError, need
 from ..base.files import check_ending, refuse_overwriting, sha256_of, write_whole
 from ..base.locks import one_writer
 from ..base.options import DetectorOptions, DetectorSettings
+from ..base.text import counted
 from ..detector import Detector
 from ..runtime import LABEL_CONVENTION, METADATA_KEY, SCHEMA_VERSION, ModelCard, temper
 from .assessment import arrays
@@ -60,14 +61,15 @@ class Calibration:
         old = self.card.history[-1]
         a, b = self.before, self.after
         lines = [
-            f"{self.images} images; temperature {old['temperature']:.4g} -> {self.card.temperature:.4g}, "
+            f"{counted(self.images, 'image')}; "
+            f"temperature {old['temperature']:.4g} -> {self.card.temperature:.4g}, "
             f"threshold {old['threshold']:.4g} -> {self.card.threshold:.4g} ({self.card.threshold_source})",
             f"on these images: APCER {100 * a['apcer']:.1f} -> {100 * b['apcer']:.1f} %, "
             f"BPCER {100 * a['bpcer']:.1f} -> {100 * b['bpcer']:.1f} %, "
             f"ECE {a['ece']:.3f} -> {b['ece']:.3f}, NLL {self.nll_before:.3f} -> {self.nll_after:.3f}",
         ]
         if self.failed:
-            lines.append(f"{self.failed} images have no score and were left out")
+            lines.append(f"{counted(self.failed, 'image')} without a score left out")
         return [*lines, f"{self.out}: evaluate it on images of other subjects"]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..base.tables import aligned
-from ..base.text import visible
+from ..base.text import counted, visible
 from ..images import Degradation
 from ..metrics import HEADS, LABELS, Interval, difference, figure, percent
 from ..runtime import ModelCard
@@ -179,7 +179,7 @@ def _comparison_lines(candidates: Sequence[Candidate]) -> list[str]:
 def _failure_lines(assessment: Assessment) -> list[str]:
     failed = assessment.failed
     rates = f"APNRR {percent(assessment.apnrr)}, BPNRR {percent(assessment.bpnrr)}"
-    lines = [f"{len(failed)} images have no score: {rates}"]
+    lines = [f"{counted(len(failed), 'image')} without a score: {rates}"]
     lines += [
         f"  {visible(scored.sample.filename)}: {scored.row.status.value}, {scored.row.error}"
         for scored in failed[:_NAMED_FAILURES]

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..base.tables import aligned
+from ..base.text import counted
 from .differences import or_none
 
 
@@ -97,8 +98,9 @@ class Matrix:
             *(f"could not be used: {path}: {why}" for path, why in self.failed.items()),
             *faults,
             *(f"not here: {name}: {why}" for name, why in self.missing.items()),
-            f"{'parity holds' if self.ok else 'PARITY DOES NOT HOLD'} in {len(self.rows)} combinations on "
-            f"{self.images} images" + ("" if worst is None else f", max |Δp| {worst:.2e}"),
+            f"{'parity holds' if self.ok else 'PARITY DOES NOT HOLD'} in "
+            f"{counted(len(self.rows), 'combination')} on {counted(self.images, 'image')}"
+            + ("" if worst is None else f", max |Δp| {worst:.2e}"),
         ]
 
     def to_json(self) -> str:

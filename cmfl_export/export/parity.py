@@ -17,6 +17,7 @@ import numpy as np
 from ..base.errors import InputError, ModelError, UsageError
 from ..base.files import check_ending, refuse_overwriting, scratch_folder, write_whole
 from ..base.locks import one_writer
+from ..base.text import counted
 from ..images import SIZE, ImageError, decode, iter_paths, refuse_inputs
 from ..runtime import NOT_PORTABLE, ModelCard, Session
 from ..zoo import resolve
@@ -95,7 +96,7 @@ class Report:
         if not self.portable:
             notes.append(f"note: the file is {NOT_PORTABLE}")
         verdict = (
-            f"{'parity holds' if self.ok else 'PARITY DOES NOT HOLD'}: {self.images} images on "
+            f"{'parity holds' if self.ok else 'PARITY DOES NOT HOLD'}: {counted(self.images, 'image')} on "
             f"{self.provider}, max |Δp| {self.max_difference:.2e}, tolerance {self.tolerance:g}"
         )
         return [head, *rows, *notes, verdict]

@@ -16,6 +16,7 @@ from ..base.errors import InputError, UsageError
 from ..base.files import check_ending, refuse_overwriting
 from ..base.options import DetectorOptions, DetectorSettings
 from ..base.progress import bar
+from ..base.text import counted
 from ..detector import Detector
 from ..images import count_paths, iter_paths, refuse_inputs
 from ..runtime import Prediction
@@ -76,8 +77,10 @@ class Summary:
         """The result as text, for standard error."""
         reasons = ", ".join(f"{count} {status}" for status, count in sorted(self.failed.items()))
         failed = f"{sum(self.failed.values())} failed" + (f" ({reasons})" if reasons else "")
-        faces = f", {self.faces} faces" if self.faces else ""
-        lines = [f"{self.images} images{faces}: {self.real} real, {self.synthetic} synthetic, {failed}"]
+        faces = f", {counted(self.faces, 'face')}" if self.faces else ""
+        lines = [
+            f"{counted(self.images, 'image')}{faces}: {self.real} real, {self.synthetic} synthetic, {failed}"
+        ]
         if self.skipped:
             lines.append(f"{self.skipped} skipped: they already have their rows")
         lines.append(f"{self.seconds:.1f} s, {self.images_per_second:.1f} images/s on {self.provider}")

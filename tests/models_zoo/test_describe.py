@@ -213,7 +213,7 @@ class TestParity:
         assert "parity.json" in [file.name for file in manifest.files]
         assert (folder / "parity.json").read_bytes() == matrix.read_bytes()
         text = (folder / "card.md").read_text()
-        assert "1 images; against mine.onnx in ONNX Runtime, unoptimised." in text
+        assert "1 image; against mine.onnx in ONNX Runtime, unoptimised." in text
         assert re.search(r"^\| OpenVINO \| int8 \| \d\.\de[-+]\d\d \|", text, re.MULTILINE)
         # Again, it takes the place of the former one.
         describe(folder, parity=matrix)

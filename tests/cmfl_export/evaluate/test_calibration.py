@@ -143,7 +143,7 @@ class TestFile:
         (dev.parent.parent / "gan_x/10.png").unlink()
         found = run(tiny, dev)
         assert (found.images, found.failed) == (19, 1)
-        assert "1 images have no score and were left out" in found.lines()
+        assert "1 image without a score left out" in found.lines()
 
     def test_a_class_without_a_score(self, tiny: Path, dev: Path) -> None:
         for folder in ("gan_x", "gan_y"):

@@ -140,7 +140,7 @@ class TestCommand:
         model = str(tiny_model.variant(tmp_path / "fp32.onnx", "fp32"))
         result = cmfl("verify", model, "--everywhere", str(photographs[0]))
         assert result.returncode == 0
-        assert "parity holds in 4 combinations on 1 images" in result.stdout
+        assert "parity holds in 4 combinations on 1 image" in result.stdout
 
     def test_without_weights_it_must_be_everywhere(self, tmp_path: Path) -> None:
         model = str(tiny_model.variant(tmp_path / "fp32.onnx", "fp32"))

@@ -106,6 +106,11 @@ class TrainConfig:
         Setting(NETWORK, "Weights to start from, separated by commas; each gives the branches that it has."),
     ] = ""
 
+    standardise_spectrum: Annotated[
+        bool,
+        Setting(NETWORK, "Standardise each frequency of the spectrum by its mean and deviation over train."),
+    ] = False
+
     loss: Annotated[
         Literal["cmfl", "bce"], Setting(LOSS, "Cross Modal Focal Loss, or cross-entropy (bce).")
     ] = "cmfl"
@@ -195,6 +200,9 @@ class TrainConfig:
             raise UsageError(
                 f"crop is {self.crop}; it goes from 32 to 224, and below 224 with spectra rgb alone"
             )
+
+        if self.standardise_spectrum and self.spectra == "rgb":
+            raise UsageError("standardise_spectrum needs a spectrum branch: two_stream, or spectra fft")
 
     def _check_values(self) -> None:
         if self.align and not self.aligned:

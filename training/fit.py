@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -17,19 +17,23 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
+from torch import Tensor
 
 from cmfl_export.base.errors import ProtocolError, UsageError
 from cmfl_export.base.files import refuse_overwriting, write_whole
 from cmfl_export.base.locks import exclusive_folder
+from cmfl_export.base.progress import bar
 from protocols import Sample, balance, describe_missing, missing_files, read_protocol
 
 from .callbacks import BEST, CONFIG, LAST, METRICS, AverageWeights, RunFiles
 from .config import Precision, Preset, TrainConfig, make_config
-from .dataset import ProtocolData
+from .dataset import ProtocolData, unchanged
 from .host import host_as_before
+from .model import CmflNet, to_unit
 from .module import CmflModule
 from .photographs import Open, opener
 from .progress import Clock, StepLines
+from .spectrum import LogSpectrum
 
 # What may differ when a run goes on: it does not change the epochs that are done.
 FREE_ON_RESUME = ("epochs", "early_stop", "workers")
@@ -161,6 +165,8 @@ def _train(
                 trainer.precision,
                 config.epochs,
             )
+        if checkpoint is None:
+            measure_spectra(module.net, config, train_samples, trainer.strategy.root_device, progress)
         data = ProtocolData(config, train_samples, dev_samples)
         try:
             trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
@@ -197,6 +203,29 @@ def usable(
         gone_class = "synthetic" if kept and kept[0].is_real else "real"
         raise ProtocolError(f"{split}: no {gone_class} images are left in {data_root}")
     return kept
+
+
+def measure_spectra(
+    net: CmflNet, config: TrainConfig, samples: Sequence[Sample], device: torch.device, progress: bool
+) -> None:
+    """Measures what `net` standardises spectra by, unless it does not, or brought it from a file of `--init`.
+
+    The images are not augmented, as a detector later sees them, so mean and deviation depend on nothing but
+    the training split. Of several processes each measures for itself, with the same result.
+    """
+    if not net.standardises or net.standardise.is_measured:
+        return
+    log.info("measuring the spectra of %d training images", len(samples))
+    spectrum = LogSpectrum().to(device)
+    with bar(lambda: len(samples), shown=progress) as advance, torch.no_grad():
+
+        def spectra() -> Iterator[Tensor]:
+            for batch in unchanged(config, samples):
+                yield spectrum(to_unit(batch.images.to(device)))
+                for _ in batch.positions:
+                    advance(0)
+
+        net.standardise.measure(spectra())
 
 
 def prepare_folder(config: TrainConfig, out: Path, resume: bool) -> Path | None:

@@ -28,7 +28,12 @@ class CmflModule(L.LightningModule):
     def __init__(self, config: TrainConfig) -> None:
         super().__init__()
         self.config = config
-        self.net = CmflNet(config.architecture, config.spectra, pretrained=config.pretrained)
+        self.net = CmflNet(
+            config.architecture,
+            config.spectra,
+            pretrained=config.pretrained,
+            standardise=config.standardise_spectrum,
+        )
         if config.stem == "dct":
             start_with_cosines(self.net)
         start_from(self.net, config.init)

@@ -28,6 +28,7 @@ def test_paper_preset_is_the_official_script() -> None:
         "cmfl",
         False,
     )
+    assert not paper.standardise_spectrum
 
 
 @given(
@@ -66,6 +67,10 @@ def _through_toml(config: TrainConfig) -> TrainConfig:
         ({"crop": 112}, "with spectra rgb alone"),
         ({"crop": 16, "spectra": "rgb", "architecture": "one_stream", "loss": "bce"}, "from 32 to 224"),
         ({"init": "runs/a", "pretrained": True}, "give one of"),
+        (
+            {"standardise_spectrum": True, "spectra": "rgb", "architecture": "one_stream", "loss": "bce"},
+            "needs a spectrum branch",
+        ),
         *(
             ({name: value}, f"{name} is {value}; it must be a finite number")
             for name in (

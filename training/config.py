@@ -84,6 +84,14 @@ class TrainConfig:
         int,
         Setting(DATA, "Side of a random square to train on, 32 to 224; below 224 with spectra rgb alone."),
     ] = 224
+    leave_out: Annotated[
+        str,
+        Setting(
+            DATA,
+            "Attacks of train, separated by commas, to choose the epoch by and not to train on; "
+            "ATTACK/FOLDER is the part in that folder.",
+        ),
+    ] = ""
     balance: Annotated[bool, Setting(DATA, "Cut the larger training class to the size of the smaller.")] = (
         True
     )
@@ -146,9 +154,13 @@ class TrainConfig:
         ),
     ] = 0.0
     monitor: Annotated[
-        Literal["dev_loss", "dev_d_eer"],
-        Setting(OPTIMISATION, "Figure that decides which epoch is the best; lower is better."),
-    ] = "dev_loss"
+        Literal["auto", "dev_loss", "dev_d_eer", "loo_d_eer"],
+        Setting(
+            OPTIMISATION,
+            "Figure that decides which epoch is the best; lower is better. auto is loo_d_eer with "
+            "--leave-out, else dev_loss.",
+        ),
+    ] = "auto"
     early_stop: Annotated[
         int, Setting(OPTIMISATION, "Stop after this many epochs without a better figure; 0 is never.")
     ] = 0
@@ -207,7 +219,7 @@ class TrainConfig:
     def _check_values(self) -> None:
         if self.align and not self.aligned:
             raise UsageError("align makes aligned crops, so it does not go with --no-aligned")
-        for name in ("protocol", "data_root", "init"):
+        for name in ("protocol", "data_root", "init", "leave_out"):
             try:
                 getattr(self, name).encode()
             except UnicodeEncodeError as error:
@@ -224,8 +236,22 @@ class TrainConfig:
         for name in ("augment", "beta"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must lie between 0 and 1")
+        if self.monitor == "loo_d_eer" and not self.attacks_left_out:
+            raise UsageError("monitor loo_d_eer needs attacks to leave out; name them with --leave-out")
         if not 0 <= self.average < 1:
             raise UsageError(f"average is {self.average}; it must lie between 0 and 1, 1 left out")
+
+    @property
+    def attacks_left_out(self) -> list[str]:
+        """The names in `leave_out`."""
+        return [name.strip() for name in self.leave_out.split(",") if name.strip()]
+
+    @property
+    def best_by(self) -> str:
+        """The figure that decides which epoch is the best: `monitor`, never `auto`."""
+        if self.monitor != "auto":
+            return self.monitor
+        return "loo_d_eer" if self.attacks_left_out else "dev_loss"
 
     def to_toml(self) -> str:
         return toml_table(asdict(self))

@@ -23,7 +23,7 @@ from cmfl_export.base.errors import ProtocolError, UsageError
 from cmfl_export.base.files import refuse_overwriting, write_whole
 from cmfl_export.base.locks import exclusive_folder
 from cmfl_export.base.progress import bar
-from protocols import Sample, balance, describe_missing, missing_files, read_protocol
+from protocols import Sample, balance, describe_missing, leave_out, missing_files, read_protocol
 
 from .callbacks import BEST, CONFIG, LAST, METRICS, AverageWeights, RunFiles
 from .config import Precision, Preset, TrainConfig, make_config
@@ -61,6 +61,8 @@ class Run:
         )
         if "dev_d_eer" in figures:
             text += f", dev D-EER {100 * figures['dev_d_eer']:.1f} %"
+        if "loo_d_eer" in figures:
+            text += f", left out D-EER {100 * figures['loo_d_eer']:.1f} %"
         rate = max(row["images_per_second"] for row in self.rows)
         return [f"{text}; up to {rate:.1f} images/s", f"weights: {self.best}"]
 
@@ -139,14 +141,17 @@ def _train(
     """`train`, in a process that it may change."""
     protocol = read_protocol(config.protocol)
     open = opener(config) if check_images else None
-    train_samples = usable(protocol.train, config.data_root, "train", skip_missing, open)
+    kept, unseen = leave_out(protocol.train, config.attacks_left_out)
+    train_samples = usable(kept, config.data_root, "train", skip_missing, open)
     dev_samples = usable(protocol.dev, config.data_root, "dev", skip_missing, open)
+    if unseen:
+        unseen = usable(unseen, config.data_root, "train (left out)", skip_missing, open)
     if config.balance:
         train_samples = balance(train_samples, config.seed)
     L.seed_everything(config.seed, verbose=False)
     average = AverageWeights(decay=config.average) if config.average else None
     progress = sys.stderr.isatty() if progress is None else progress
-    clock = None if progress else Clock(config.epochs, len(train_samples), len(dev_samples))
+    clock = None if progress else Clock(config.epochs, len(train_samples), len(dev_samples) + len(unseen))
     run_files = RunFiles(out, config, len(train_samples), average, clock)
     trainer = make_trainer(config, out, run_files, progress)
     # Of several processes that train together the first one writes.
@@ -154,20 +159,21 @@ def _train(
         checkpoint = (
             prepare_folder(config, out, resume) if trainer.is_global_zero else resume_point(out, resume)
         )
-        module = CmflModule(config)
+        module = CmflModule(config, len(dev_samples))
         if trainer.is_global_zero:
             log.info(
-                "training %s (%s) on %d images, dev %d, %s, %d epochs",
+                "training %s (%s) on %d images, dev %d%s, %s, %d epochs",
                 config.architecture,
                 config.spectra,
                 len(train_samples),
                 len(dev_samples),
+                f", left out {len(unseen)}" if unseen else "",
                 trainer.precision,
                 config.epochs,
             )
         if checkpoint is None:
             measure_spectra(module.net, config, train_samples, trainer.strategy.root_device, progress)
-        data = ProtocolData(config, train_samples, dev_samples)
+        data = ProtocolData(config, train_samples, [*dev_samples, *unseen])
         try:
             trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
         except SystemExit:
@@ -178,7 +184,7 @@ def _train(
         raise KeyboardInterrupt
     if not run_files.best:
         raise UsageError(
-            f"no epoch of {out} had a finite {config.monitor}; lower --lr or use --precision fp32"
+            f"no epoch of {out} had a finite {config.best_by}; lower --lr or use --precision fp32"
         )
     return Run(out, out / BEST, run_files.best, run_files.rows, trainer.is_global_zero)
 
@@ -199,8 +205,9 @@ def usable(
     log.warning("%s; going on without them", text)
     gone = {sample for sample, _ in missing}
     kept = [sample for sample in samples if sample not in gone]
-    if len({sample.is_real for sample in kept}) < 2:
-        gone_class = "synthetic" if kept and kept[0].is_real else "real"
+    gone_classes = {sample.is_real for sample in samples} - {sample.is_real for sample in kept}
+    if gone_classes:
+        gone_class = "real" if True in gone_classes else "synthetic"
         raise ProtocolError(f"{split}: no {gone_class} images are left in {data_root}")
     return kept
 
@@ -294,7 +301,7 @@ def make_trainer(config: TrainConfig, out: Path, run_files: RunFiles, progress: 
         callbacks.append(StepLines(run_files.clock))
     if config.early_stop:
         callbacks.append(
-            EarlyStopping(config.monitor, patience=config.early_stop, check_on_train_epoch_end=True)
+            EarlyStopping(config.best_by, patience=config.early_stop, check_on_train_epoch_end=True)
         )
     if run_files.average:
         callbacks.append(run_files.average)

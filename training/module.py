@@ -22,12 +22,19 @@ class CmflModule(L.LightningModule):
     """Trains a CmflNet by a TrainConfig.
 
     Each epoch logs `train_loss` and, over the whole dev split, `dev_loss`, `dev_d_eer` and, with two
-    branches, `dev_d_eer_rgb` and `dev_d_eer_spectrum`.
+    branches, `dev_d_eer_rgb` and `dev_d_eer_spectrum`. Where attacks are left out of train, it also logs
+    `loo_d_eer` and so on: those attacks against the photographs of dev.
+
+    Args:
+        config: the configuration.
+        n_dev: images of the dev split, which are the first ones to be validated; those after them are left
+            out of train. None means that all are of dev.
     """
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: TrainConfig, n_dev: int | None = None) -> None:
         super().__init__()
         self.config = config
+        self.n_dev = n_dev
         self.net = CmflNet(
             config.architecture,
             config.spectra,
@@ -66,13 +73,20 @@ class CmflModule(L.LightningModule):
         self.dev_results.clear()
         # In the order of the split, so that the figures do not depend on how many processes made them.
         results = results[results[:, 0].argsort()]
+        dev, left_out = results[: self.n_dev], results[len(results) if self.n_dev is None else self.n_dev :]
+        logits = Logits(*dev[:, 2:].unbind(dim=1))
+        self.log("dev_loss", self.loss(logits, dev[:, 1]), prog_bar=True, rank_zero_only=False)
+        self._log_d_eer("dev_d_eer", dev)
+        if len(left_out):
+            self._log_d_eer("loo_d_eer", torch.cat([dev[dev[:, 1] == 1], left_out]))
+
+    def _log_d_eer(self, name: str, results: Tensor) -> None:
+        """Logs the D-EER of the joint head under `name`, and those of the branches with a suffix."""
         targets, logits = results[:, 1], Logits(*results[:, 2:].unbind(dim=1))
-        self.log("dev_loss", self.loss(logits, targets), prog_bar=True, rank_zero_only=False)
-        for name, head in zip(("dev_d_eer", "dev_d_eer_rgb", "dev_d_eer_spectrum"), logits, strict=True):
+        for suffix, head in zip(("", "_rgb", "_spectrum"), logits, strict=True):
             if head is not None and head.isfinite().all():
-                self.log(
-                    name, d_eer(head.sigmoid().numpy(), targets.numpy()).rate, prog_bar=name == "dev_d_eer"
-                )
+                rate = d_eer(head.sigmoid().numpy(), targets.numpy()).rate
+                self.log(name + suffix, rate, prog_bar=not suffix)
 
     def _gather(self, results: Tensor) -> Tensor:
         if self.trainer.world_size == 1:

@@ -114,7 +114,7 @@ class TestOptionsOfTrain:
         [
             ("--loss", "'cmfl', 'bce'"),
             ("--architecture", "'two_stream', 'one_stream'"),
-            ("--monitor", "'dev_loss', 'dev_d_eer'"),
+            ("--monitor", "'auto', 'dev_loss', 'dev_d_eer', 'loo_d_eer'"),
             ("--preset", "'paper'"),
         ],
     )

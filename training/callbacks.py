@@ -23,6 +23,7 @@ from .weights import save_weights
 log = logging.getLogger("cmfl.train")
 
 BEST, LAST, METRICS, CONFIG = "best.safetensors", "last.ckpt", "metrics.csv", "config.toml"
+REFITTED = "refitted.safetensors"
 
 METRIC_COLUMNS = (
     "epoch",

@@ -164,6 +164,13 @@ class TrainConfig:
     early_stop: Annotated[
         int, Setting(OPTIMISATION, "Stop after this many epochs without a better figure; 0 is never.")
     ] = 0
+    refit_head: Annotated[
+        bool,
+        Setting(
+            OPTIMISATION,
+            "Afterwards fit the joint head anew to the embeddings of the best epoch, as cmfl refit does.",
+        ),
+    ] = False
     seed: Annotated[int, Setting(OPTIMISATION, "Seed of everything that is random.")] = 4
 
     precision: Annotated[

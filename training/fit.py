@@ -19,24 +19,27 @@ from lightning.pytorch.strategies import DDPStrategy, Strategy
 from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
 from torch import Tensor
 
-from cmfl_export.base.errors import ProtocolError, UsageError
+from cmfl_export.base.errors import UsageError
 from cmfl_export.base.files import refuse_overwriting, write_whole
 from cmfl_export.base.locks import exclusive_folder
 from cmfl_export.base.progress import bar
-from protocols import Sample, balance, describe_missing, leave_out, missing_files, read_protocol
+from protocols import Sample, balance, leave_out, read_protocol
 
-from .callbacks import BEST, CONFIG, LAST, METRICS, AverageWeights, RunFiles
+from .callbacks import BEST, CONFIG, LAST, METRICS, REFITTED, AverageWeights, RunFiles
 from .config import Precision, Preset, TrainConfig, make_config
 from .dataset import ProtocolData, unchanged
 from .host import host_as_before
 from .model import CmflNet, to_unit
 from .module import CmflModule
-from .photographs import Open, opener
+from .photographs import opener
 from .progress import Clock, StepLines
+from .refit import Refit, refit_head
 from .spectrum import LogSpectrum
+from .usable import usable
+from .weights import load_weights, save_weights
 
 # What may differ when a run goes on: it does not change the epochs that are done.
-FREE_ON_RESUME = ("epochs", "early_stop", "workers")
+FREE_ON_RESUME = ("epochs", "early_stop", "refit_head", "workers")
 
 log = logging.getLogger("cmfl.train")
 
@@ -50,6 +53,7 @@ class Run:
     figures: dict[str, float]
     rows: list[dict[str, float]]  # one an epoch, as in metrics.csv
     first_process: bool = True  # of those that train together
+    refit: Refit | None = None  # of the joint head, in `refitted.safetensors`
 
     def lines(self) -> list[str]:
         """The outcome as text; of several processes only the first one speaks."""
@@ -64,7 +68,10 @@ class Run:
         if "loo_d_eer" in figures:
             text += f", left out D-EER {100 * figures['loo_d_eer']:.1f} %"
         rate = max(row["images_per_second"] for row in self.rows)
-        return [f"{text}; up to {rate:.1f} images/s", f"weights: {self.best}"]
+        lines = [f"{text}; up to {rate:.1f} images/s", f"weights: {self.best}"]
+        if self.refit:
+            lines += [*self.refit.lines(), f"refitted weights: {self.folder / REFITTED}"]
+        return lines
 
 
 def train_from(
@@ -146,6 +153,7 @@ def _train(
     dev_samples = usable(protocol.dev, config.data_root, "dev", skip_missing, open)
     if unseen:
         unseen = usable(unseen, config.data_root, "train (left out)", skip_missing, open)
+    every = train_samples
     if config.balance:
         train_samples = balance(train_samples, config.seed)
     L.seed_everything(config.seed, verbose=False)
@@ -180,36 +188,18 @@ def _train(
             # Newer versions of Lightning make that of a KeyboardInterrupt.
             if not trainer.interrupted:
                 raise
+        refit = None
+        if config.refit_head and run_files.best and trainer.is_global_zero and not trainer.interrupted:
+            best = load_weights(out / BEST)
+            refit = refit_head(best.net, config, every, dev_samples, progress=progress)
+            save_weights(best.net, out / REFITTED, config, refit.metrics(best.metrics))
     if trainer.interrupted:
         raise KeyboardInterrupt
     if not run_files.best:
         raise UsageError(
             f"no epoch of {out} had a finite {config.best_by}; lower --lr or use --precision fp32"
         )
-    return Run(out, out / BEST, run_files.best, run_files.rows, trainer.is_global_zero)
-
-
-def usable(
-    samples: Sequence[Sample], data_root: str, split: str, skip_missing: bool, open: Open | None
-) -> list[Sample]:
-    """The samples whose files can be read: all of them, or an error that names the others.
-
-    `open` is tried on each; without it the files only have to be there.
-    """
-    missing = missing_files(samples, data_root, decode=open)
-    if not missing:
-        return list(samples)
-    text = f"{split}: {describe_missing(missing, len(samples), data_root)}"
-    if not skip_missing:
-        raise ProtocolError(f"{text}; repair them, or give --skip-missing to train without them")
-    log.warning("%s; going on without them", text)
-    gone = {sample for sample, _ in missing}
-    kept = [sample for sample in samples if sample not in gone]
-    gone_classes = {sample.is_real for sample in samples} - {sample.is_real for sample in kept}
-    if gone_classes:
-        gone_class = "real" if True in gone_classes else "synthetic"
-        raise ProtocolError(f"{split}: no {gone_class} images are left in {data_root}")
-    return kept
+    return Run(out, out / BEST, run_files.best, run_files.rows, trainer.is_global_zero, refit)
 
 
 def measure_spectra(

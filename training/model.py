@@ -84,13 +84,17 @@ class CmflNet(nn.Module):
     std: Tensor
 
     def forward(self, images: Tensor) -> Logits:
+        return self.heads(self.branches(images))
+
+    def branches(self, images: Tensor) -> list[Branch]:
+        """The branches that there are, in the order rgb, spectrum."""
         pixels = to_unit(images)
         branches = []
         if self.uses_rgb:
             branches.append(self.rgb_branch(pixels))
         if self.uses_spectrum:
             branches.append(self.spectrum_branch(self.standardised(self.spectrum(pixels))))
-        return self.heads(branches)
+        return branches
 
     def rgb_branch(self, pixels: Tensor) -> Branch:
         """pixels: float [B, 3, 224, 224] in [0, 1]."""
@@ -107,10 +111,13 @@ class CmflNet(nn.Module):
         """spectrum: float [B, 3, 224, 224], from `standardised`."""
         return _branch(self.trunk_spectrum, spectrum)
 
+    def embedding(self, branches: list[Branch]) -> Tensor:
+        """What the joint head sees: [B, 768], or 384 with one stream."""
+        return torch.cat([branch.embedding for branch in branches], dim=1)
+
     def heads(self, branches: list[Branch]) -> Logits:
         """The logits from the branches in the order rgb, spectrum."""
-        embedding = torch.cat([branch.embedding for branch in branches], dim=1)
-        joint = self.head_joint(embedding)[:, 0]
+        joint = self.head_joint(self.embedding(branches))[:, 0]
         if self.architecture == "one_stream":
             return Logits(joint)
         rgb, spectrum = branches

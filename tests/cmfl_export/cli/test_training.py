@@ -220,6 +220,7 @@ class TestWithoutTrainingPackages:
             (["train", "-o", "run", "--protocol", "p", "--data-root", "d"], "train"),
             (["export", "best.safetensors", "-o", "m.onnx"], "train"),
             (["verify", "MODEL", "best.safetensors", "x.png"], "train"),
+            (["refit", "run", "--protocol", "p", "--data-root", "d", "-o", "o.safetensors"], "train"),
             (["simulate", "photographs", "out"], "train"),
             (["demo"], "demo"),
         ],

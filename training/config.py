@@ -140,6 +140,10 @@ class TrainConfig:
     accumulate: Annotated[int, Setting(OPTIMISATION, "Batches per optimizer step.")] = 1
     optimizer: Annotated[Literal["adam", "adamw"], Setting(OPTIMISATION, "Optimizer.")] = "adam"
     lr: Annotated[float, Setting(OPTIMISATION, "Learning rate; the highest one of a schedule.")] = 1e-4
+    spectrum_lr: Annotated[
+        float,
+        Setting(OPTIMISATION, "Learning rate of the spectrum's trunk and head; 0 is that of the others."),
+    ] = 0.0
     weight_decay: Annotated[float, Setting(OPTIMISATION, "Weight decay.")] = 1e-5
     schedule: Annotated[
         Literal["constant", "cosine", "one_cycle"],
@@ -223,6 +227,9 @@ class TrainConfig:
         if self.standardise_spectrum and self.spectra == "rgb":
             raise UsageError("standardise_spectrum needs a spectrum branch: two_stream, or spectra fft")
 
+        if self.spectrum_lr and self.architecture == "one_stream":
+            raise UsageError("spectrum_lr needs two branches; set the rate of one_stream with lr")
+
     def _check_values(self) -> None:
         if self.align and not self.aligned:
             raise UsageError("align makes aligned crops, so it does not go with --no-aligned")
@@ -235,7 +242,16 @@ class TrainConfig:
         for name in ("epochs", "batch_size", "accumulate", "devices", "nodes"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("gamma", "clip", "early_stop", "save_every", "workers", "weight_decay", "seed"):
+        for name in (
+            "gamma",
+            "clip",
+            "early_stop",
+            "save_every",
+            "workers",
+            "weight_decay",
+            "spectrum_lr",
+            "seed",
+        ):
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must not be negative")
         if self.lr <= 0:

@@ -101,15 +101,27 @@ class CmflModule(L.LightningModule):
         # One kernel for the whole update saves a tenth of a small batch's time on a CPU; Lightning cannot
         # clip gradients with it.
         fused = not config.clip
-        optimizer = make(self.net.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=fused)
+        groups = self._parameter_groups()
+        optimizer = make(groups, lr=config.lr, weight_decay=config.weight_decay, fused=fused)
         steps = int(self.trainer.estimated_stepping_batches)
         if config.schedule == "constant":
             return optimizer
         if config.schedule == "cosine":
             scheduler: Any = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
         else:
-            scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=config.lr, total_steps=steps)
+            rates = [group["lr"] for group in optimizer.param_groups]
+            scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rates, total_steps=steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _parameter_groups(self) -> list[dict[str, Any]]:
+        """All parameters, or those of the spectrum branch apart where they have a rate of their own."""
+        if not self.config.spectrum_lr:
+            return [{"params": list(self.net.parameters())}]
+        others, spectrum = [], []
+        for name, parameter in self.net.named_parameters():
+            of_spectrum = name.startswith(("trunk_spectrum.", "head_spectrum."))
+            (spectrum if of_spectrum else others).append(parameter)
+        return [{"params": others}, {"params": spectrum, "lr": self.config.spectrum_lr}]
 
 
 def make_loss(config: TrainConfig) -> DetectionLoss:

@@ -67,6 +67,11 @@ def _through_toml(config: TrainConfig) -> TrainConfig:
         ({"crop": 112}, "with spectra rgb alone"),
         ({"crop": 16, "spectra": "rgb", "architecture": "one_stream", "loss": "bce"}, "from 32 to 224"),
         ({"init": "runs/a", "pretrained": True}, "give one of"),
+        ({"spectrum_lr": -1.0}, "not be negative"),
+        (
+            {"spectrum_lr": 0.1, "spectra": "fft", "architecture": "one_stream", "loss": "bce"},
+            "needs two branches",
+        ),
         ({"monitor": "loo_d_eer"}, "needs attacks to leave out"),
         ({"monitor": "loo_d_eer", "leave_out": " ,"}, "needs attacks to leave out"),
         (

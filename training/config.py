@@ -131,6 +131,9 @@ class TrainConfig:
     attack_only: Annotated[
         bool, Setting(LOSS, "Apply CMFL to synthetic images alone; real ones get cross-entropy.")
     ] = False
+    label_smoothing: Annotated[
+        float, Setting(LOSS, "Share of the label that goes to both classes alike, in training alone.")
+    ] = 0.0
     stop_gradient: Annotated[
         bool, Setting(LOSS, "Treat the probability of the other branch as a constant.")
     ] = False
@@ -256,7 +259,7 @@ class TrainConfig:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must not be negative")
         if self.lr <= 0:
             raise UsageError(f"lr is {self.lr}; it must be greater than 0")
-        for name in ("augment", "beta"):
+        for name in ("augment", "beta", "label_smoothing"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must lie between 0 and 1")
         if self.monitor == "loo_d_eer" and not self.attacks_left_out:

@@ -50,7 +50,7 @@ class CmflModule(L.LightningModule):
         self.dev_results: list[Tensor] = []
 
     def training_step(self, batch: Batch, _batch_index: int) -> Tensor:
-        loss: Tensor = self.loss(self.net(batch.images), batch.targets)
+        loss = self._training_loss(self.net(batch.images), batch.targets)
         self.log(
             "train_loss",
             loss,
@@ -61,6 +61,15 @@ class CmflModule(L.LightningModule):
             sync_dist=True,
         )
         return loss
+
+    def _training_loss(self, logits: Logits, targets: Tensor) -> Tensor:
+        """The loss; with label smoothing, its mean over the classes that a label then stands for."""
+        loss: Tensor = self.loss(logits, targets)
+        wrong = self.config.label_smoothing / 2
+        if not wrong:
+            return loss
+        other: Tensor = self.loss(logits, 1.0 - targets)
+        return (1.0 - wrong) * loss + wrong * other
 
     def validation_step(self, batch: Batch, _batch_index: int) -> None:
         logits = self.net(batch.images)
@@ -117,7 +126,8 @@ class CmflModule(L.LightningModule):
         """All parameters, or those of the spectrum branch apart where they have a rate of their own."""
         if not self.config.spectrum_lr:
             return [{"params": list(self.net.parameters())}]
-        others, spectrum = [], []
+        others: list[torch.nn.Parameter] = []
+        spectrum: list[torch.nn.Parameter] = []
         for name, parameter in self.net.named_parameters():
             of_spectrum = name.startswith(("trunk_spectrum.", "head_spectrum."))
             (spectrum if of_spectrum else others).append(parameter)

@@ -59,6 +59,7 @@ def _through_toml(config: TrainConfig) -> TrainConfig:
         ({"lr": -1.0}, "greater than 0"),
         ({"augment": 1.5}, "between 0 and 1"),
         ({"beta": -0.1}, "between 0 and 1"),
+        ({"label_smoothing": 1.1}, "between 0 and 1"),
         ({"seed": -1}, "not be negative"),
         ({"epochs": 2.5}, "of type int"),
         ({"epochs": True}, "of type int"),

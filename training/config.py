@@ -79,6 +79,13 @@ class TrainConfig:
         Literal["paper", "broad"],
         Setting(DATA, "broad adds changes of colour, resizing and noise, each with the same probability."),
     ] = "paper"
+    band_gain: Annotated[
+        float,
+        Setting(
+            DATA,
+            "Deviation of a random gain per band of the spectrum, on its scale of -1 to 1; 0 is off.",
+        ),
+    ] = 0.0
     augment_dev: Annotated[bool, Setting(DATA, "Also degrade the images of dev.")] = False
     crop: Annotated[
         int,
@@ -230,6 +237,8 @@ class TrainConfig:
         if self.standardise_spectrum and self.spectra == "rgb":
             raise UsageError("standardise_spectrum needs a spectrum branch: two_stream, or spectra fft")
 
+        if self.band_gain and self.spectra == "rgb":
+            raise UsageError("band_gain needs a spectrum branch: two_stream, or spectra fft")
         if self.spectrum_lr and self.architecture == "one_stream":
             raise UsageError("spectrum_lr needs two branches; set the rate of one_stream with lr")
 
@@ -253,6 +262,7 @@ class TrainConfig:
             "workers",
             "weight_decay",
             "spectrum_lr",
+            "band_gain",
             "seed",
         ):
             if getattr(self, name) < 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -83,17 +84,21 @@ class CmflNet(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def forward(self, images: Tensor) -> Logits:
-        return self.heads(self.branches(images))
+    def forward(self, images: Tensor, change: Callable[[Tensor], Tensor] | None = None) -> Logits:
+        """The logits; `change`, if given, augments the spectrum before it is standardised."""
+        return self.heads(self.branches(images, change))
 
-    def branches(self, images: Tensor) -> list[Branch]:
-        """The branches that there are, in the order rgb, spectrum."""
+    def branches(self, images: Tensor, change: Callable[[Tensor], Tensor] | None = None) -> list[Branch]:
+        """The branches that there are, in the order rgb, spectrum; `change` as for `forward`."""
         pixels = to_unit(images)
         branches = []
         if self.uses_rgb:
             branches.append(self.rgb_branch(pixels))
         if self.uses_spectrum:
-            branches.append(self.spectrum_branch(self.standardised(self.spectrum(pixels))))
+            spectrum = self.spectrum(pixels)
+            if change is not None:
+                spectrum = change(spectrum)
+            branches.append(self.spectrum_branch(self.standardised(spectrum)))
         return branches
 
     def rgb_branch(self, pixels: Tensor) -> Branch:

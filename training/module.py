@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import lightning as L
@@ -10,6 +12,7 @@ from torch import Tensor
 
 from cmfl_export.metrics import d_eer
 
+from .band_gain import BandGain
 from .config import TrainConfig
 from .dataset import Batch
 from .loss import CrossModalFocalLoss, DetectionLoss
@@ -47,10 +50,11 @@ class CmflModule(L.LightningModule):
         # Twice the speed of the default layout for bf16 convolutions, on CPU and GPU.
         self.net = self.net.to(memory_format=torch.channels_last)
         self.loss = make_loss(config)
+        self.band_gain = BandGain(config.band_gain, config.seed) if config.band_gain else None
         self.dev_results: list[Tensor] = []
 
     def training_step(self, batch: Batch, _batch_index: int) -> Tensor:
-        loss = self._training_loss(self.net(batch.images), batch.targets)
+        loss = self._training_loss(self.net(batch.images, self._change(batch)), batch.targets)
         self.log(
             "train_loss",
             loss,
@@ -61,6 +65,13 @@ class CmflModule(L.LightningModule):
             sync_dist=True,
         )
         return loss
+
+    def _change(self, batch: Batch) -> Callable[[Tensor], Tensor] | None:
+        """The augmentation of the batch's spectra, if there is one."""
+        if self.band_gain is None:
+            return None
+        gains = self.band_gain.draw(self.current_epoch, batch.positions)
+        return partial(self.band_gain, gains=gains)
 
     def _training_loss(self, logits: Logits, targets: Tensor) -> Tensor:
         """The loss; with label smoothing, its mean over the classes that a label then stands for."""

@@ -69,6 +69,11 @@ def _through_toml(config: TrainConfig) -> TrainConfig:
         ({"crop": 16, "spectra": "rgb", "architecture": "one_stream", "loss": "bce"}, "from 32 to 224"),
         ({"init": "runs/a", "pretrained": True}, "give one of"),
         ({"spectrum_lr": -1.0}, "not be negative"),
+        ({"band_gain": -1.0}, "not be negative"),
+        (
+            {"band_gain": 0.1, "spectra": "rgb", "architecture": "one_stream", "loss": "bce"},
+            "needs a spectrum branch",
+        ),
         (
             {"spectrum_lr": 0.1, "spectra": "fft", "architecture": "one_stream", "loss": "bce"},
             "needs two branches",

@@ -2,6 +2,7 @@
 
 from .balance import balance
 from .files import describe_missing, missing_files
+from .leave_out import leave_out
 from .reading import read_protocol, read_split, write_split
 from .schema import COLUMNS, Protocol, Sample
 
@@ -11,6 +12,7 @@ __all__ = [
     "Sample",
     "balance",
     "describe_missing",
+    "leave_out",
     "missing_files",
     "read_protocol",
     "read_split",

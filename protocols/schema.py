@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass, field
 
 COLUMNS = ("subject", "filename", "attack_type")
@@ -22,6 +23,11 @@ class Sample:
     @property
     def is_real(self) -> bool:
         return not self.attack_type
+
+    @property
+    def folder(self) -> str:
+        """The folder of the file, relative to the data root; `.` is the root itself."""
+        return posixpath.dirname(posixpath.normpath(self.filename)) or "."
 
 
 @dataclass(frozen=True)

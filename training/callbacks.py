@@ -23,6 +23,7 @@ from .weights import save_weights
 log = logging.getLogger("cmfl.train")
 
 BEST, LAST, METRICS, CONFIG = "best.safetensors", "last.ckpt", "metrics.csv", "config.toml"
+REFITTED = "refitted.safetensors"
 
 METRIC_COLUMNS = (
     "epoch",
@@ -35,6 +36,8 @@ METRIC_COLUMNS = (
     "seconds",
     "images_per_second",
 )
+# Those of a run that leaves attacks out, besides.
+LEFT_OUT_COLUMNS = ("loo_d_eer", "loo_d_eer_rgb", "loo_d_eer_spectrum")
 
 
 class AverageWeights(EMAWeightAveraging):
@@ -65,6 +68,7 @@ class RunFiles(L.Callback):
     ) -> None:
         self.folder = folder
         self.config = config
+        self.columns = METRIC_COLUMNS + LEFT_OUT_COLUMNS * bool(config.attacks_left_out)
         self.n_train = n_train
         self.average = average
         self.clock = clock
@@ -93,13 +97,13 @@ class RunFiles(L.Callback):
         figures = {key: float(value) for key, value in trainer.callback_metrics.items()}
         row = {
             "epoch": float(trainer.current_epoch),
-            **{k: figures[k] for k in METRIC_COLUMNS if k in figures},
+            **{k: figures[k] for k in self.columns if k in figures},
         }
         row["lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])
         row["seconds"] = round(self.seconds, 3)
         row["images_per_second"] = round(self.n_train / self.seconds, 2)
         self.rows.append(row)
-        monitor = self.config.monitor
+        monitor = self.config.best_by
         better = row.get(monitor, float("inf")) < self.best.get(monitor, float("inf"))
         if better:
             self.best = row
@@ -130,7 +134,11 @@ class RunFiles(L.Callback):
     def _epoch_line(self, row: dict[str, float]) -> str:
         epoch = int(row["epoch"]) + 1
         left = f", {self.clock.left(epoch)}" if self.clock and epoch < self.config.epochs else ""
-        d_eer = f", dev D-EER {100 * row['dev_d_eer']:.1f} %" if "dev_d_eer" in row else ""
+        d_eer = "".join(
+            f", {what} D-EER {100 * row[name]:.1f} %"
+            for what, name in (("dev", "dev_d_eer"), ("left out", "loo_d_eer"))
+            if name in row
+        )
         return (
             f"epoch {epoch}/{self.config.epochs}: train loss {row['train_loss']:.4f}, "
             f"dev loss {row['dev_loss']:.4f}{d_eer}, {row['images_per_second']:.1f} images/s{left}"
@@ -138,7 +146,7 @@ class RunFiles(L.Callback):
 
     def _write_metrics(self) -> None:
         text = io.StringIO()
-        writer = csv.DictWriter(text, METRIC_COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(text, self.columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows({**row, "epoch": int(row["epoch"])} for row in self.rows)
         write_whole(self.folder / METRICS, text.getvalue().encode())

@@ -79,11 +79,26 @@ class TrainConfig:
         Literal["paper", "broad"],
         Setting(DATA, "broad adds changes of colour, resizing and noise, each with the same probability."),
     ] = "paper"
+    band_gain: Annotated[
+        float,
+        Setting(
+            DATA,
+            "Deviation of a random gain per band of the spectrum, on its scale of -1 to 1; 0 is off.",
+        ),
+    ] = 0.0
     augment_dev: Annotated[bool, Setting(DATA, "Also degrade the images of dev.")] = False
     crop: Annotated[
         int,
         Setting(DATA, "Side of a random square to train on, 32 to 224; below 224 with spectra rgb alone."),
     ] = 224
+    leave_out: Annotated[
+        str,
+        Setting(
+            DATA,
+            "Attacks of train, separated by commas, to choose the epoch by and not to train on; "
+            "ATTACK/FOLDER is the part in that folder.",
+        ),
+    ] = ""
     balance: Annotated[bool, Setting(DATA, "Cut the larger training class to the size of the smaller.")] = (
         True
     )
@@ -106,6 +121,11 @@ class TrainConfig:
         Setting(NETWORK, "Weights to start from, separated by commas; each gives the branches that it has."),
     ] = ""
 
+    standardise_spectrum: Annotated[
+        bool,
+        Setting(NETWORK, "Standardise each frequency of the spectrum by its mean and deviation over train."),
+    ] = False
+
     loss: Annotated[
         Literal["cmfl", "bce"], Setting(LOSS, "Cross Modal Focal Loss, or cross-entropy (bce).")
     ] = "cmfl"
@@ -118,6 +138,9 @@ class TrainConfig:
     attack_only: Annotated[
         bool, Setting(LOSS, "Apply CMFL to synthetic images alone; real ones get cross-entropy.")
     ] = False
+    label_smoothing: Annotated[
+        float, Setting(LOSS, "Share of the label that goes to both classes alike, in training alone.")
+    ] = 0.0
     stop_gradient: Annotated[
         bool, Setting(LOSS, "Treat the probability of the other branch as a constant.")
     ] = False
@@ -127,6 +150,10 @@ class TrainConfig:
     accumulate: Annotated[int, Setting(OPTIMISATION, "Batches per optimizer step.")] = 1
     optimizer: Annotated[Literal["adam", "adamw"], Setting(OPTIMISATION, "Optimizer.")] = "adam"
     lr: Annotated[float, Setting(OPTIMISATION, "Learning rate; the highest one of a schedule.")] = 1e-4
+    spectrum_lr: Annotated[
+        float,
+        Setting(OPTIMISATION, "Learning rate of the spectrum's trunk and head; 0 is that of the others."),
+    ] = 0.0
     weight_decay: Annotated[float, Setting(OPTIMISATION, "Weight decay.")] = 1e-5
     schedule: Annotated[
         Literal["constant", "cosine", "one_cycle"],
@@ -141,12 +168,23 @@ class TrainConfig:
         ),
     ] = 0.0
     monitor: Annotated[
-        Literal["dev_loss", "dev_d_eer"],
-        Setting(OPTIMISATION, "Figure that decides which epoch is the best; lower is better."),
-    ] = "dev_loss"
+        Literal["auto", "dev_loss", "dev_d_eer", "loo_d_eer"],
+        Setting(
+            OPTIMISATION,
+            "Figure that decides which epoch is the best; lower is better. auto is loo_d_eer with "
+            "--leave-out, else dev_loss.",
+        ),
+    ] = "auto"
     early_stop: Annotated[
         int, Setting(OPTIMISATION, "Stop after this many epochs without a better figure; 0 is never.")
     ] = 0
+    refit_head: Annotated[
+        bool,
+        Setting(
+            OPTIMISATION,
+            "Afterwards fit the joint head anew to the embeddings of the best epoch, as cmfl refit does.",
+        ),
+    ] = False
     seed: Annotated[int, Setting(OPTIMISATION, "Seed of everything that is random.")] = 4
 
     precision: Annotated[
@@ -196,10 +234,18 @@ class TrainConfig:
                 f"crop is {self.crop}; it goes from 32 to 224, and below 224 with spectra rgb alone"
             )
 
+        if self.standardise_spectrum and self.spectra == "rgb":
+            raise UsageError("standardise_spectrum needs a spectrum branch: two_stream, or spectra fft")
+
+        if self.band_gain and self.spectra == "rgb":
+            raise UsageError("band_gain needs a spectrum branch: two_stream, or spectra fft")
+        if self.spectrum_lr and self.architecture == "one_stream":
+            raise UsageError("spectrum_lr needs two branches; set the rate of one_stream with lr")
+
     def _check_values(self) -> None:
         if self.align and not self.aligned:
             raise UsageError("align makes aligned crops, so it does not go with --no-aligned")
-        for name in ("protocol", "data_root", "init"):
+        for name in ("protocol", "data_root", "init", "leave_out"):
             try:
                 getattr(self, name).encode()
             except UnicodeEncodeError as error:
@@ -208,16 +254,40 @@ class TrainConfig:
         for name in ("epochs", "batch_size", "accumulate", "devices", "nodes"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("gamma", "clip", "early_stop", "save_every", "workers", "weight_decay", "seed"):
+        for name in (
+            "gamma",
+            "clip",
+            "early_stop",
+            "save_every",
+            "workers",
+            "weight_decay",
+            "spectrum_lr",
+            "band_gain",
+            "seed",
+        ):
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must not be negative")
         if self.lr <= 0:
             raise UsageError(f"lr is {self.lr}; it must be greater than 0")
-        for name in ("augment", "beta"):
+        for name in ("augment", "beta", "label_smoothing"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must lie between 0 and 1")
+        if self.monitor == "loo_d_eer" and not self.attacks_left_out:
+            raise UsageError("monitor loo_d_eer needs attacks to leave out; name them with --leave-out")
         if not 0 <= self.average < 1:
             raise UsageError(f"average is {self.average}; it must lie between 0 and 1, 1 left out")
+
+    @property
+    def attacks_left_out(self) -> list[str]:
+        """The names in `leave_out`."""
+        return [name.strip() for name in self.leave_out.split(",") if name.strip()]
+
+    @property
+    def best_by(self) -> str:
+        """The figure that decides which epoch is the best: `monitor`, never `auto`."""
+        if self.monitor != "auto":
+            return self.monitor
+        return "loo_d_eer" if self.attacks_left_out else "dev_loss"
 
     def to_toml(self) -> str:
         return toml_table(asdict(self))

@@ -202,14 +202,32 @@ class ProtocolData(L.LightningDataModule):
         # Lightning announces each epoch to the sampler, but on resuming only after the loader processes have
         # begun to draw.
         sampler.set_epoch(self.epochs_done)
-        return DataLoader(
-            dataset,
-            batch_size=config.batch_size,
-            sampler=sampler,
-            num_workers=config.workers,
-            collate_fn=collate,
-            pin_memory=torch.cuda.is_available(),
-            persistent_workers=config.workers > 0,
-            multiprocessing_context=clean_start() if config.workers else None,
-            worker_init_fn=end_with_parent,
-        )
+        return _in_batches(dataset, sampler, config)
+
+
+def unchanged(config: TrainConfig, samples: Sequence[Sample]) -> DataLoader[Item]:
+    """Batches of the samples in order, each image once and as `predict` sees it: not augmented."""
+    dataset = ProtocolDataset(
+        samples,
+        Path(config.data_root),
+        aligned=config.aligned,
+        augment=0.0,
+        seed=config.seed,
+        train=False,
+        open=opener(config),
+    )
+    return _in_batches(dataset, EpochSampler(len(samples), seed=config.seed, shuffle=False), config)
+
+
+def _in_batches(dataset: ProtocolDataset, sampler: EpochSampler, config: TrainConfig) -> DataLoader[Item]:
+    return DataLoader(
+        dataset,
+        batch_size=config.batch_size,
+        sampler=sampler,
+        num_workers=config.workers,
+        collate_fn=collate,
+        pin_memory=torch.cuda.is_available(),
+        persistent_workers=config.workers > 0,
+        multiprocessing_context=clean_start() if config.workers else None,
+        worker_init_fn=end_with_parent,
+    )

@@ -18,8 +18,9 @@ class DeployNet(nn.Module):
 
     Args:
         net: the network; switched to eval mode.
-        optional: any of `embedding` ([B, 768], or 384 with one stream), `spectrum` ([B, 3, 224, 224]) and
-            `heatmap` (`heatmap_rgb`, `heatmap_spectrum`: [B, 14, 14], for the branches that there are).
+        optional: any of `embedding` ([B, 768], or 384 with one stream), `spectrum` ([B, 3, 224, 224]),
+            `spectrum_standardised` (of the same shape, for networks that standardise) and `heatmap`
+            (`heatmap_rgb`, `heatmap_spectrum`: [B, 14, 14], for the branches that there are).
     """
 
     def __init__(self, net: CmflNet, optional: tuple[str, ...] = ()) -> None:
@@ -42,7 +43,8 @@ class DeployNet(nn.Module):
             branches["rgb"] = net.rgb_branch(pixels)
         if net.uses_spectrum:
             values["spectrum"] = net.spectrum(pixels)
-            branches["spectrum"] = net.spectrum_branch(values["spectrum"])
+            values["spectrum_standardised"] = net.standardised(values["spectrum"])
+            branches["spectrum"] = net.spectrum_branch(values["spectrum_standardised"])
         logits = net.heads(list(branches.values()))
         values["p_real"] = torch.sigmoid(logits.joint)
         if logits.rgb is not None and logits.spectrum is not None:
@@ -77,7 +79,7 @@ class Float64Network:
                 branches.append(net.rgb_branch(torch.from_numpy(images).permute(0, 3, 1, 2).double() / 255.0))
             if net.uses_spectrum:
                 spectrum = np.stack([reference_spectrum(image) for image in images])
-                branches.append(net.spectrum_branch(torch.from_numpy(spectrum)))
+                branches.append(net.spectrum_branch(net.standardised(torch.from_numpy(spectrum))))
             logits = net.heads(branches)
         found = {"p_real": logits.joint, "p_real_rgb": logits.rgb, "p_real_spectrum": logits.spectrum}
         return {name: torch.sigmoid(value).numpy() for name, value in found.items() if value is not None}
@@ -92,7 +94,11 @@ def output_names(net: CmflNet, optional: tuple[str, ...]) -> tuple[str, ...]:
     for output in optional:
         if output == "heatmap":
             names += [f"heatmap_{name}" for name in branches]
-        elif output == "embedding" or (output == "spectrum" and net.uses_spectrum):
+        elif (
+            output == "embedding"
+            or (output == "spectrum" and net.uses_spectrum)
+            or (output == "spectrum_standardised" and net.standardises)
+        ):
             names.append(output)
         else:
             raise ValueError(f"no output {output!r} in {net.architecture} {net.spectra}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -17,22 +17,29 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
+from torch import Tensor
 
-from cmfl_export.base.errors import ProtocolError, UsageError
+from cmfl_export.base.errors import UsageError
 from cmfl_export.base.files import refuse_overwriting, write_whole
 from cmfl_export.base.locks import exclusive_folder
-from protocols import Sample, balance, describe_missing, missing_files, read_protocol
+from cmfl_export.base.progress import bar
+from protocols import Sample, balance, leave_out, read_protocol
 
-from .callbacks import BEST, CONFIG, LAST, METRICS, AverageWeights, RunFiles
+from .callbacks import BEST, CONFIG, LAST, METRICS, REFITTED, AverageWeights, RunFiles
 from .config import Precision, Preset, TrainConfig, make_config
-from .dataset import ProtocolData
+from .dataset import ProtocolData, unchanged
 from .host import host_as_before
+from .model import CmflNet, to_unit
 from .module import CmflModule
-from .photographs import Open, opener
+from .photographs import opener
 from .progress import Clock, StepLines
+from .refit import Refit, refit_head
+from .spectrum import LogSpectrum
+from .usable import usable
+from .weights import load_weights, save_weights
 
 # What may differ when a run goes on: it does not change the epochs that are done.
-FREE_ON_RESUME = ("epochs", "early_stop", "workers")
+FREE_ON_RESUME = ("epochs", "early_stop", "refit_head", "workers")
 
 log = logging.getLogger("cmfl.train")
 
@@ -46,6 +53,7 @@ class Run:
     figures: dict[str, float]
     rows: list[dict[str, float]]  # one an epoch, as in metrics.csv
     first_process: bool = True  # of those that train together
+    refit: Refit | None = None  # of the joint head, in `refitted.safetensors`
 
     def lines(self) -> list[str]:
         """The outcome as text; of several processes only the first one speaks."""
@@ -57,8 +65,13 @@ class Run:
         )
         if "dev_d_eer" in figures:
             text += f", dev D-EER {100 * figures['dev_d_eer']:.1f} %"
+        if "loo_d_eer" in figures:
+            text += f", left out D-EER {100 * figures['loo_d_eer']:.1f} %"
         rate = max(row["images_per_second"] for row in self.rows)
-        return [f"{text}; up to {rate:.1f} images/s", f"weights: {self.best}"]
+        lines = [f"{text}; up to {rate:.1f} images/s", f"weights: {self.best}"]
+        if self.refit:
+            lines += [*self.refit.lines(), f"refitted weights: {self.folder / REFITTED}"]
+        return lines
 
 
 def train_from(
@@ -135,14 +148,18 @@ def _train(
     """`train`, in a process that it may change."""
     protocol = read_protocol(config.protocol)
     open = opener(config) if check_images else None
-    train_samples = usable(protocol.train, config.data_root, "train", skip_missing, open)
+    kept, unseen = leave_out(protocol.train, config.attacks_left_out)
+    train_samples = usable(kept, config.data_root, "train", skip_missing, open)
     dev_samples = usable(protocol.dev, config.data_root, "dev", skip_missing, open)
+    if unseen:
+        unseen = usable(unseen, config.data_root, "train (left out)", skip_missing, open)
+    every = train_samples
     if config.balance:
         train_samples = balance(train_samples, config.seed)
     L.seed_everything(config.seed, verbose=False)
     average = AverageWeights(decay=config.average) if config.average else None
     progress = sys.stderr.isatty() if progress is None else progress
-    clock = None if progress else Clock(config.epochs, len(train_samples), len(dev_samples))
+    clock = None if progress else Clock(config.epochs, len(train_samples), len(dev_samples) + len(unseen))
     run_files = RunFiles(out, config, len(train_samples), average, clock)
     trainer = make_trainer(config, out, run_files, progress)
     # Of several processes that train together the first one writes.
@@ -150,53 +167,62 @@ def _train(
         checkpoint = (
             prepare_folder(config, out, resume) if trainer.is_global_zero else resume_point(out, resume)
         )
-        module = CmflModule(config)
+        module = CmflModule(config, len(dev_samples))
         if trainer.is_global_zero:
             log.info(
-                "training %s (%s) on %d images, dev %d, %s, %d epochs",
+                "training %s (%s) on %d images, dev %d%s, %s, %d epochs",
                 config.architecture,
                 config.spectra,
                 len(train_samples),
                 len(dev_samples),
+                f", left out {len(unseen)}" if unseen else "",
                 trainer.precision,
                 config.epochs,
             )
-        data = ProtocolData(config, train_samples, dev_samples)
+        if checkpoint is None:
+            measure_spectra(module.net, config, train_samples, trainer.strategy.root_device, progress)
+        data = ProtocolData(config, train_samples, [*dev_samples, *unseen])
         try:
             trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
         except SystemExit:
             # Newer versions of Lightning make that of a KeyboardInterrupt.
             if not trainer.interrupted:
                 raise
+        refit = None
+        if config.refit_head and run_files.best and trainer.is_global_zero and not trainer.interrupted:
+            best = load_weights(out / BEST)
+            refit = refit_head(best.net, config, every, dev_samples, progress=progress)
+            save_weights(best.net, out / REFITTED, config, refit.metrics(best.metrics))
     if trainer.interrupted:
         raise KeyboardInterrupt
     if not run_files.best:
         raise UsageError(
-            f"no epoch of {out} had a finite {config.monitor}; lower --lr or use --precision fp32"
+            f"no epoch of {out} had a finite {config.best_by}; lower --lr or use --precision fp32"
         )
-    return Run(out, out / BEST, run_files.best, run_files.rows, trainer.is_global_zero)
+    return Run(out, out / BEST, run_files.best, run_files.rows, trainer.is_global_zero, refit)
 
 
-def usable(
-    samples: Sequence[Sample], data_root: str, split: str, skip_missing: bool, open: Open | None
-) -> list[Sample]:
-    """The samples whose files can be read: all of them, or an error that names the others.
+def measure_spectra(
+    net: CmflNet, config: TrainConfig, samples: Sequence[Sample], device: torch.device, progress: bool
+) -> None:
+    """Measures what `net` standardises spectra by, unless it does not, or brought it from a file of `--init`.
 
-    `open` is tried on each; without it the files only have to be there.
+    The images are not augmented, as a detector later sees them, so mean and deviation depend on nothing but
+    the training split. Of several processes each measures for itself, with the same result.
     """
-    missing = missing_files(samples, data_root, decode=open)
-    if not missing:
-        return list(samples)
-    text = f"{split}: {describe_missing(missing, len(samples), data_root)}"
-    if not skip_missing:
-        raise ProtocolError(f"{text}; repair them, or give --skip-missing to train without them")
-    log.warning("%s; going on without them", text)
-    gone = {sample for sample, _ in missing}
-    kept = [sample for sample in samples if sample not in gone]
-    if len({sample.is_real for sample in kept}) < 2:
-        gone_class = "synthetic" if kept and kept[0].is_real else "real"
-        raise ProtocolError(f"{split}: no {gone_class} images are left in {data_root}")
-    return kept
+    if not net.standardises or net.standardise.is_measured:
+        return
+    log.info("measuring the spectra of %d training images", len(samples))
+    spectrum = LogSpectrum().to(device)
+    with bar(lambda: len(samples), shown=progress) as advance, torch.no_grad():
+
+        def spectra() -> Iterator[Tensor]:
+            for batch in unchanged(config, samples):
+                yield spectrum(to_unit(batch.images.to(device)))
+                for _ in batch.positions:
+                    advance(0)
+
+        net.standardise.measure(spectra())
 
 
 def prepare_folder(config: TrainConfig, out: Path, resume: bool) -> Path | None:
@@ -265,7 +291,7 @@ def make_trainer(config: TrainConfig, out: Path, run_files: RunFiles, progress: 
         callbacks.append(StepLines(run_files.clock))
     if config.early_stop:
         callbacks.append(
-            EarlyStopping(config.monitor, patience=config.early_stop, check_on_train_epoch_end=True)
+            EarlyStopping(config.best_by, patience=config.early_stop, check_on_train_epoch_end=True)
         )
     if run_files.average:
         callbacks.append(run_files.average)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -12,6 +13,7 @@ from cmfl_export.base.networks import ARCHITECTURES
 
 from .config import Architecture, Spectra
 from .spectrum import LogSpectrum
+from .standardise import Standardise
 
 WIDTH = 384  # channels of a trunk's last map, and so the size of an embedding
 TRUNK_CHILDREN = 8  # DenseNet-161 features up to and including transition2
@@ -45,6 +47,7 @@ class CmflNet(nn.Module):
         architecture: `two_stream`, or `one_stream` (the paper's baselines: one trunk, one head).
         spectra: `multi` with two_stream; `rgb` or `fft` with one_stream.
         pretrained: start the trunks from torchvision's ImageNet weights (downloads them on first use).
+        standardise: standardise the spectrum before its trunk, by the buffers of `self.standardise`.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class CmflNet(nn.Module):
         spectra: Spectra = "multi",
         *,
         pretrained: bool = False,
+        standardise: bool = False,
     ) -> None:
         super().__init__()
         check_architecture(architecture, spectra)
@@ -60,12 +64,15 @@ class CmflNet(nn.Module):
         self.spectra = spectra
         self.uses_rgb = spectra in ("multi", "rgb")
         self.uses_spectrum = spectra in ("multi", "fft")
+        self.standardises = standardise and self.uses_spectrum
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
         if self.uses_rgb:
             self.trunk_rgb = make_trunk(pretrained)
         if self.uses_spectrum:
             self.spectrum = LogSpectrum()
+            if self.standardises:
+                self.standardise = Standardise()
             self.trunk_spectrum = make_trunk(pretrained)
         if architecture == "two_stream":
             self.head_joint = nn.Linear(2 * WIDTH, 1)
@@ -77,27 +84,45 @@ class CmflNet(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def forward(self, images: Tensor) -> Logits:
+    def forward(self, images: Tensor, change: Callable[[Tensor], Tensor] | None = None) -> Logits:
+        """The logits; `change`, if given, augments the spectrum before it is standardised."""
+        return self.heads(self.branches(images, change))
+
+    def branches(self, images: Tensor, change: Callable[[Tensor], Tensor] | None = None) -> list[Branch]:
+        """The branches that there are, in the order rgb, spectrum; `change` as for `forward`."""
         pixels = to_unit(images)
         branches = []
         if self.uses_rgb:
             branches.append(self.rgb_branch(pixels))
         if self.uses_spectrum:
-            branches.append(self.spectrum_branch(self.spectrum(pixels)))
-        return self.heads(branches)
+            spectrum = self.spectrum(pixels)
+            if change is not None:
+                spectrum = change(spectrum)
+            branches.append(self.spectrum_branch(self.standardised(spectrum)))
+        return branches
 
     def rgb_branch(self, pixels: Tensor) -> Branch:
         """pixels: float [B, 3, 224, 224] in [0, 1]."""
         return _branch(self.trunk_rgb, (pixels - self.mean) / self.std)
 
+    def standardised(self, spectrum: Tensor) -> Tensor:
+        """What the spectrum branch sees of a spectrum, float [B, 3, 224, 224] in [-1, 1] of `LogSpectrum`."""
+        if not self.standardises:
+            return spectrum
+        standardised: Tensor = self.standardise(spectrum)
+        return standardised
+
     def spectrum_branch(self, spectrum: Tensor) -> Branch:
-        """spectrum: float [B, 3, 224, 224] in [-1, 1], from `LogSpectrum`."""
+        """spectrum: float [B, 3, 224, 224], from `standardised`."""
         return _branch(self.trunk_spectrum, spectrum)
+
+    def embedding(self, branches: list[Branch]) -> Tensor:
+        """What the joint head sees: [B, 768], or 384 with one stream."""
+        return torch.cat([branch.embedding for branch in branches], dim=1)
 
     def heads(self, branches: list[Branch]) -> Logits:
         """The logits from the branches in the order rgb, spectrum."""
-        embedding = torch.cat([branch.embedding for branch in branches], dim=1)
-        joint = self.head_joint(embedding)[:, 0]
+        joint = self.head_joint(self.embedding(branches))[:, 0]
         if self.architecture == "one_stream":
             return Logits(joint)
         rgb, spectrum = branches

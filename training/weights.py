@@ -86,20 +86,26 @@ def load_weights(path: Path, *, spectra: Spectra | None = None) -> Weights:
         if not two_stream:
             tensors = {_one_stream_name(key, net): value for key, value in tensors.items()}
     _load_strictly(net, tensors, path)
+    if net.standardises and not net.standardise.is_usable:
+        raise ModelError(
+            f"{path}: the mean and deviation of its spectra are none that training writes; it is damaged"
+        )
     return Weights(net.eval(), path, sha256_of(path), config, metrics)
 
 
 def start_from(net: CmflNet, init: str) -> None:
     """Copies trained weights into `net`: all of a network of its form, or into two streams one branch.
 
-    A branch comes from a one-stream network, whose head becomes the head of that branch.
+    A branch comes from a one-stream network, whose head becomes the head of that branch. A spectrum branch
+    brings the mean and deviation of the spectra that it was trained with.
 
     Args:
         net: changed in place; what no file gives stays as it is.
         init: WEIGHTS as `load_weights` takes them, separated by commas; empty for none.
 
     Raises:
-        CmflError: what `load_weights` raises, or a network of another form.
+        CmflError: what `load_weights` raises, a network of another form, or a spectrum branch that was
+            trained on standardised spectra for a network that does not standardise them, or the reverse.
     """
     for path in filter(None, map(str.strip, init.split(","))):
         source = load_weights(Path(path)).net
@@ -111,6 +117,12 @@ def start_from(net: CmflNet, init: str) -> None:
             raise ModelError(
                 f"{path} is {source.architecture} {source.spectra}, which {net.architecture} {net.spectra} "
                 "cannot start from"
+            )
+        if source.uses_spectrum and net.standardises != source.standardises:
+            how, option = ("standardised", "--") if source.standardises else ("plain", "--no-")
+            raise ModelError(
+                f"the spectrum branch of {path} was trained on {how} spectra; give "
+                f"{option}standardise-spectrum to start from it"
             )
         net.load_state_dict(tensors, strict=False)
 
@@ -141,7 +153,7 @@ def _read_safetensors(path: Path) -> tuple[CmflNet, dict[str, Tensor], dict[str,
         read = TrainConfig(**{key: value for key, value in config.items() if key in known})
     except CmflError as error:
         raise ModelError(f"{path}: the configuration in it: {error}") from error
-    net = CmflNet(read.architecture, read.spectra)
+    net = CmflNet(read.architecture, read.spectra, standardise=read.standardise_spectrum)
     _refuse_others(net, shapes, path)
     try:
         return net, load_file(path), {"config": config, "metrics": metrics}

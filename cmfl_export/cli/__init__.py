@@ -21,7 +21,7 @@ from .headings import HeadedCommand
 from .model import doctor, explain, export, predict, show, verify
 from .output import say
 from .protocol import app as protocol
-from .training import demo, simulate, train
+from .training import demo, refit, simulate, train
 from .zoo import app as zoo
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ app = typer.Typer(
 # In the order of the help.
 for command in (
     train,
+    refit,
     export,
     predict,
     align,

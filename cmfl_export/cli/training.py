@@ -1,4 +1,4 @@
-"""Commands of the PyTorch side: train, simulate, demo."""
+"""Commands of the PyTorch side: train, refit, simulate, demo."""
 
 from __future__ import annotations
 
@@ -104,6 +104,41 @@ def _is_given(context: typer.Context, name: str) -> bool:
     """Whether the user gave the option; else its value is that of the preset, of the file, or the default."""
     source = context.get_parameter_source(name)
     return source is not None and source.name != "DEFAULT"
+
+
+def refit(
+    weights: Annotated[
+        Path, typer.Argument(help="A .safetensors file of cmfl train, or a run folder (its best).")
+    ],
+    protocol: Annotated[Path, typer.Option(help="Folder with train.csv and dev.csv.")],
+    data_root: Annotated[Path, typer.Option(help="Folder that the file names of the protocol start from.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The .safetensors file to write.")],
+    leave_out: Annotated[
+        str, typer.Option(help="Attacks of train not to fit to, as for cmfl train.", show_default=False)
+    ] = "",
+    workers: Annotated[int, typer.Option(help="Loader processes.")] = 2,
+    skip_missing: Annotated[
+        bool, typer.Option("--skip-missing", help="Go on without files that are missing or unreadable.")
+    ] = False,
+) -> None:
+    """Fit the joint head of trained weights anew.
+
+    A logistic regression on the embeddings of the protocol's train split takes the place of the head; the
+    branches stay as they are. How strongly it is regularised is chosen by leaving out one attack at a time.
+    """
+    with _needs("train", "refitting"):
+        from training.refit import refit as run
+    found = run(
+        weights,
+        out,
+        protocol=str(protocol),
+        data_root=str(data_root),
+        leave_out_attacks=leave_out,
+        workers=workers,
+        skip_missing=skip_missing,
+    )
+    for line in [*found.lines(), f"weights: {out}"]:
+        say(line)
 
 
 def simulate(

@@ -1,7 +1,8 @@
 """Compares an exported file with PyTorch, and both with the definition of the spectrum (`cmfl verify`).
 
-Stage by stage, from image files: the spectrum against float64 NumPy, then the probability of each head
-against PyTorch, at the optimisation level that runs in production and for several batch sizes.
+Stage by stage, from image files: the spectrum against float64 NumPy, also where it is standardised, then the
+probability of each head against PyTorch, at the optimisation level that runs in production and for several
+batch sizes.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ..base.files import check_ending, refuse_overwriting, scratch_folder, write
 from ..base.locks import one_writer
 from ..base.text import counted
 from ..images import SIZE, ImageError, decode, iter_paths, refuse_inputs
-from ..runtime import NOT_PORTABLE, ModelCard, Session
+from ..runtime import NOT_PORTABLE, SPECTRUM, SPECTRUM_STANDARDISED, ModelCard, Session
 from ..zoo import resolve
 from .differences import Differences, or_none
 from .weights import load
@@ -37,6 +38,9 @@ TOLERANCE = TOLERANCES["fp32"]
 # The bound on the largest is wide because smooth or periodic drawings have bins that are only rounding.
 SPECTRUM_MEDIAN_TOLERANCE = 1e-5
 SPECTRUM_MAX_TOLERANCE = 0.1
+# For a standardised spectrum against that of the file's own spectrum: float32 rounding, of values up to 4.
+STANDARDISED_TOLERANCE = 1e-4
+INNER = (SPECTRUM, SPECTRUM_STANDARDISED)  # tensors of a graph that verify reads
 CHUNK = 14  # images in memory at a time; a multiple of every batch size
 
 
@@ -44,14 +48,14 @@ CHUNK = 14  # images in memory at a time; a multiple of every batch size
 class Check:
     """One comparison over all images: absolute differences, and whether they are small enough."""
 
-    stage: str  # "spectrum" or the name of a head's output
+    stage: str  # "spectrum", "standardised" or the name of a head's output
     against: str  # the reference
     batch: int
     max: float
     mean: float
     median: float  # accurate to 2 %, as is p999
     p999: float  # 99.9th percentile
-    flips: int | None  # images with another decision by the card's rule; None for the spectrum
+    flips: int | None  # images with another decision by the card's rule; None for a spectrum
     ok: bool
 
 
@@ -171,6 +175,13 @@ def verify(
     failed: dict[str, str] = {}
     chunks = decode_chunks(iter_paths(inputs), card.aligned, failed)
     probe = open_spectrum(Path(session.path), provider, threads) if loaded.net.uses_spectrum else None
+    if probe is not None and (SPECTRUM_STANDARDISED in probe.outputs) != loaded.net.standardises:
+        files = [str(loaded.path), session.path]
+        does, does_not = files if loaded.net.standardises else files[::-1]
+        raise ModelError(
+            f"{does} standardises the spectrum and {does_not} does not; give the weights that the model was "
+            "exported from"
+        )
     checks, count = compare(session, probe, loaded.net, chunks, tolerance)
     if count == 0:
         why = "; ".join(f"{path}: {reason}" for path, reason in list(failed.items())[:3])
@@ -214,7 +225,7 @@ def check_export(path: Path, net: CmflNet) -> dict[str, Any]:
         "max_abs_p": max(check.max for check in probabilities),
         "flips": sum(check.flips or 0 for check in probabilities),
     }
-    spectrum = [check.max for check in checks if check.flips is None]
+    spectrum = [check.max for check in checks if check.stage.startswith(SPECTRUM)]
     return figures | ({"max_abs_spectrum": max(spectrum)} if spectrum else {})
 
 
@@ -258,12 +269,13 @@ def compare(
 
     from training.deploy import DeployNet
     from training.spectrum import reference_spectrum
+    from training.standardise import reference_standardised
 
     reference = DeployNet(net)
     heads = [name for name in reference.names if name.startswith("p_real")]
     card = session.card
     found = {(head, size): Differences() for head in heads for size in BATCH_SIZES}
-    spectra = {"onnx": Differences(), "torch": Differences()}
+    spectra = {name: Differences() for name in ("onnx", "torch", "standardised")}
     count = 0
     for images in chunks:
         count += len(images)
@@ -278,8 +290,13 @@ def compare(
                 differences.add_decisions(decisions(card, got[head]), decisions(card, expected[head]))
         if probe is not None:
             exact = np.stack([reference_spectrum(image) for image in images])
-            spectra["onnx"].add(probe.run(images, ["spectrum"])["spectrum"], exact)
-            spectra["torch"].add(values["spectrum"].numpy(), exact)
+            got = probe.run(images, [name for name in INNER if name in probe.outputs])
+            spectra["onnx"].add(got[SPECTRUM], exact)
+            spectra["torch"].add(values[SPECTRUM].numpy(), exact)
+            if net.standardises:
+                # Of the same spectrum, whose own differences are judged above.
+                exact = reference_standardised(net.standardise, got[SPECTRUM])
+                spectra["standardised"].add(got[SPECTRUM_STANDARDISED], exact)
     if count == 0:
         return (), 0
     checks = []
@@ -287,6 +304,9 @@ def compare(
         bounds = (SPECTRUM_MAX_TOLERANCE, SPECTRUM_MEDIAN_TOLERANCE)
         checks.append(_check(spectra["onnx"], "spectrum", "NumPy float64", CHUNK, *bounds))
         checks.append(_check(spectra["torch"], "spectrum (torch)", "NumPy float64", CHUNK, *bounds))
+        if net.standardises:
+            bounds = (STANDARDISED_TOLERANCE, STANDARDISED_TOLERANCE)
+            checks.append(_check(spectra["standardised"], "standardised", "NumPy float64", CHUNK, *bounds))
     checks += [
         _check(differences, head, "PyTorch", size, tolerance, tolerance)
         for (head, size), differences in found.items()
@@ -311,20 +331,22 @@ def run_in_batches(
 
 
 def open_spectrum(model: Path, provider: str, threads: int | None) -> Session:
-    """Opens the model with its inner tensor `spectrum` as an output.
+    """Opens the model with its inner tensors `spectrum` and, if there, `spectrum_standardised` as outputs.
 
     Raises:
-        ModelError: the model has no such tensor.
+        ModelError: the model has no tensor `spectrum`.
     """
     import onnx
 
     proto = onnx.load(model)
-    if all(output.name != "spectrum" for output in proto.graph.output):
-        if not any("spectrum" in node.output for node in proto.graph.node):
-            raise ModelError(f"{model} has no tensor named spectrum; export it again with this version")
-        shape: list[str | int | None] = ["batch", 3, SIZE, SIZE]
-        output = onnx.helper.make_tensor_value_info("spectrum", onnx.TensorProto.FLOAT, shape)
-        proto.graph.output.append(output)
+    made = {name for node in proto.graph.node for name in node.output}
+    if SPECTRUM not in made:
+        raise ModelError(f"{model} has no tensor named spectrum; export it again with this version")
+    shape: list[str | int | None] = ["batch", 3, SIZE, SIZE]
+    for name in INNER:
+        if name in made and all(output.name != name for output in proto.graph.output):
+            output = onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+            proto.graph.output.append(output)
     with scratch_folder() as folder:
         path = folder / "with_spectrum.onnx"
         path.write_bytes(proto.SerializeToString())

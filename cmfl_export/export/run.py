@@ -15,7 +15,7 @@ from ..base.files import check_ending, refuse_overwriting, scratch_folder, whole
 from ..base.locks import one_writer
 from ..base.versions import library_versions
 from ..images import refuse_inputs
-from ..runtime import PRECISIONS, ModelCard, write_model
+from ..runtime import PRECISIONS, SPECTRUM, SPECTRUM_STANDARDISED, ModelCard, write_model
 from . import parity
 from .reduce import Agreement, Limits, reduce
 from .weights import load
@@ -168,13 +168,14 @@ def build_graph(weights: Weights, optional: tuple[str, ...]) -> tuple[onnx.Model
     """Traces the network; returns the model and the names of its outputs.
 
     The spectrum's tensor is called `spectrum` whether or not it is an output, so that `cmfl verify` can read
-    it in any exported file.
+    it in any exported file. What a network that standardises makes of it is `spectrum_standardised`.
     """
     import torch
 
     from training.deploy import DeployNet
 
-    traced = tuple(dict.fromkeys((*optional, "spectrum"))) if weights.net.uses_spectrum else optional
+    inner = [SPECTRUM] * weights.net.uses_spectrum + [SPECTRUM_STANDARDISED] * weights.net.standardises
+    traced = tuple(dict.fromkeys((*optional, *inner)))
     net = DeployNet(weights.net.to(memory_format=torch.contiguous_format), traced)
     wanted = DeployNet(weights.net, optional).names
     # Two images: the exporter takes an example batch of one for a constant.

@@ -11,7 +11,7 @@ from .card import (
     ModelCard,
     temper,
 )
-from .model_check import INPUT_NAME, SCORE_OUTPUTS
+from .model_check import INPUT_NAME, SCORE_OUTPUTS, SPECTRUM, SPECTRUM_STANDARDISED
 from .onnx_writer import write_model
 from .portability import MOST_OF_A_PAIR, NOT_PORTABLE, layouts
 from .prediction import Prediction
@@ -29,6 +29,8 @@ __all__ = [
     "PRECISIONS",
     "SCHEMA_VERSION",
     "SCORE_OUTPUTS",
+    "SPECTRUM",
+    "SPECTRUM_STANDARDISED",
     "ModelCard",
     "Prediction",
     "Session",

@@ -14,6 +14,9 @@ from .protobuf import DamagedError
 INPUT_NAME = "image"
 INPUT_SHAPE = (224, 224, 3)
 SCORE_OUTPUTS = ("p_real", "p_real_rgb", "p_real_spectrum")
+# Tensors of these names are in every exported graph with a spectrum branch: the spectrum and, where it is
+# standardised, what that gives. The rest of the branch comes after the last of them.
+SPECTRUM, SPECTRUM_STANDARDISED = "spectrum", "spectrum_standardised"
 
 # The operators in exports of all networks, precisions and optional outputs.
 _EXPORTED = frozenset(

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from ..base import forks
 from ..base.cache import cache_folder
 from ..base.errors import ProviderError
+from .model_check import SPECTRUM, SPECTRUM_STANDARDISED
 from .providers import load_openvino, one_line
 
-SPECTRUM = "spectrum"  # the tensor of that name in every exported graph with a spectrum branch
 # Each concurrent batch needs its own memory for the values between the layers.
 MOST_CONCURRENT_BATCHES = 8
 _settling = threading.Lock()
@@ -27,7 +27,7 @@ class OpenVinoModel:
     """An exported file on this CPU. Safe to share between threads.
 
     The trunks of a float16 file need only half precision: they run in bfloat16 (or float16) where the
-    processor multiplies these itself. The spectrum is compiled separately, in float32.
+    processor multiplies these itself. The spectrum, up to the trunk, is compiled separately, in float32.
 
     The model is compiled in two ways, each on its first use: for one batch that uses all threads, and for
     `concurrent_batches` batches that share them. Concurrent batches finish sooner than one after the other,
@@ -59,13 +59,14 @@ class OpenVinoModel:
         half = self._half_precision() if precision == "fp16" else "f32"
         with self._loading():
             model = self._core.read_model(data)
-        spectrum = _tensor(model, SPECTRUM)
-        # Models with their precisions; the output of the first is the second input of the second.
+        names = [name for name in (SPECTRUM, SPECTRUM_STANDARDISED) if _tensor(model, name) is not None]
+        # Models with their precisions; the outputs of the first are further inputs of the second.
         self._parts = [(model, half)]
-        if half != "f32" and spectrum is not None:
-            before = openvino.Model([spectrum], model.get_parameters())
+        if half != "f32" and names:
+            before = openvino.Model([_tensor(model, name) for name in names], model.get_parameters())
             model = self._core.read_model(data)
-            _feed(openvino, model, _tensor(model, SPECTRUM))
+            for output in [_tensor(model, name) for name in names]:
+                _feed(openvino, model, output)
             self._parts = [(before, "f32"), (model, half)]
         self._networks: dict[bool, _Network] = {}
         self._lock = threading.Lock()
@@ -139,7 +140,7 @@ class _Network:
         try:
             inputs = [batch]
             for request in requests[:-1]:
-                inputs.append(request.infer([batch])[0])
+                inputs += request.infer([batch]).values()
             results = requests[-1].infer(inputs)
             # Copies, because the request writes into the same memory again.
             return [results[name].copy() for name in names]
@@ -192,8 +193,8 @@ def _tensor(model: Any, name: str) -> Any:
 
 
 def _feed(openvino: Any, model: Any, output: Any) -> None:
-    """Turns a tensor into the second input of the model."""
-    parameter = openvino.opset13.parameter(output.partial_shape, openvino.Type.f32, SPECTRUM)
+    """Turns a tensor into a further input of the model."""
+    parameter = openvino.opset13.parameter(output.partial_shape, openvino.Type.f32)
     for target in output.get_target_inputs():
         target.replace_source_output(parameter.output(0))
     model.add_parameters([parameter])

@@ -18,7 +18,7 @@ def test_paper_preset_is_the_official_script() -> None:
     """METHOD, "Values in the official training script", and its argument defaults."""
     paper = PRESETS["paper"]
     assert (paper.optimizer, paper.lr, paper.weight_decay) == ("adam", 1e-4, 1e-5)
-    assert (paper.epochs, paper.seed, paper.save_every, paper.monitor) == (25, 4, 5, "dev_loss")
+    assert (paper.epochs, paper.seed, paper.save_every, paper.best_by) == (25, 4, 5, "dev_loss")
     assert (paper.alpha, paper.gamma, paper.multiplier, paper.beta) == (1.0, 3.0, 2.0, 0.5)
     assert (paper.augment, paper.augment_dev, paper.batch_size, paper.workers) == (0.5, False, 1, 16)
     assert (paper.precision, paper.schedule, paper.clip, paper.accumulate) == ("fp32", "constant", 0.0, 1)
@@ -28,6 +28,7 @@ def test_paper_preset_is_the_official_script() -> None:
         "cmfl",
         False,
     )
+    assert not paper.standardise_spectrum
 
 
 @given(
@@ -58,6 +59,7 @@ def _through_toml(config: TrainConfig) -> TrainConfig:
         ({"lr": -1.0}, "greater than 0"),
         ({"augment": 1.5}, "between 0 and 1"),
         ({"beta": -0.1}, "between 0 and 1"),
+        ({"label_smoothing": 1.1}, "between 0 and 1"),
         ({"seed": -1}, "not be negative"),
         ({"epochs": 2.5}, "of type int"),
         ({"epochs": True}, "of type int"),
@@ -66,6 +68,22 @@ def _through_toml(config: TrainConfig) -> TrainConfig:
         ({"crop": 112}, "with spectra rgb alone"),
         ({"crop": 16, "spectra": "rgb", "architecture": "one_stream", "loss": "bce"}, "from 32 to 224"),
         ({"init": "runs/a", "pretrained": True}, "give one of"),
+        ({"spectrum_lr": -1.0}, "not be negative"),
+        ({"band_gain": -1.0}, "not be negative"),
+        (
+            {"band_gain": 0.1, "spectra": "rgb", "architecture": "one_stream", "loss": "bce"},
+            "needs a spectrum branch",
+        ),
+        (
+            {"spectrum_lr": 0.1, "spectra": "fft", "architecture": "one_stream", "loss": "bce"},
+            "needs two branches",
+        ),
+        ({"monitor": "loo_d_eer"}, "needs attacks to leave out"),
+        ({"monitor": "loo_d_eer", "leave_out": " ,"}, "needs attacks to leave out"),
+        (
+            {"standardise_spectrum": True, "spectra": "rgb", "architecture": "one_stream", "loss": "bce"},
+            "needs a spectrum branch",
+        ),
         *(
             ({name: value}, f"{name} is {value}; it must be a finite number")
             for name in (
@@ -124,6 +142,13 @@ def test_baselines_need_one_option() -> None:
     assert (fft.architecture, fft.spectra, fft.loss) == ("one_stream", "fft", "bce")
     rgb = make_config("paper", architecture="one_stream")
     assert (rgb.architecture, rgb.spectra, rgb.loss) == ("one_stream", "rgb", "bce")
+
+
+def test_what_the_best_epoch_is_chosen_by() -> None:
+    assert TrainConfig().best_by == "dev_loss"
+    assert TrainConfig(leave_out="a, b/c").best_by == "loo_d_eer"
+    assert TrainConfig(leave_out="a, b/c").attacks_left_out == ["a", "b/c"]
+    assert TrainConfig(leave_out="a", monitor="dev_d_eer").best_by == "dev_d_eer"
 
 
 def test_every_field_has_a_default_and_a_plain_type() -> None:

@@ -20,7 +20,7 @@ from tests.cmfl_export import tiny_model
 from tests.cmfl_export.command import TRAINING, cmfl, imported, the_error
 
 COMMANDS = (
-    *("train", "export", "predict", "align", "explain", "evaluate", "calibrate"),
+    *("train", "refit", "export", "predict", "align", "explain", "evaluate", "calibrate"),
     *("verify", "bench", "show", "simulate", "demo", "doctor", "protocol", "zoo"),
 )
 HEAVY = {*TRAINING, "numpy", "PIL", "onnxruntime", "pyarrow", "rich"}

@@ -114,7 +114,7 @@ class TestOptionsOfTrain:
         [
             ("--loss", "'cmfl', 'bce'"),
             ("--architecture", "'two_stream', 'one_stream'"),
-            ("--monitor", "'dev_loss', 'dev_d_eer'"),
+            ("--monitor", "'auto', 'dev_loss', 'dev_d_eer', 'loo_d_eer'"),
             ("--preset", "'paper'"),
         ],
     )
@@ -220,6 +220,7 @@ class TestWithoutTrainingPackages:
             (["train", "-o", "run", "--protocol", "p", "--data-root", "d"], "train"),
             (["export", "best.safetensors", "-o", "m.onnx"], "train"),
             (["verify", "MODEL", "best.safetensors", "x.png"], "train"),
+            (["refit", "run", "--protocol", "p", "--data-root", "d", "-o", "o.safetensors"], "train"),
             (["simulate", "photographs", "out"], "train"),
             (["demo"], "demo"),
         ],

@@ -11,6 +11,7 @@ from .card import (
     ModelCard,
     temper,
 )
+from .gpu import DeviceModel
 from .model_check import INPUT_NAME, SCORE_OUTPUTS
 from .onnx_writer import write_model
 from .portability import MOST_OF_A_PAIR, NOT_PORTABLE, layouts
@@ -28,6 +29,7 @@ __all__ = [
     "PRECISIONS",
     "SCHEMA_VERSION",
     "SCORE_OUTPUTS",
+    "DeviceModel",
     "ModelCard",
     "Prediction",
     "Session",

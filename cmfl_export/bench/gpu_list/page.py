@@ -1,0 +1,297 @@
+"""The page of the list: Markdown, made from its JSON alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..table import markdown
+from .driver import SKIPPED
+from .targets import figures_of, targets
+
+_NONE = "-"
+# What a rate is a share of. CUDA computes int8 files in float32, and PyTorch's convolutions in float32 use TF32.
+_OF_MODELS = {"fp32": "fp32", "fp16": "fp16", "int8": "fp32"}
+_OF_PYTORCH = {"fp32": "tf32", "bf16": "bf16"}
+_TRAINING_FACTOR = 3  # a step has three times the arithmetic of the forward pass
+
+Record = dict[str, Any]
+
+
+def page(record: Record) -> str:
+    """Returns the whole page."""
+    parts = [
+        _head(record),
+        _section("Targets", [["target", "measured", "state"], *map(list, targets(record))]),
+        _section("Steps", _steps(record)),
+        _section("Matrix products", _products(record), "What the shares below are shares of."),
+        _section(
+            "Exported models, images/s",
+            _rates(record),
+            "The network alone by batch size (b), and from JPEG files (f). The share is that of the matrix "
+            "products in the same precision, for int8 in fp32, in which CUDA computes such files.",
+        ),
+        _section(
+            "The same network in PyTorch, images/s",
+            _peers(record),
+            "Random weights. The share is that of products in bf16, or in tf32 for fp32, as PyTorch's "
+            "convolutions use TF32 unless told otherwise.",
+        ),
+        _section(
+            "Training, images/s",
+            _training(record),
+            "Optimizer steps on a batch that is on the device, and fed by the loader, whose share of the "
+            "time is named. The share of products is as above, with three times the forward arithmetic.",
+        ),
+        _section("cmfl train", _train_command(record)),
+        _section(
+            "What bound memory and CUDA graphs bring, images/s",
+            _switches(record),
+            "" if _on_gpu(record) else "On the CPU its own memory is bound and nothing is recorded.",
+        ),
+        _section("Nodes by provider", _nodes(record)),
+        _list("Nodes elsewhere", _elsewhere(record)),
+        *(_printed(step) for step in record["steps"] if step["kind"] in ("doctor", "tests", "parity")),
+        _list("Measurements that failed", _errors(record)),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _head(record: Record) -> str:
+    machine, settings = record["machine"], record["settings"]
+    versions = ", ".join(f"{name} {number}" for name, number in machine.get("versions", {}).items())
+    size = "tiny: the figures mean nothing" if settings["tiny"] else "full"
+    return "\n".join(
+        [
+            "# GPU list",
+            "",
+            f"- GPU: {machine.get('gpu') or 'none'}",
+            f"- CPU: {machine.get('cpu', '?')}, {machine.get('cores', '?')} cores; {machine.get('system', '?')}",
+            f"- {versions}",
+            f"- on {settings['device']}, {size}; began {record['began']}, took {record['seconds']:.0f} s of "
+            f"{60 * settings['minutes']:.0f} s",
+        ]
+    )
+
+
+def _section(title: str, rows: Sequence[Sequence[str]], note: str = "") -> str:
+    """Returns a table below its title, or "" if it has no row below its header."""
+    if len(rows) < 2:
+        return ""
+    table = markdown([[_cell(cell) for cell in row] for row in rows])
+    return "\n".join([f"## {title}", "", *([note, ""] if note else []), *table])
+
+
+def _list(title: str, items: Sequence[str]) -> str:
+    return "\n".join([f"## {title}", "", *(f"- {item}" for item in items)]) if items else ""
+
+
+def _printed(step: dict[str, Any]) -> str:
+    """Returns what a step has printed, as a block."""
+    if step["status"] == SKIPPED or not step["output"]:
+        return ""
+    text = step["output"].replace("```", "'''")
+    return f"## Output of {step['name']}\n\n```\n{text}\n```"
+
+
+def _steps(record: Record) -> list[list[str]]:
+    return [
+        ["step", "status", "s", "reason"],
+        *([s["name"], s["status"], f"{s['seconds']:.0f}", s["reason"] or _NONE] for s in record["steps"]),
+    ]
+
+
+def _products(record: Record) -> list[list[str]]:
+    rows = [["precision", "TFLOP/s", "side"]]
+    for precision, (rate, side) in _limits(record).items():
+        rows.append([precision, f"{rate / 1e12:.3g}", str(side)])
+    return rows
+
+
+def _limits(record: Record) -> dict[str, tuple[float, int]]:
+    """Returns the highest rate of products by precision, and the side of its matrices."""
+    found: dict[str, tuple[float, int]] = {}
+    for row in _rows(record, "products"):
+        if row.get("rate") and row["rate"] > found.get(row["precision"], (0.0, 0))[0]:
+            found[row["precision"]] = row["rate"], row["size"]
+    return found
+
+
+def _share(record: Record, rate: float | None, operations: float | None, precision: str | None) -> str:
+    limit = _limits(record).get(precision or "")
+    if not rate or not operations or limit is None:
+        return _NONE
+    return f"{rate * operations / limit[0]:.0%}"
+
+
+def _operations(record: Record) -> float | None:
+    return next(
+        (f["facts"]["operations"] for f in figures_of(record, "rates") if f["facts"].get("operations")), None
+    )
+
+
+def _rates(record: Record) -> list[list[str]]:
+    all_rows = _rows(record, "rates")
+    columns = list(dict.fromkeys((row["what"], row["batch"]) for row in all_rows))
+    columns.sort(key=lambda column: (column[0] != "network", column[1]))
+    names = [f"{'b' if what == 'network' else 'f'}{batch}" for what, batch in columns]
+    table = [["model", "provider", *names, "share", "p50 ms", "p99 ms", "GPU MB", "host MB"]]
+    for figures in figures_of(record, "rates"):
+        facts, rows = figures["facts"], {(row["what"], row["batch"]): row for row in figures["rows"]}
+        network = [row for (what, _), row in rows.items() if what == "network"]
+        best = max((row["rate"] for row in network if row.get("rate")), default=None)
+        single = rows.get(("network", 1), {})
+        precision = _OF_MODELS.get(facts["precision"])
+        table.append(
+            [
+                facts["precision"],
+                facts.get("provider", facts["wanted"]),
+                *(_number(rows.get(column, {}).get("rate")) for column in columns),
+                _share(record, best, facts.get("operations"), precision),
+                _number(single.get("p50_ms"), 2),
+                _number(single.get("p99_ms"), 2),
+                *(_peak(figures["rows"], name) for name in ("gpu_mb", "host_mb")),
+            ]
+        )
+    return table
+
+
+def _peers(record: Record) -> list[list[str]]:
+    table = [["way", "precision", "batch", "images/s", "share", "p50 ms", "p99 ms", "GPU MB", "host MB"]]
+    for row in _rows(record, "peers"):
+        rate = row.get("rate")
+        table.append(
+            [
+                *(row["way"], row["precision"], str(row["batch"]), _number(rate)),
+                _share(record, rate, _operations(record), _OF_PYTORCH.get(row["precision"])),
+                *(_number(row.get("p50_ms"), 2), _number(row.get("p99_ms"), 2)),
+                *(_peak([row], name) for name in ("gpu_mb", "host_mb")),
+            ]
+        )
+    return table
+
+
+def _training(record: Record) -> list[list[str]]:
+    columns = [
+        "branches",
+        "precision",
+        "batch",
+        "alone",
+        "with loader",
+        "loader's share",
+        "share of products",
+    ]
+    table = [[*columns, "GPU MB", "host MB"]]
+    for row in _rows(record, "training"):
+        work = row["operations"] * _TRAINING_FACTOR if row.get("operations") else None
+        precision = _OF_PYTORCH.get(row["precision"])
+        loader = row.get("loader_share")
+        table.append(
+            [
+                *(row["network"], row["precision"], str(row["batch"])),
+                *(_number(row.get("alone")), _number(row.get("fed"))),
+                _NONE if loader is None else f"{loader:.0%}",
+                _share(record, row.get("alone"), work, precision),
+                *(_peak([row], name) for name in ("gpu_mb", "host_mb")),
+            ]
+        )
+    return table
+
+
+def _train_command(record: Record) -> list[list[str]]:
+    table = [["--devices", "architecture", "precision", "batch per device", "images/s"]]
+    for figures in figures_of(record, "train_command"):
+        facts = figures["facts"]
+        table += [
+            [
+                *(str(row["devices"]), facts["architecture"], facts["precision"], str(facts["batch"])),
+                _number(row.get("rate")),
+            ]
+            for row in figures["rows"]
+        ]
+    return table
+
+
+def _switches(record: Record) -> list[list[str]]:
+    table = [["batch", "neither", "IOBinding", "IOBinding and graph", "binding brings", "graph brings"]]
+    rows = {
+        (row["batch"], row["binding"], row["graph"]): row.get("rate") for row in _rows(record, "switches")
+    }
+    for batch in sorted({key[0] for key in rows if key[0] is not None}):
+        neither, bound, graph = (
+            rows.get((batch, *mode)) for mode in ((False, False), (True, False), (True, True))
+        )
+        table.append(
+            [
+                *(str(batch), _number(neither), _number(bound), _number(graph)),
+                *(_gain(bound, neither), _gain(graph, bound)),
+            ]
+        )
+    return table
+
+
+def _nodes(record: Record) -> list[list[str]]:
+    rows = [row for row in _rows(record, "nodes") if "nodes" in row]
+    providers = sorted({provider for row in rows for provider in row["nodes"]})
+    return [
+        ["model", *(name.removesuffix("ExecutionProvider") for name in providers), "elsewhere"],
+        *(
+            [
+                row["model"],
+                *(str(row["nodes"].get(provider, 0)) for provider in providers),
+                str(sum(part["count"] for part in row["elsewhere"])),
+            ]
+            for row in rows
+        ),
+    ]
+
+
+def _elsewhere(record: Record) -> list[str]:
+    return [
+        f"{row['model']}: {part['count']} x {part['operator']} on {part['provider']}: {part['reason']} "
+        f"({', '.join(part['names'])})"
+        for row in _rows(record, "nodes")
+        for part in row.get("elsewhere", ())
+    ]
+
+
+def _errors(record: Record) -> list[str]:
+    """Returns the rows without figures, with their keys and their reason."""
+    found = []
+    for step in record["steps"]:
+        figures = step["figures"]
+        rows = figures.get("rows") if isinstance(figures, dict) else None
+        for row in rows if isinstance(rows, list) else ():
+            if isinstance(row, dict) and "error" in row:
+                keys = ", ".join(f"{key} {value}" for key, value in row.items() if key != "error")
+                found.append(f"{step['name']}, {keys}: {row['error']}")
+    return found
+
+
+def _rows(record: Record, kind: str) -> list[dict[str, Any]]:
+    return [row for figures in figures_of(record, kind) for row in figures["rows"]]
+
+
+def _peak(rows: Sequence[dict[str, Any]], name: str) -> str:
+    found = [row[name] for row in rows if row.get(name) is not None]
+    return f"{max(found):,.0f}" if found else _NONE
+
+
+def _number(value: float | None, digits: int | None = None) -> str:
+    if value is None:
+        return _NONE
+    return (
+        f"{value:.{digits}f}" if digits is not None else f"{value:,.0f}" if value >= 99.95 else f"{value:.1f}"
+    )
+
+
+def _gain(rate: float | None, base: float | None) -> str:
+    return f"{rate / base - 1:+.0%}" if rate and base else _NONE
+
+
+def _on_gpu(record: Record) -> bool:
+    return bool(record["settings"]["device"] == "cuda")
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

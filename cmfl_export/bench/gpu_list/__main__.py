@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ...base import interrupts
 from ...base.errors import CmflError
 from .driver import FAILED, STOPPED
 from .run import PAGE, run
@@ -47,8 +48,16 @@ if __name__ == "__main__":
     logging.getLogger("cmfl").setLevel(logging.INFO)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command()(main)
+    # A signal to this process ends the step that runs, too.
+    interrupts.install()
+    status: int | str | None = 0
     try:
         app()
     except CmflError as failure:
         print(f"gpu list: {failure}", file=sys.stderr)
-        sys.exit(2)
+        status = 2
+    except SystemExit as ending:
+        status = ending.code
+    if interrupts.code() is not None:
+        print(f"gpu list: {interrupts.message()}; --resume goes on", file=sys.stderr)
+    interrupts.leave(interrupts.code() or (status if isinstance(status, int) else 0))

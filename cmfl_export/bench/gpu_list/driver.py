@@ -26,7 +26,7 @@ DONE, FAILED, STOPPED, SKIPPED, WAITING = "done", "failed", "stopped", "skipped"
 NOT_HERE = 3  # exit code of a step whose provider does not load
 _MOST_LINES, _MOST_CHARACTERS = 60, 8000  # of what a step prints, in the record
 _MOST_BYTES = 1 << 24  # of its figures
-_GRACE = 2.0  # seconds from the request to end until the end
+_GRACE = 0.4  # seconds from the request to end until the end; a second in all, so that Ctrl-C ends the list
 
 log = logging.getLogger("cmfl.bench")
 

@@ -1,10 +1,11 @@
-"""Says on which provider every node of a model runs, from ONNX Runtime's own profile, and why not on the GPU."""
+"""Says on which provider every node of a model runs, by ONNX Runtime's own profile, and why elsewhere."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -29,12 +30,13 @@ def main(
 ) -> None:
     """Rows: model, nodes and time by provider, and what does not run on the wanted one, with the reason."""
     figures = Figures(out, provider=provider)
+
+    def placed(model: Path) -> dict[str, Any]:
+        return summary(profile(model, provider, batch), providers.ORT_NAMES[provider])
+
     for model in models:
-        card = read_card(model)
-        figures.attempt(
-            {"model": model.name, "precision": card.precision},
-            lambda model=model: summary(profile(model, provider, batch), providers.ORT_NAMES[provider]),
-        )
+        keys = {"model": model.name, "precision": read_card(model).precision}
+        figures.attempt(keys, partial(placed, model))
 
 
 def profile(model: Path, provider: str, batch: int) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from .driver import SKIPPED
 from .targets import figures_of, targets
 
 _NONE = "-"
-# What a rate is a share of. CUDA computes int8 files in float32, and PyTorch's convolutions in float32 use TF32.
+# What a rate is a share of. CUDA computes int8 files in float32; PyTorch's float32 convolutions use TF32.
 _OF_MODELS = {"fp32": "fp32", "fp16": "fp16", "int8": "fp32"}
 _OF_PYTORCH = {"fp32": "tf32", "bf16": "bf16"}
 _TRAINING_FACTOR = 3  # a step has three times the arithmetic of the forward pass
@@ -22,8 +22,8 @@ def page(record: Record) -> str:
     """Returns the whole page."""
     parts = [
         _head(record),
-        _section("Targets", [["target", "measured", "state"], *map(list, targets(record))]),
-        _section("Steps", _steps(record)),
+        _section("Targets", [["target", "measured", "state"], *map(list, targets(record))], left=3),
+        _section("Steps", _steps(record), left=2),
         _section("Matrix products", _products(record), "What the shares below are shares of."),
         _section(
             "Exported models, images/s",
@@ -66,7 +66,7 @@ def _head(record: Record) -> str:
             "# GPU list",
             "",
             f"- GPU: {machine.get('gpu') or 'none'}",
-            f"- CPU: {machine.get('cpu', '?')}, {machine.get('cores', '?')} cores; {machine.get('system', '?')}",
+            f"- CPU: {machine['cpu']}, {machine['cores']} cores; {machine['system']}",
             f"- {versions}",
             f"- on {settings['device']}, {size}; began {record['began']}, took {record['seconds']:.0f} s of "
             f"{60 * settings['minutes']:.0f} s",
@@ -74,11 +74,11 @@ def _head(record: Record) -> str:
     )
 
 
-def _section(title: str, rows: Sequence[Sequence[str]], note: str = "") -> str:
+def _section(title: str, rows: Sequence[Sequence[str]], note: str = "", left: int = 1) -> str:
     """Returns a table below its title, or "" if it has no row below its header."""
     if len(rows) < 2:
         return ""
-    table = markdown([[_cell(cell) for cell in row] for row in rows])
+    table = markdown([[_cell(cell) for cell in row] for row in rows], left=left)
     return "\n".join([f"## {title}", "", *([note, ""] if note else []), *table])
 
 
@@ -96,8 +96,11 @@ def _printed(step: dict[str, Any]) -> str:
 
 def _steps(record: Record) -> list[list[str]]:
     return [
-        ["step", "status", "s", "reason"],
-        *([s["name"], s["status"], f"{s['seconds']:.0f}", s["reason"] or _NONE] for s in record["steps"]),
+        ["step", "status and reason", "s"],
+        *(
+            [s["name"], ": ".join(filter(None, (s["status"], s["reason"]))), f"{s['seconds']:.0f}"]
+            for s in record["steps"]
+        ),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,29 +33,28 @@ def main(
     card = read_card(model)
     paths = [str(path) for path in sorted(images.glob("*.jpg"))]
     figures = Figures(out, device=device)
-    for way in ways.split(","):
+
+    def rate(way: str, size: int) -> dict[str, Any]:
         precision, channels_last, compiled = WAYS[way]
+        network: dict[str, Any] = {"architecture": card.architecture, "spectra": card.spectra}
+        engine = Eager(
+            **network,
+            aligned=card.aligned,
+            device=device,
+            precision=precision,
+            compiled=compiled,
+            threads=None,
+            images=paths,
+            channels_last=channels_last,
+        )
+        forget_peak(device)
+        found = measured(engine.unit(f"batch {size}", seconds), seconds)
+        return found | {"gpu_mb": gpu_peak(device), "host_mb": host_megabytes()}
 
-        def rate(
-            size: int, precision: str = precision, last: bool = channels_last, compiled: bool = compiled
-        ) -> dict[str, Any]:
-            engine = Eager(
-                card.architecture,
-                card.spectra,
-                card.aligned,
-                device,
-                precision,
-                compiled,
-                None,
-                paths,
-                channels_last=last,
-            )
-            forget_peak(device)
-            found = measured(engine.unit(f"batch {size}", seconds), seconds)
-            return found | {"gpu_mb": gpu_peak(device), "host_mb": host_megabytes()}
-
+    for way in ways.split(","):
         for size in numbers(batch_sizes):
-            figures.attempt({"way": way, "precision": precision, "batch": size}, lambda size=size: rate(size))
+            keys = {"way": way, "precision": WAYS[way][0], "batch": size}
+            figures.attempt(keys, partial(rate, way, size))
 
 
 def gpu_peak(device: str) -> int | None:

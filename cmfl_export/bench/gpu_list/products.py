@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 import typer
 
@@ -20,14 +21,14 @@ def main(
 ) -> None:
     """Rows: precision, side of the matrices, and operations per second as `rate`."""
     figures = Figures(out, device=device)
+
+    def rate(precision: str, size: int) -> dict[str, Any]:
+        unit = Products(f"torch {device}", precision, size, None).unit("products", seconds)
+        return measured(unit, seconds)
+
     for precision in PRECISIONS:
         for size in numbers(sizes):
-            figures.attempt(
-                {"precision": precision, "size": size},
-                lambda precision=precision, size=size: measured(
-                    Products(f"torch {device}", precision, size, None).unit("products", seconds), seconds
-                ),
-            )
+            figures.attempt({"precision": precision, "size": size}, partial(rate, precision, size))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,14 @@ def main(
         gpu = None if now is None or before is None else now - before
         return {"gpu_mb": gpu, "host_mb": host_megabytes()}
 
+    def network(size: int) -> dict[str, Any]:
+        return measured(engine.unit(f"batch {size}", seconds), seconds) | memory()
+
+    def files(size: int) -> dict[str, Any]:
+        # A session of its own, with its batch size.
+        unit = opened(size).unit(FOLDER, _FILES_FOR * seconds)
+        return measured(unit, _FILES_FOR * seconds) | memory()
+
     start = time.perf_counter()
     engine = opened(1)
     figures.learn(
@@ -55,18 +64,9 @@ def main(
         operations=operations(model),
     )
     for size in numbers(batch_sizes):
-        figures.attempt(
-            {"what": "network", "batch": size},
-            lambda size=size: measured(engine.unit(f"batch {size}", seconds), seconds) | memory(),
-        )
-    # A session for each: what the other one has taken would be counted again.
+        figures.attempt({"what": "network", "batch": size}, partial(network, size))
     for size in numbers(file_batches):
-        figures.attempt(
-            {"what": "files", "batch": size},
-            lambda size=size: (
-                measured(opened(size).unit(FOLDER, _FILES_FOR * seconds), _FILES_FOR * seconds) | memory()
-            ),
-        )
+        figures.attempt({"what": "files", "batch": size}, partial(files, size))
 
 
 if __name__ == "__main__":

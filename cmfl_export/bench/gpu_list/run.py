@@ -50,7 +50,7 @@ def run(
     if found[0][0] != "fp32":
         raise UsageError(f"{', '.join(models)} has no fp32 file, which everything is compared with")
     gpus = len((machine["gpu"] or "").split("; "))
-    steps = plan.steps(found, out, device, plan.TINY if tiny else plan.FULL, gpus)
+    steps = plan.Plan(found, out, device, plan.TINY if tiny else plan.FULL, gpus).steps()
     record: dict[str, Any] = {
         "schema": SCHEMA_VERSION,
         "machine": machine,

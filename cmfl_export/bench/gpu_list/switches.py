@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ from .figures import BatchSizes, Figures, Out, Seconds, numbers, run, said
 
 # IOBinding, CUDA graph. A graph reads and writes fixed places, so it needs the binding.
 MODES = ((False, False), (True, False), (True, True))
+Mode = tuple[bool, bool]
 _OUTPUTS = ["p_real"]
 _Run = Callable[[NDArray[np.uint8]], object]
 
@@ -38,7 +40,7 @@ def main(
     """
     figures = Figures(out, model=model.name, precision=read_card(model).precision, device=device)
     pixels = [decode(path, aligned=True) for path in sorted(images.glob("*.jpg"))[:64]]
-    runs: dict[tuple[bool, bool], _Run] = {}
+    runs: dict[Mode, _Run] = {}
     for binding, graph in MODES:
         try:
             runs[binding, graph] = _opened(model, device, binding, graph)
@@ -46,24 +48,20 @@ def main(
             figures.add(binding=binding, graph=graph, batch=None, error=said(error))
     for size in numbers(batch_sizes):
         batch = np.stack(list(islice(cycle(pixels), size)))
-        found: dict[tuple[bool, bool], list[float]] = {mode: [] for mode in runs}
-        failed: dict[tuple[bool, bool], str] = {}
+        found: dict[Mode, list[float]] = {mode: [] for mode in runs}
+        failed: dict[Mode, str] = {}
+        # The first round is the warm-up, in which graphs are recorded.
         for turn in range(rounds + 1):
-            for mode, once in runs.items():
-                if mode in failed:
-                    continue
+            for mode in [mode for mode in runs if mode not in failed]:
                 try:
-                    # The first round is the warm-up, in which graphs are recorded.
-                    seen = timed(lambda once=once, batch=batch: _size(once, batch), seconds if turn else 0.0)
+                    times = timed(partial(_size, runs[mode], batch), seconds)["times"]
                 except Exception as error:  # such as a lack of memory
                     failed[mode] = said(error)
                     continue
-                if turn:
-                    found[mode] += seen["times"]
+                found[mode] += times if turn else []
         for mode in runs:
-            figures.add(
-                binding=mode[0], graph=mode[1], batch=size, **_row(failed.get(mode), found[mode], size)
-            )
+            row = _row(failed.get(mode), found[mode], size)
+            figures.add(binding=mode[0], graph=mode[1], batch=size, **row)
 
 
 def _opened(model: Path, device: str, binding: bool, graph: bool) -> _Run:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -13,8 +14,6 @@ import typer
 
 from .figures import Figures, Out, Workers, numbers, run
 
-_EPOCHS = 2  # the first one also starts the loader's processes and chooses kernels
-
 
 def main(
     protocol: Path,
@@ -22,6 +21,7 @@ def main(
     devices: Annotated[str, typer.Option(help="Numbers of devices, separated by commas.")],
     architecture: Annotated[str, typer.Option(help="two_stream, or one_stream on small squares.")],
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")],
+    epochs: Annotated[int, typer.Option(help="Epochs to train; the last one counts.")],
     batch_size: Annotated[int, typer.Option(help="Images per batch and device.")],
     workers: Workers,
     out: Out,
@@ -41,14 +41,11 @@ def main(
                 "batch-size": batch_size,
                 "workers": workers,
                 "devices": count,
-                "epochs": _EPOCHS,
+                "epochs": epochs,
             }
             given = [item for name, value in options.items() for item in (f"--{name}", str(value))]
             command = [sys.executable, "-m", "cmfl_export", "train", *given, *network, "--no-check-images"]
-            figures.attempt(
-                {"devices": count},
-                lambda command=command, folder=folder: _trained(command, Path(folder) / "metrics.csv"),
-            )
+            figures.attempt({"devices": count}, partial(_trained, command, Path(folder) / "metrics.csv"))
 
 
 def _trained(command: list[str], metrics: Path) -> dict[str, Any]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gc
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+import typer
 
 from training.config import Architecture, Spectra, TrainConfig
 
@@ -13,7 +16,8 @@ from ..training_contenders import Loader, Step
 from .figures import BatchSizes, Figures, Out, Seconds, Workers, host_megabytes, measured, numbers, run
 from .peers import forget_peak, gpu_peak
 
-NETWORKS: dict[str, tuple[Architecture, Spectra, str]] = {
+Loss = Literal["cmfl", "bce"]
+NETWORKS: dict[str, tuple[Architecture, Spectra, Loss]] = {
     "both": ("two_stream", "multi", "cmfl"),
     "rgb": ("one_stream", "rgb", "bce"),
 }
@@ -23,9 +27,10 @@ def main(
     protocol: Path,
     data_root: Path,
     device: str,
-    networks: str,
-    precisions: str,
+    networks: Annotated[str, typer.Option(help="both or rgb, separated by commas.")],
+    precisions: Annotated[str, typer.Option(help="fp32 or bf16, separated by commas.")],
     batch_sizes: BatchSizes,
+    crop: Annotated[int, typer.Option(help="Side of the squares that the branch rgb alone is trained on.")],
     workers: Workers,
     seconds: Seconds,
     out: Out,
@@ -37,17 +42,22 @@ def main(
     largest = asdict(replace(base, batch_size=max(sizes)))
     figures.attempt(
         {"network": "loader alone", "precision": "uint8", "batch": max(sizes)},
-        lambda: {"fed": _rate(Loader(largest, None), "loader", seconds), "host_mb": host_megabytes()},
+        lambda: {"fed": _rate(Loader(largest, None), "loader", seconds)},
     )
     for network in networks.split(","):
         architecture, spectra, loss = NETWORKS[network]
         for precision in precisions.split(","):
             for size in sizes:
-                config = replace(base, architecture=architecture, spectra=spectra, loss=loss, batch_size=size)
-                figures.attempt(
-                    {"network": network, "precision": precision, "batch": size},
-                    lambda config=config, precision=precision: _figures(config, precision, device, seconds),
+                config = replace(
+                    base,
+                    architecture=architecture,
+                    spectra=spectra,
+                    loss=loss,
+                    crop=base.crop if network == "both" else crop,
+                    batch_size=size,
                 )
+                keys = {"network": network, "precision": precision, "batch": size}
+                figures.attempt(keys, partial(_figures, config, precision, device, seconds))
                 gc.collect()  # the network of this row, before the next one needs its memory
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..table import markdown
-from .driver import SKIPPED
 from .targets import figures_of, targets
 
 _NONE = "-"
@@ -19,42 +18,19 @@ Record = dict[str, Any]
 
 
 def page(record: Record) -> str:
-    """Returns the whole page."""
-    parts = [
-        _head(record),
-        _section("Targets", [["target", "measured", "state"], *map(list, targets(record))], left=3),
-        _section("Steps", _steps(record), left=2),
-        _section("Matrix products", _products(record), "What the shares below are shares of."),
-        _section(
-            "Exported models, images/s",
-            _rates(record),
-            "The network alone by batch size (b), and from JPEG files (f). The share is that of the matrix "
-            "products in the same precision, for int8 in fp32, in which CUDA computes such files.",
-        ),
-        _section(
-            "The same network in PyTorch, images/s",
-            _peers(record),
-            "Random weights. The share is that of products in bf16, or in tf32 for fp32, as PyTorch's "
-            "convolutions use TF32 unless told otherwise.",
-        ),
-        _section(
-            "Training, images/s",
-            _training(record),
-            "Optimizer steps on a batch that is on the device, and fed by the loader, whose share of the "
-            "time is named. The share of products is as above, with three times the forward arithmetic.",
-        ),
-        _section("cmfl train", _train_command(record)),
-        _section(
-            "What bound memory and CUDA graphs bring, images/s",
-            _switches(record),
-            "" if _on_gpu(record) else "On the CPU its own memory is bound and nothing is recorded.",
-        ),
-        _section("Nodes by provider", _nodes(record)),
-        _list("Nodes elsewhere", _elsewhere(record)),
-        *(_printed(step) for step in record["steps"] if step["kind"] in ("doctor", "tests", "parity")),
-        _list("Measurements that failed", _errors(record)),
-    ]
+    """Returns the whole page; a part whose figures have another form than expected says so."""
+    parts = [_head(record), *(_part(title, make, record) for title, make in _PARTS.items())]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _part(title: str, make: Callable[[Record], list[str]], record: Record) -> str:
+    """Returns a part below its title, or "" if it has nothing to say."""
+    try:
+        lines = make(record)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # The figures come from other processes, and a strange one must not cost the rest of the page.
+        lines = [f"The figures cannot be read: {type(error).__name__} {error}."]
+    return "\n".join([f"## {title}", "", *lines]) if lines else ""
 
 
 def _head(record: Record) -> str:
@@ -74,41 +50,44 @@ def _head(record: Record) -> str:
     )
 
 
-def _section(title: str, rows: Sequence[Sequence[str]], note: str = "", left: int = 1) -> str:
-    """Returns a table below its title, or "" if it has no row below its header."""
+def _table(rows: Sequence[Sequence[str]], note: str = "", left: int = 1) -> list[str]:
+    """Returns the lines of a table below a note; none if it has no row below its header."""
     if len(rows) < 2:
-        return ""
-    table = markdown([[_cell(cell) for cell in row] for row in rows], left=left)
-    return "\n".join([f"## {title}", "", *([note, ""] if note else []), *table])
+        return []
+    cells = [[cell.replace("|", "/").replace("\n", " ") for cell in row] for row in rows]
+    return [*([note, ""] if note else []), *markdown(cells, left=left)]
 
 
-def _list(title: str, items: Sequence[str]) -> str:
-    return "\n".join([f"## {title}", "", *(f"- {item}" for item in items)]) if items else ""
+def _targets(record: Record) -> list[str]:
+    return _table([["target", "measured", "state"], *map(list, targets(record))], left=3)
 
 
-def _printed(step: dict[str, Any]) -> str:
-    """Returns what a step has printed, as a block."""
-    if step["status"] == SKIPPED or not step["output"]:
-        return ""
-    text = step["output"].replace("```", "'''")
-    return f"## Output of {step['name']}\n\n```\n{text}\n```"
+def _printed(record: Record) -> list[str]:
+    """Returns what steps have printed whose output is the result, as blocks."""
+    lines = []
+    for step in record["steps"]:
+        if step["kind"] in ("doctor", "tests", "parity") and step["output"]:
+            text = step["output"].replace("```", "'''")
+            lines += [f"{step['name']}:", "", "```", text, "```", ""]
+    return lines[:-1]
 
 
-def _steps(record: Record) -> list[list[str]]:
-    return [
+def _steps(record: Record) -> list[str]:
+    rows = [
         ["step", "status and reason", "s"],
         *(
             [s["name"], ": ".join(filter(None, (s["status"], s["reason"]))), f"{s['seconds']:.0f}"]
             for s in record["steps"]
         ),
     ]
+    return _table(rows, left=2)
 
 
-def _products(record: Record) -> list[list[str]]:
+def _products(record: Record) -> list[str]:
     rows = [["precision", "TFLOP/s", "side"]]
     for precision, (rate, side) in _limits(record).items():
         rows.append([precision, f"{rate / 1e12:.3g}", str(side)])
-    return rows
+    return _table(rows, "What the shares below are shares of.")
 
 
 def _limits(record: Record) -> dict[str, tuple[float, int]]:
@@ -133,7 +112,7 @@ def _operations(record: Record) -> float | None:
     )
 
 
-def _rates(record: Record) -> list[list[str]]:
+def _rates(record: Record) -> list[str]:
     all_rows = _rows(record, "rates")
     columns = list(dict.fromkeys((row["what"], row["batch"]) for row in all_rows))
     columns.sort(key=lambda column: (column[0] != "network", column[1]))
@@ -156,10 +135,14 @@ def _rates(record: Record) -> list[list[str]]:
                 *(_peak(figures["rows"], name) for name in ("gpu_mb", "host_mb")),
             ]
         )
-    return table
+    note = (
+        "The network alone by batch size (b), and from JPEG files (f). The share is that of the matrix "
+        "products in the same precision, for int8 in fp32, in which CUDA computes such files."
+    )
+    return _table(table, note, left=2)
 
 
-def _peers(record: Record) -> list[list[str]]:
+def _peers(record: Record) -> list[str]:
     table = [["way", "precision", "batch", "images/s", "share", "p50 ms", "p99 ms", "GPU MB", "host MB"]]
     for row in _rows(record, "peers"):
         rate = row.get("rate")
@@ -171,10 +154,14 @@ def _peers(record: Record) -> list[list[str]]:
                 *(_peak([row], name) for name in ("gpu_mb", "host_mb")),
             ]
         )
-    return table
+    note = (
+        "Random weights. The share is that of products in bf16, or in tf32 for fp32, as PyTorch's "
+        "convolutions use TF32 unless told otherwise."
+    )
+    return _table(table, note, left=2)
 
 
-def _training(record: Record) -> list[list[str]]:
+def _training(record: Record) -> list[str]:
     columns = [
         "branches",
         "precision",
@@ -198,10 +185,14 @@ def _training(record: Record) -> list[list[str]]:
                 *(_peak([row], name) for name in ("gpu_mb", "host_mb")),
             ]
         )
-    return table
+    note = (
+        "Optimizer steps on a batch that is on the device, and fed by the loader, whose share of the time is "
+        "named. The share of products is as above, with three times the forward arithmetic."
+    )
+    return _table(table, note, left=2)
 
 
-def _train_command(record: Record) -> list[list[str]]:
+def _train_command(record: Record) -> list[str]:
     table = [["--devices", "architecture", "precision", "batch per device", "images/s"]]
     for figures in figures_of(record, "train_command"):
         facts = figures["facts"]
@@ -212,10 +203,10 @@ def _train_command(record: Record) -> list[list[str]]:
             ]
             for row in figures["rows"]
         ]
-    return table
+    return _table(table)
 
 
-def _switches(record: Record) -> list[list[str]]:
+def _switches(record: Record) -> list[str]:
     table = [["batch", "neither", "IOBinding", "IOBinding and graph", "binding brings", "graph brings"]]
     rows = {
         (row["batch"], row["binding"], row["graph"]): row.get("rate") for row in _rows(record, "switches")
@@ -230,13 +221,14 @@ def _switches(record: Record) -> list[list[str]]:
                 *(_gain(bound, neither), _gain(graph, bound)),
             ]
         )
-    return table
+    on_gpu = record["settings"]["device"] == "cuda"
+    return _table(table, "" if on_gpu else "On the CPU its own memory is bound and nothing is recorded.")
 
 
-def _nodes(record: Record) -> list[list[str]]:
+def _nodes(record: Record) -> list[str]:
     rows = [row for row in _rows(record, "nodes") if "nodes" in row]
     providers = sorted({provider for row in rows for provider in row["nodes"]})
-    return [
+    table = [
         ["model", *(name.removesuffix("ExecutionProvider") for name in providers), "elsewhere"],
         *(
             [
@@ -247,11 +239,12 @@ def _nodes(record: Record) -> list[list[str]]:
             for row in rows
         ),
     ]
+    return _table(table)
 
 
 def _elsewhere(record: Record) -> list[str]:
     return [
-        f"{row['model']}: {part['count']} x {part['operator']} on {part['provider']}: {part['reason']} "
+        f"- {row['model']}: {part['count']} x {part['operator']} on {part['provider']}: {part['reason']} "
         f"({', '.join(part['names'])})"
         for row in _rows(record, "nodes")
         for part in row.get("elsewhere", ())
@@ -267,7 +260,7 @@ def _errors(record: Record) -> list[str]:
         for row in rows if isinstance(rows, list) else ():
             if isinstance(row, dict) and "error" in row:
                 keys = ", ".join(f"{key} {value}" for key, value in row.items() if key != "error")
-                found.append(f"{step['name']}, {keys}: {row['error']}")
+                found.append(f"- {step['name']}, {keys}: {row['error']}")
     return found
 
 
@@ -292,9 +285,17 @@ def _gain(rate: float | None, base: float | None) -> str:
     return f"{rate / base - 1:+.0%}" if rate and base else _NONE
 
 
-def _on_gpu(record: Record) -> bool:
-    return bool(record["settings"]["device"] == "cuda")
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+_PARTS: dict[str, Callable[[Record], list[str]]] = {
+    "Targets": _targets,
+    "Steps": _steps,
+    "Matrix products": _products,
+    "Exported models, images/s": _rates,
+    "The same network in PyTorch, images/s": _peers,
+    "Training, images/s": _training,
+    "cmfl train": _train_command,
+    "What bound memory and CUDA graphs bring, images/s": _switches,
+    "Nodes by provider": _nodes,
+    "Nodes elsewhere": _elsewhere,
+    "Measurements that failed": _errors,
+    "Output": _printed,
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from importlib.util import find_spec
 from itertools import cycle
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ from typing import Annotated
 import typer
 
 from protocols import Sample, write_split
+from training.config import TrainConfig
 
 from ..pictures import draw
 from .figures import Figures, Out, run
@@ -44,6 +46,11 @@ def main(
         ]
         write_split(samples, folder / PROTOCOL / f"{split}.csv")
     Figures(out).add(images=images, held_out=_HELD_OUT, rows=rows)
+
+
+def augmentation() -> float:
+    """Returns the share of images that training degrades: the default, or 0 without SciPy, which does it."""
+    return 0.0 if find_spec("scipy") is None else TrainConfig.augment
 
 
 def _link(path: Path, source: Path) -> None:

@@ -189,6 +189,8 @@ def _training(record: Record) -> list[str]:
         "Optimizer steps on a batch that is on the device, and fed by the loader, whose share of the time is "
         "named. The share of products is as above, with three times the forward arithmetic."
     )
+    if any(figures["facts"].get("augment") == 0 for figures in figures_of(record, "training")):
+        note += " Without augmentation, for which SciPy is not installed."
     return _table(table, note, left=2)
 
 

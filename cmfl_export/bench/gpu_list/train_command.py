@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from .figures import Figures, Out, Workers, numbers, run
+from .inputs import augmentation
 
 
 def main(
@@ -27,7 +28,14 @@ def main(
     out: Out,
 ) -> None:
     """Rows: devices, and the images/s of the last epoch, all devices together."""
-    figures = Figures(out, architecture=architecture, precision=precision, batch=batch_size, workers=workers)
+    figures = Figures(
+        out,
+        architecture=architecture,
+        precision=precision,
+        batch=batch_size,
+        workers=workers,
+        augment=augmentation(),
+    )
     network = ["--architecture", architecture]
     if architecture == "one_stream":
         network += ["--spectra", "rgb", "--loss", "bce", "--crop", "64"]
@@ -42,6 +50,7 @@ def main(
                 "workers": workers,
                 "devices": count,
                 "epochs": epochs,
+                "augment": augmentation(),
             }
             given = [item for name, value in options.items() for item in (f"--{name}", str(value))]
             command = [sys.executable, "-m", "cmfl_export", "train", *given, *network, "--no-check-images"]

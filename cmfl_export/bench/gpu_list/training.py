@@ -14,6 +14,7 @@ from training.config import Architecture, Spectra, TrainConfig
 
 from ..training_contenders import Loader, Step
 from .figures import BatchSizes, Figures, Out, Seconds, Workers, host_megabytes, measured, numbers, run
+from .inputs import augmentation
 from .peers import forget_peak, gpu_peak
 
 Loss = Literal["cmfl", "bce"]
@@ -36,8 +37,10 @@ def main(
     out: Out,
 ) -> None:
     """Rows: network, precision, batch size, and images/s of steps alone and fed by the loader."""
-    figures = Figures(out, device=device, workers=workers, rows=_rows(protocol))
-    base = TrainConfig(protocol=str(protocol), data_root=str(data_root), workers=workers)
+    base = TrainConfig(
+        protocol=str(protocol), data_root=str(data_root), workers=workers, augment=augmentation()
+    )
+    figures = Figures(out, device=device, workers=workers, augment=base.augment)
     sizes = numbers(batch_sizes)
     largest = asdict(replace(base, batch_size=max(sizes)))
     figures.attempt(
@@ -79,10 +82,6 @@ def _figures(config: TrainConfig, precision: str, device: str, seconds: float) -
 def _rate(engine: Step | Loader, measure: str, seconds: float) -> float:
     rate: float = measured(engine.unit(measure, seconds), seconds)["rate"]
     return rate
-
-
-def _rows(protocol: Path) -> int:
-    return len((protocol / "train.csv").read_text(encoding="utf-8").splitlines()) - 1
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -179,6 +181,40 @@ class TestRun:
             run(tmp_path, models=models, minutes=0)
         with pytest.raises(CmflError, match="has no fp32 file"):
             run(tmp_path, models=models[1:])
+
+
+def test_a_signal_ends_the_step_and_keeps_what_was_measured(models: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "gpu"
+    command = [sys.executable, "-m", "cmfl_export.bench.gpu_list", "--out", str(out), "--device", "cpu"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [*command, "--models", ",".join(models)], env=environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        said = ""
+        while not said.startswith("inputs"):
+            said = process.stderr.readline()
+            assert said
+        # The next step imports PyTorch, for seconds.
+        until = time.monotonic() + 60
+        while not running(out) and time.monotonic() < until:
+            time.sleep(0.02)
+        process.terminate()
+        assert process.wait(30) == 143
+    assert running(out) == []
+    record = json.loads((out / "gpu.json").read_text(encoding="utf-8"))
+    assert [step["status"] for step in record["steps"][:3]] == [DONE, DONE, SKIPPED]
+
+
+def running(folder: Path) -> list[str]:
+    """The steps that run and write to a folder."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            text = file.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+            if f"--out {folder}/steps" in text:
+                found.append(text)
+    return found
 
 
 MACHINE = {"cpu": "a CPU", "cores": 2, "gpu": None, "system": "Linux", "versions": {}}

@@ -2,16 +2,19 @@
 # make test COVERAGE=1: the same, and how much of the code the tests run; fails below the floor.
 # make check: lint, types and the direction of imports.   make wheel: the wheel, into dist/.
 # make docs: the outputs and tables in README.md and docs/ anew.
-# Each needs nothing but Python 3.11+ and make; both share one virtual environment.
+# make gpu: measures the project on an NVIDIA GPU in 9 minutes, or tiny on the CPU; gpu/gpu.md and gpu/gpu.json.
+#   PYTHON=python3 make gpu NO_INSTALL=1 takes a Python that has PyTorch and ONNX Runtime, and needs no network.
+# Each needs nothing but Python 3.11+ and make; all share one virtual environment.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+GPU_OUT ?= gpu
 
 # The two files that are left out are traced by torch.compile, which cannot trace what measures them.
 MEASURE := -m slipcover --source cmfl_export,training,protocols,models_zoo \
 	--omit training/model.py,training/spectrum.py --skip-covered --fail-under 80
 
-.PHONY: demo test check docs wheel install clean
+.PHONY: demo test check docs gpu wheel install clean
 
 demo: install
 	rm -rf demo
@@ -28,6 +31,10 @@ check: install
 
 docs: install
 	$(BIN)/python docs/build.py
+
+gpu: $(if $(NO_INSTALL),,install)
+	PYTHONPATH="$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}" $(if $(NO_INSTALL),$(PYTHON),$(BIN)/python) \
+		-m cmfl_export.bench.gpu_list --out $(GPU_OUT) $(GPU_OPTIONS)
 
 wheel: install
 	$(BIN)/python -m pip wheel --quiet --no-deps . -w dist

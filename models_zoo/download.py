@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -17,6 +16,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from cmfl_export.base.errors import DownloadError
 from cmfl_export.base.files import sha256_of, sync, writing
 from cmfl_export.base.locks import locked
+from cmfl_export.base.versions import own_version
 
 from .pace import Clock, SlowError
 
@@ -159,7 +159,7 @@ def _opened(source: Path | str, start: int) -> Iterator[tuple[Any, int, Clock]]:
 
 
 def _request(url: str, start: int, clock: Clock) -> Any:
-    headers = {"User-Agent": f"cmfl-export/{version('cmfl-export')}", "Accept-Encoding": "identity"}
+    headers = {"User-Agent": f"cmfl-export/{own_version()}", "Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
     try:

@@ -6,13 +6,13 @@ import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from cmfl_export.base.errors import ProtocolError
 from cmfl_export.base.files import write_whole, writing
 from cmfl_export.base.toml import toml_table
+from cmfl_export.base.versions import own_version
 
 from .reading import write_split
 from .schema import Sample
@@ -175,7 +175,7 @@ def _record(built: Built, record: Mapping[str, Any]) -> str:
     counts = {attack or "real": list(of.values()) for attack, of in built.counts.items()}
     whole = {
         "format": _FORMAT,
-        "made_with": f"cmfl-export {version('cmfl-export')}",
+        "made_with": f"cmfl-export {own_version()}",
         **record,
         "splits": list(SPLITS),
         "counts": counts,

@@ -14,6 +14,7 @@ from torch import nn
 
 from cmfl_export.base.cache import CACHE_VARIABLE
 from cmfl_export.export.run import export
+from cmfl_export.runtime import providers
 from models_zoo import places
 from protocols import Sample, write_split
 from training import model
@@ -26,6 +27,22 @@ from training.weights import save_weights
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skips what is marked `gpu` on machines without one that works."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    why = without_gpu() if marked else ""
+    for item in marked if why else ():
+        item.add_marker(pytest.mark.skip(reason=why))
+
+
+def without_gpu() -> str:
+    """Why the GPU cannot be tested, or ""."""
+    if not torch.cuda.is_available():
+        return "PyTorch finds no NVIDIA GPU"
+    trouble = providers.trouble("cuda")
+    return f"cuda does not load: {trouble.cause}" if trouble else ""
 
 
 def lively_network(

@@ -9,7 +9,6 @@ import math
 
 import numpy as np
 from PIL import Image, ImageEnhance
-from scipy.ndimage import gaussian_filter
 
 from cmfl_export.images import (
     EXTREME_RATIO,
@@ -90,6 +89,8 @@ def degrade(
 
 def blur(image: Image.Image, sigma: float) -> Image.Image:
     """Gaussian blur of each channel, as scipy.ndimage.gaussian_filter does it on uint8: the paper's."""
+    from scipy.ndimage import gaussian_filter
+
     return Image.fromarray(gaussian_filter(np.asarray(image), sigma=(sigma, sigma, 0)))
 
 

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from pathlib import Path
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from cmfl_export.base.errors import need
 from cmfl_export.images import SIZE, fit, open_rgb
 from protocols import Sample
 
@@ -142,7 +144,7 @@ def clean_start() -> BaseContext:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     # Imported once, not by each process. No effect where the program has a fork server already.
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload([__name__, "scipy.ndimage"])
     return context
 
 
@@ -163,10 +165,16 @@ def end_with_parent(_worker: int) -> None:
 
 
 class ProtocolData(L.LightningDataModule):
-    """The train and dev loaders of a run."""
+    """The train and dev loaders of a run.
+
+    Raises:
+        PackageError: SciPy, which the augmentation needs, is missing.
+    """
 
     def __init__(self, config: TrainConfig, train: Sequence[Sample], dev: Sequence[Sample]) -> None:
         super().__init__()
+        if config.augment and find_spec("scipy") is None:
+            raise need("train", "augmentation (scipy)")
         self.config = config
         self.samples = {"train": train, "dev": dev}
         self.epochs_done = 0  # before this process

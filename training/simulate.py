@@ -13,7 +13,6 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -23,6 +22,7 @@ from cmfl_export.base.errors import InputError, UsageError
 from cmfl_export.base.files import write_whole, writing
 from cmfl_export.base.locks import one_writer
 from cmfl_export.base.threads import in_order
+from cmfl_export.base.versions import own_version
 from cmfl_export.images import ImageError, decode, iter_paths
 from protocols import Sample, write_split
 
@@ -207,7 +207,7 @@ def _write_record(
     """What a user needs to defend the data, or to make it again."""
     record = {
         "method": "up-sampling simulator after Zhang, Karaman and Chang 2019 (arXiv 1907.06515)",
-        "version": version("cmfl-export"),
+        "version": own_version(),
         "seed": seed,
         "strength": strength,
         "encoding": "PNG" if quality is None else f"JPEG, quality {quality}",

@@ -7,12 +7,12 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from .errors import UsageError
 from .files import write_whole
+from .versions import own_version
 
 # The model and each option that changes rows, by the name that users know.
 Setup = Mapping[str, str | int | float | bool | None]
@@ -29,7 +29,7 @@ def beside(path: Path) -> Path:
 
 def complete(setup: Setup) -> Setup:
     """The set-up together with the version of this package, which decodes and scores."""
-    return {**setup, "cmfl-export": version("cmfl-export")}
+    return {**setup, "cmfl-export": own_version()}
 
 
 def keep(path: Path, setup: Setup, first: bytes) -> None:

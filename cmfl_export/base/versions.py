@@ -17,6 +17,14 @@ PACKAGES = (
 )
 
 
+def own_version() -> str:
+    """The version of this package; "unknown" where it runs from a checkout without being installed."""
+    try:
+        return importlib.metadata.version("cmfl-export")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
 def library_versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
     """The installed versions by package; by default of the packages that take part in an export.
 

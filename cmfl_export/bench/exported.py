@@ -24,12 +24,19 @@ class ExportedModel:
         model, provider, threads: see `Detector`.
         images: paths, at least one of which can be decoded.
         compared: number of images whose scores are compared.
+        batch_size: images per batch of the pipeline; by default that of the backend.
     """
 
     def __init__(
-        self, model: str, provider: str, threads: int | None, images: Sequence[str], compared: int
+        self,
+        model: str,
+        provider: str,
+        threads: int | None,
+        images: Sequence[str],
+        compared: int,
+        batch_size: int | None = None,
     ) -> None:
-        self._detector = Detector(model, provider=provider, threads=threads)
+        self._detector = Detector(model, provider=provider, threads=threads, batch_size=batch_size)
         self._images = images
         self._turn = cycle(images)
         start = time.perf_counter()

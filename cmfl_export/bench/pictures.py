@@ -41,11 +41,17 @@ def pictures(folder: Path | None) -> Iterator[tuple[list[str], str]]:
         yield paths[:_MOST], f"{min(len(paths), _MOST)} images of {folder}"
         return
     with scratch_folder() as place:
-        drawn = [place / f"{number:02}.jpg" for number in range(DRAWN)]
-        for number, path in enumerate(drawn):
-            Image.fromarray(_scene(number)).save(path, quality=QUALITY)
+        drawn = draw(place, DRAWN)
         words = f"{DRAWN} drawn images, {SIZE} px JPEG of quality {QUALITY}"
         yield [str(path) for path in drawn], words
+
+
+def draw(folder: Path, count: int, first: int = 0) -> list[Path]:
+    """Writes drawn images, JPEG files of 224 pixels, numbered from `first`; returns their paths."""
+    paths = [folder / f"{number:03}.jpg" for number in range(first, first + count)]
+    for number, path in enumerate(paths, first):
+        Image.fromarray(_scene(number)).save(path, quality=QUALITY)
+    return paths
 
 
 def _scene(seed: int) -> NDArray[np.uint8]:

@@ -23,7 +23,7 @@ class Products:
 
     Args:
         means: "numpy", "torch cpu", "torch cuda", or a backend: "onnxruntime", "cuda" or "openvino".
-        precision: fp32, bf16, fp16 or int8; not every means has each.
+        precision: fp32, tf32, bf16, fp16 or int8; not every means has each.
         size: CPUs gain nothing beyond 2048, GPUs nothing beyond 4096.
         threads: CPU threads; None takes all cores.
     """

@@ -64,15 +64,24 @@ def _training_lines(report: BenchReport) -> list[str]:
     return [*_head(report), "", *markdown([head, *rows]), *_tail(report)]
 
 
-def markdown(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Returns a Markdown table with aligned columns: the first row is its header, numbers are flush right."""
+def markdown(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
+    """Returns a Markdown table with aligned columns: the first row is its header, numbers are flush right.
+
+    Args:
+        rows: cells.
+        left: how many columns, from the first, are flush left.
+    """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
 
     def line(cells: Sequence[str]) -> str:
-        first, *rest = zip(cells, widths, strict=True)
-        return "| " + " | ".join([first[0].ljust(first[1]), *(c.rjust(w) for c, w in rest)]) + " |"
+        placed = [
+            cell.ljust(width) if column < left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ]
+        return "| " + " | ".join(placed) + " |"
 
-    rule = "|-" + "-" * widths[0] + "-|" + "|".join("-" * (width + 1) + ":" for width in widths[1:]) + "|"
+    ends = ("-" if column < left else ":" for column in range(len(widths)))
+    rule = "|" + "|".join("-" * (width + 1) + end for width, end in zip(widths, ends, strict=True)) + "|"
     return [line(rows[0]), rule, *map(line, rows[1:])]
 
 

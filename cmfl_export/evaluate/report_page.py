@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..base.versions import own_version
 from ..images import ImageError, fit, open_rgb
 from ..metrics import HEADS, LABELS, figure, percent
 from ..report import data_uri, render
@@ -75,7 +75,7 @@ def page(evaluation: Evaluation, drawings: Mapping[str, Figure], data_root: Path
         files=[*files, *((candidate.file, candidate.sha256) for candidate in candidates)],
         metric=figure,
         percent=percent,
-        version=importlib.metadata.version("cmfl-export"),
+        version=own_version(),
         intended_use=INTENDED_USE,
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -15,6 +14,7 @@ from ..base.errors import InputError, ModelError, UsageError, need
 from ..base.files import refuse_overwriting, whole_file, writing
 from ..base.options import DetectorOptions, DetectorSettings
 from ..base.text import visible
+from ..base.versions import own_version
 from ..detector import Detector
 from ..report import heatmaps
 from ..runtime import Prediction
@@ -195,7 +195,7 @@ def _draw_facts(axes: Axes, detector: Detector, model: Path) -> None:
         detector.sha256,
         f"Threshold: {source}; temperature {card.temperature:.4g}",
         f"Training data: {card.data or 'not stated'}",
-        f"Made with cmfl-export {version('cmfl-export')}",
+        f"Made with cmfl-export {own_version()}",
         "",
         "Heatmaps: Grad-CAM of each branch's own head, 14 by 14 fields. They show what moved the score, not "
         "what was edited.",

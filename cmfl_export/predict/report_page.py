@@ -9,7 +9,6 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +17,7 @@ from ..base.files import whole_file, writing
 from ..base.interrupts import lasting
 from ..base.locks import exclusive
 from ..base.text import visible
+from ..base.versions import own_version
 from ..detector import Detector
 from ..images import Status
 from ..report import heatmaps, stream
@@ -74,7 +74,7 @@ def _write(report: Path, rows: ReportRows, detector: Detector, complete: bool) -
         geometry=_geometry(detector),
         lacking=heatmaps.lacking(detector.card),
         made=datetime.now().astimezone().isoformat(" ", "seconds"),
-        version=version("cmfl-export"),
+        version=own_version(),
         plot=_Histogram(rows),
         scored=scored[:_MOST_LISTED],
         failures=failures[:_MOST_LISTED],

@@ -11,6 +11,7 @@ from .card import (
     ModelCard,
     temper,
 )
+from .gpu import DeviceModel
 from .model_check import INPUT_NAME, SCORE_OUTPUTS, SPECTRUM, SPECTRUM_STANDARDISED
 from .onnx_writer import write_model
 from .portability import MOST_OF_A_PAIR, NOT_PORTABLE, layouts
@@ -31,6 +32,7 @@ __all__ = [
     "SCORE_OUTPUTS",
     "SPECTRUM",
     "SPECTRUM_STANDARDISED",
+    "DeviceModel",
     "ModelCard",
     "Prediction",
     "Session",

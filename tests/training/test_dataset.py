@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from cmfl_export.base.errors import PackageError
 from protocols import read_split
+from training import dataset as module
 from training.config import TrainConfig
 from training.dataset import Draw, EpochSampler, ProtocolData, ProtocolDataset
 
@@ -89,3 +91,13 @@ def test_workers_change_nothing(tiny_data: tuple[Path, Path]) -> None:
     for alone, helped in zip(*batches, strict=True):
         for one, other in zip(alone, helped, strict=True):
             np.testing.assert_array_equal(one.numpy(), other.numpy())
+
+
+def test_without_scipy_only_what_is_not_augmented(
+    tiny_data: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = read_split(tiny_data[0] / "train.csv")
+    monkeypatch.setattr(module, "find_spec", lambda _name: None)
+    assert ProtocolData(TrainConfig(augment=0.0), samples, [])
+    with pytest.raises(PackageError, match=r"augmentation \(scipy\) needs packages that are not installed"):
+        ProtocolData(TrainConfig(), samples, [])

@@ -33,6 +33,7 @@ def test_the_graph_multiplies(precision: str, tolerance: float) -> None:
         ("onnxruntime", "int8"),
         ("torch cpu", "fp32"),
         ("torch cpu", "bf16"),
+        ("torch cpu", "tf32"),
     ],
 )
 def test_every_means_runs_and_says_how_much_it_was(means: str, precision: str) -> None:

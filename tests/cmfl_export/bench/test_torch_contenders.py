@@ -75,7 +75,9 @@ def test_the_loop_scores_like_the_batch(
     assert batch.std() > 1e-3
 
 
-@pytest.mark.parametrize("options", [{"precision": "bf16"}, {"compiled": True}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"precision": "bf16"}, {"compiled": True}, {"channels_last": False}], ids=str
+)
 def test_other_ways_compute_the_same_network(
     options: dict[str, Any],
     photographs: list[Path],
@@ -100,6 +102,17 @@ def test_other_ways_compute_the_same_network(
     assert found.dtype == (torch.bfloat16 if "precision" in options else torch.float32)
     tolerance = 0.3 * expected.std().item()
     np.testing.assert_allclose(found.float().numpy(), expected.numpy(), atol=tolerance)
+
+
+@pytest.mark.parametrize(("precision", "rounded"), [("tf32", True), ("fp32", False)])
+def test_each_run_chooses_tf32_anew(precision: str, rounded: bool) -> None:
+    before = torch.backends.cuda.matmul.allow_tf32
+    try:
+        torch.backends.cuda.matmul.allow_tf32 = not rounded
+        torch_contenders.products("cpu", precision, 8, 1, 1)()
+        assert torch.backends.cuda.matmul.allow_tf32 is rounded
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -13,7 +13,7 @@ from typing import Any
 from ...base.errors import UsageError
 from ...base.files import write_whole
 from ...base.locks import one_writer
-from ..contenders import find_models
+from ...zoo import find_variants
 from ..machine import describe
 from . import plan
 from .driver import DONE, Entry, run_all
@@ -46,7 +46,7 @@ def run(
     machine = describe()
     device = device or ("cuda" if machine["gpu"] else "cpu")
     tiny = device == "cpu" if tiny is None else tiny
-    found = [(model.card.precision, model.path.resolve()) for model in find_models(models)]
+    found = [(model.card.precision, model.path.resolve()) for model in find_variants(models)]
     if found[0][0] != "fp32":
         raise UsageError(f"{', '.join(models)} has no fp32 file, which everything is compared with")
     gpus = len((machine["gpu"] or "").split("; "))

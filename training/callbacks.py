@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import EMAWeightAveraging
+import torch
+from lightning.pytorch.callbacks import WeightAveraging
+from torch import Tensor
 
 from cmfl_export.base.files import whole_file, write_whole, writing
 
@@ -40,8 +42,26 @@ METRIC_COLUMNS = (
 LEFT_OUT_COLUMNS = ("loo_d_eer", "loo_d_eer_rgb", "loo_d_eer_spectrum")
 
 
-class AverageWeights(EMAWeightAveraging):
-    """Keeps a running average of the weights, which takes their place while dev is evaluated."""
+class AverageWeights(WeightAveraging):
+    """Keeps a running average of the weights, which takes their place while dev is evaluated.
+
+    The average of what never changes, as the waves of the spectrum and what it is standardised by, is exactly
+    that. Lightning's own running average rounds it anew in every step.
+
+    Args:
+        decay: of the average, per step.
+    """
+
+    def __init__(self, decay: float) -> None:
+        super().__init__(avg_fn=self._moved)
+        self.decay = decay
+
+    def _moved(self, average: Tensor, current: Tensor, _steps: Tensor | int) -> Tensor:
+        """The average after a step; the counters of steps, whole numbers, are those of the step."""
+        return torch.lerp(average, current, 1.0 - self.decay) if average.is_floating_point() else current
+
+    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
+        return step_idx is not None
 
     @property
     def net(self) -> CmflNet:

@@ -13,8 +13,8 @@ from typing import Any
 from ...base.errors import UsageError
 from ...base.files import write_whole
 from ...base.locks import one_writer
+from ...runtime.machine import describe
 from ...zoo import find_variants
-from ..machine import describe
 from . import plan
 from .driver import DONE, Entry, run_all
 from .page import page

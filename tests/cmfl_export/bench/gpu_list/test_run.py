@@ -52,8 +52,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     paths = [folder / f"{precision}.onnx" for precision in ("fp32", "fp16", "int8")]
     for path in paths:
         model = tiny_model.build(["p_real"], burden=1)
-        one_branch = {"architecture": "one_stream", "spectra": "rgb"}
-        card = replace(tiny_model.card(["p_real"]), precision=path.stem, **one_branch)
+        card = replace(
+            tiny_model.card(["p_real"]), precision=path.stem, architecture="one_stream", spectra="rgb"
+        )
         onnx.helper.set_model_props(model, {METADATA_KEY: card.to_json()})
         onnx.save(model, path)
     return [str(path) for path in paths]
@@ -200,8 +201,12 @@ def test_a_signal_ends_the_step_and_keeps_what_was_measured(models: list[str], t
         until = time.monotonic() + 60
         while not running(out) and time.monotonic() < until:
             time.sleep(0.02)
+        time.sleep(0.5)  # until the list waits for it
         process.terminate()
         assert process.wait(30) == 143
+    until = time.monotonic() + 10
+    while running(out) and time.monotonic() < until:
+        time.sleep(0.02)
     assert running(out) == []
     record = json.loads((out / "gpu.json").read_text(encoding="utf-8"))
     assert [step["status"] for step in record["steps"][:3]] == [DONE, DONE, SKIPPED]

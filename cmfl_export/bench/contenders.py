@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
+from ..base.cpu import multiplies_half_precision
 from ..base.errors import UsageError
 from ..runtime import ModelCard, choose_provider, providers
 from ..zoo import Variant
@@ -131,7 +132,7 @@ def of_machine(backends: Sequence[str], devices: Sequence[str]) -> list[Contende
     if find_spec("onnx") is not None:
         precisions = {
             "onnxruntime": ("fp32", "int8"),
-            "openvino": ("fp32", "bf16", "int8"),
+            "openvino": ("fp32", *(["bf16"] if multiplies_half_precision() else []), "int8"),
             "cuda": ("fp32", "fp16"),
         }
         means = dict.fromkeys("cuda" if name in providers.ON_GPU else name for name in backends)

@@ -15,8 +15,8 @@ from .measuring import Result, Sample
 SCHEMA_VERSION = 1
 # A training step has three times the arithmetic of the forward pass: two more products in the backward pass.
 _TRAINING_FACTOR = 3
-# A CPU only stores float16; it computes in bfloat16 where the processor can.
-_STAND_IN = {"fp16": "bf16"}
+# A CPU only stores float16; it computes in bfloat16 where the processor can, else in float32.
+_STAND_INS = {"fp16": ("bf16", "fp32")}
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,8 @@ class BenchReport:
     def limit_for(self, result: Result) -> Limit | None:
         """The machine's limit for a contender; None if it was not measured."""
         gpu, precision = result.contender.on_gpu, result.contender.precision
-        return self.limits.get((gpu, precision if gpu else _STAND_IN.get(precision, precision)))
+        computed = (precision,) if gpu else _STAND_INS.get(precision, (precision,))
+        return next((self.limits[gpu, name] for name in computed if (gpu, name) in self.limits), None)
 
     def share(self, result: Result) -> float | None:
         """The share of the machine's limit that the network alone reaches, in its best measure."""

@@ -100,6 +100,7 @@ class TestPyTorch:
 class TestMachine:
     def test_every_means_that_a_contender_computes_with(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(fit, "cpu_has_bf16", lambda: True)
+        monkeypatch.setattr(contenders, "multiplies_half_precision", lambda: True)
         found = contenders.of_machine(["onnxruntime", "openvino", "cuda"], ["cpu"])
         assert [(c.options["means"], c.precision) for c in found] == [
             ("onnxruntime", "fp32"),
@@ -113,6 +114,12 @@ class TestMachine:
             ("torch cpu", "bf16"),
         ]
         assert {c.options["size"] for c in found if c.on_gpu} == {4096}
+
+    def test_no_bf16_where_it_would_be_emulated(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(fit, "cpu_has_bf16", lambda: False)
+        monkeypatch.setattr(contenders, "multiplies_half_precision", lambda: False)
+        found = contenders.of_machine(["onnxruntime", "openvino"], ["cpu"])
+        assert "bf16" not in {contender.precision for contender in found}
 
     def test_numpy_where_there_is_nothing_else(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(contenders, "find_spec", lambda _name: None)

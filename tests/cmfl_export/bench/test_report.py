@@ -89,8 +89,13 @@ class TestInference:
 
 
 class TestLimits:
-    @pytest.mark.parametrize(("on_gpu", "expected"), [(False, 0.4), (True, 0.016)])
-    def test_fp16_is_held_against_what_computes_it(self, on_gpu: bool, expected: float) -> None:
+    @pytest.mark.parametrize(
+        ("on_gpu", "cpu_computes", "expected"),
+        [(False, "bf16", 0.4), (False, "fp32", 0.4), (True, "", 0.016)],
+    )
+    def test_fp16_is_held_against_what_computes_it(
+        self, on_gpu: bool, cpu_computes: str, expected: float
+    ) -> None:
         fp16 = model("x fp16", "fp16", 10.0, scores=[0.5], on_gpu=on_gpu)
         whole = inference()
         report = BenchReport(
@@ -99,7 +104,10 @@ class TestLimits:
             settings=whole.settings,
             operations=whole.operations,
             results=[fp16],
-            products=[products("torch cpu", "bf16", 400), products("cuda", "fp16", 10_000, on_gpu=True)],
+            products=[
+                products("torch cpu", cpu_computes, 400),
+                products("cuda", "fp16", 10_000, on_gpu=True),
+            ],
         )
         assert report.share(fp16) == pytest.approx(expected)
 

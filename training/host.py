@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch.utils.data._utils import signal_handling
 
+from .precision import kept_precision
+
 # Lightning's advice on settings that are the configuration's to choose, and one against itself.
 _NOT_SHOWN = (
     ".*does not have many workers.*",
@@ -87,17 +89,17 @@ def _quiet_log() -> Iterator[None]:
 
 @contextmanager
 def _torch() -> Iterator[None]:
-    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    threads = torch.get_num_threads()
     deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     benchmark = torch.backends.cudnn.benchmark
     grouped, hook = _has_process_group(), sys.excepthook
     try:
-        yield
+        with kept_precision():
+            yield
     finally:
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
-        torch.set_float32_matmul_precision(precision)
         torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
         torch.backends.cudnn.benchmark = benchmark
         if _has_process_group() and not grouped:

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .precision import matmul_precision
+
 OFFSET = 1e-3  # keeps the logarithm finite; part of the definition
 LOW, HIGH = 0.05, 0.95  # the percentiles that are mapped to -1 and 1; part of the definition
 
@@ -168,15 +170,10 @@ def quantile(pairs: Tensor, singles: Tensor, q: float) -> Tensor:
 
 @contextmanager
 def _true_float32(device: str) -> Iterator[None]:
-    """Products in float32: no autocast, no TF32, no bfloat16 behind `set_float32_matmul_precision`."""
+    """Products in float32: no autocast, no TF32, no bfloat16."""
     if torch.compiler.is_compiling():
         # Tracing for export: there is neither autocast nor a precision setting, and none may be recorded.
         yield
         return
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with torch.autocast(device, enabled=False):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(before)
+    with matmul_precision("ieee"), torch.autocast(device, enabled=False):
+        yield

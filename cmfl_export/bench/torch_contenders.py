@@ -15,6 +15,7 @@ from torchvision.models import densenet161
 
 from training.config import Architecture, Spectra
 from training.model import TRUNK_CHILDREN, CmflNet
+from training.precision import matmul_precision
 from training.spectrum import reference_spectrum
 
 from ..images import fit
@@ -145,9 +146,7 @@ def products(device: str, precision: str, size: int, chained: int, threads: int)
 
     def run() -> None:
         product = matrix
-        # A setting of the process, so that each run makes it.
-        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
-        with torch.inference_mode():
+        with torch.inference_mode(), matmul_precision("tf32" if precision == "tf32" else "ieee"):
             for _ in range(chained):
                 product = product @ matrix
             product[0, 0].item()

@@ -38,6 +38,7 @@ def test_training_leaves_the_loader_alone_out() -> None:
     assert bars(plot.plot_of(training())) == {
         "training fp32": pytest.approx([2, 1.5]),
         "training bf16": pytest.approx([4, 4.1]),
+        "plain eager fp32": pytest.approx([1.25]),
     }
 
 

@@ -104,15 +104,11 @@ def test_other_ways_compute_the_same_network(
     np.testing.assert_allclose(found.float().numpy(), expected.numpy(), atol=tolerance)
 
 
-@pytest.mark.parametrize(("precision", "rounded"), [("tf32", True), ("fp32", False)])
-def test_each_run_chooses_tf32_anew(precision: str, rounded: bool) -> None:
-    before = torch.backends.cuda.matmul.allow_tf32
-    try:
-        torch.backends.cuda.matmul.allow_tf32 = not rounded
+def test_products_leave_the_precision_of_the_process_alone() -> None:
+    before = torch.backends.cuda.matmul.fp32_precision
+    for precision in ("tf32", "fp32"):
         torch_contenders.products("cpu", precision, 8, 1, 1)()
-        assert torch.backends.cuda.matmul.allow_tf32 is rounded
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = before
+        assert torch.backends.cuda.matmul.fp32_precision == before
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -19,6 +19,7 @@ from cmfl_export.base.text_formats import load_json
 
 from .checkpoint_files import Shapes, check_pth, safetensors_header
 from .config import Spectra, TrainConfig
+from .exported_weights import read_exported
 from .model import CmflNet
 
 METADATA_KEY = "cmfl"
@@ -62,7 +63,8 @@ def save_weights(
 
 
 def load_weights(path: Path, *, spectra: Spectra | None = None) -> Weights:
-    """Loads WEIGHTS: a `.safetensors` file of ours, a run folder (its best), or an official `.pth`.
+    """Loads WEIGHTS: a `.safetensors` file of ours, a run folder (its best), an exported fp32 `.onnx`, or an
+    official `.pth`.
 
     Args:
         path: file or run folder.
@@ -76,6 +78,10 @@ def load_weights(path: Path, *, spectra: Spectra | None = None) -> Weights:
         path = _best_of(path)
     if not path.is_file():
         raise ModelError(f"no weights at {path}; give a run folder, a .safetensors file or an official .pth")
+    if path.suffix == ".onnx":
+        net, card = read_exported(path)
+        # The card's hash is that of the weights file that was exported.
+        return Weights(net, path, card.weights_sha256, {**card.training}, {**card.metrics})
     if path.suffix == ".safetensors":
         net, tensors, about = _read_safetensors(path)
         config, metrics = about["config"], about["metrics"]

@@ -17,7 +17,7 @@ from .onnx_writer import write_model
 from .portability import MOST_OF_A_PAIR, NOT_PORTABLE, layouts
 from .prediction import Prediction
 from .providers import load_onnxruntime, load_openvino, silent_options
-from .session import Session, choose_provider, create_session, read_card
+from .session import Session, choose_provider, create_session, read_card, read_checked
 from .web import open_web, web_trouble
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "load_openvino",
     "open_web",
     "read_card",
+    "read_checked",
     "silent_options",
     "temper",
     "web_trouble",

@@ -27,7 +27,11 @@ Spectra = Annotated[
     typer.Option(help="Spectra of an official one_stream checkpoint, which its file does not say."),
 ]
 Weights = Annotated[
-    Path, typer.Argument(metavar="WEIGHTS", help="A run folder, its best.safetensors, or an official .pth.")
+    Path,
+    typer.Argument(
+        metavar="WEIGHTS",
+        help="A run folder, its best.safetensors, an exported fp32 .onnx, or an official .pth.",
+    ),
 ]
 Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="An exported .onnx file, or a name from cmfl zoo list.")

@@ -201,8 +201,8 @@ def verify(
         Path | None,
         typer.Argument(
             metavar="WEIGHTS",
-            help="A run folder, its best.safetensors, an exported fp32 .onnx, or an official .pth. Not needed "
-            "with --everywhere.",
+            help="A run folder, its best.safetensors, an exported fp32 .onnx, or an official .pth. Not "
+            "needed with --everywhere.",
         ),
     ] = None,
     inputs: Annotated[

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
+from .protocol import TimedProtocol
+
 # Seconds after the deadline of the last request until an answer that nobody reads is dropped.
 _FAREWELL = 5
 
@@ -31,7 +33,7 @@ class HttpServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="h11",
+                http=TimedProtocol,
                 loop="asyncio",
                 ws="none",
                 lifespan="off",

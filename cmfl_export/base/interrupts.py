@@ -2,7 +2,8 @@
 
 The first signal raises KeyboardInterrupt in the main thread, as Python does for Ctrl-C, so that outputs are
 closed and a report of the rows so far is written. If the command does not end then, because a decoder, a
-model or a library is busy or swallows the exception, a watching thread ends the process.
+model or a library is busy or swallows the exception, a watching thread ends the process. A server is asked to
+end instead (`asking`).
 """
 
 from __future__ import annotations

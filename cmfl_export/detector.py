@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
@@ -15,7 +16,7 @@ from PIL import Image
 
 from .base.cpu import usable_cores
 from .base.errors import CmflError
-from .base.options import DetectorOptions, DetectorSettings
+from .base.options import Align, DetectorOptions, DetectorSettings
 from .faces import AlignedFace, Aligner
 from .images import ImageError, ImageLike, Pixels, Status, decode, open_rgb
 from .runtime import SCORE_OUTPUTS, Prediction, Session, pipeline
@@ -48,6 +49,7 @@ class Detector:
         align: whether faces are found and aligned first: "all" of a picture, the "largest", or None.
         batch_size, workers, max_pixels: the values in use, see `DetectorOptions`.
         concurrent_batches: how many batches of a stream run at once.
+        full_batches: whether batches are filled up to one size, see `Session`.
     """
 
     def __init__(
@@ -70,7 +72,6 @@ class Detector:
             PackageError: the package for finding faces is missing.
         """
         options = DetectorOptions.of(options, settings)
-        self.options = options
         self._session = Session.open(resolve(model), options.provider, options.threads)
         self.path = Path(self._session.path)
         self.sha256 = self._session.sha256
@@ -78,6 +79,23 @@ class Detector:
         self.provider = self._session.provider
         self.passed_over = self._session.passed_over
         self.threshold = self.card.threshold if options.threshold is None else options.threshold
+        self.concurrent_batches = self._session.concurrent_batches
+        self.full_batches = self._session.full_batches
+        size = (
+            _GPU_BATCH
+            if self.full_batches
+            else _CONCURRENT_BATCH
+            if self.concurrent_batches > 1
+            else _CPU_BATCH
+        )
+        self.batch_size = options.batch_size or size
+        self.workers = options.workers or min(usable_cores(), _MOST_WORKERS)
+        self.max_pixels = options.max_pixels
+        self._look_for_faces(options)
+
+    def _look_for_faces(self, options: DetectorOptions) -> None:
+        """Sets what depends on whether faces are found and aligned first."""
+        self.options = options
         self.align = options.align
         self.aligned = self.align is not None or (
             self.card.aligned if options.aligned is None else options.aligned
@@ -92,17 +110,20 @@ class Detector:
                 provider=self.provider,
             )
         )
-        self.concurrent_batches = self._session.concurrent_batches
-        size = (
-            _GPU_BATCH
-            if self._session.full_batches
-            else _CONCURRENT_BATCH
-            if self.concurrent_batches > 1
-            else _CPU_BATCH
-        )
-        self.batch_size = options.batch_size or size
-        self.workers = options.workers or min(usable_cores(), _MOST_WORKERS)
-        self.max_pixels = options.max_pixels
+
+    def aligning(self, align: Align | None) -> Detector:
+        """Returns a detector with this model, loaded once for both, that looks for faces as `align` says.
+
+        Args:
+            align: see `DetectorOptions`; None takes the geometry of `options.aligned`.
+
+        Raises:
+            UsageError: faces are looked for, and the options say that the pictures are no crops.
+            PackageError: the package for finding faces is missing.
+        """
+        other = copy.copy(self)
+        other._look_for_faces(replace(self.options, align=align))
+        return other
 
     @overload
     def predict(
@@ -178,7 +199,7 @@ class Detector:
             change,
             batch_size=self.batch_size,
             workers=self.workers,
-            pad=self._session.full_batches,
+            pad=self.full_batches,
             concurrent_batches=1 if one_batch else self.concurrent_batches,
         )
 
@@ -211,15 +232,14 @@ class Detector:
     ) -> Iterator[Prediction]:
         def images_of(picture: ImageLike) -> list[pipeline.Decoded]:
             return [
-                pipeline.Decoded(image if change is None else change(image, picture), face)
-                for image, face in self._seen(picture)
+                decoded if change is None else decoded._replace(image=change(decoded.image, picture))
+                for decoded in self.images_of(picture)
             ]
 
-        names = self._session.outputs if extras else self._session.score_outputs
         outcomes = pipeline.run(
             pictures,
             images_of,
-            lambda batch: self._session.run(batch, names, low_latency=concurrent_batches == 1),
+            lambda batch: self.outputs_of(batch, extras=extras, low_latency=concurrent_batches == 1),
             batch_size=batch_size,
             workers=workers,
             pad=pad,
@@ -227,29 +247,57 @@ class Detector:
         )
         for outcome in outcomes:
             path = os.fspath(outcome.source) if isinstance(outcome.source, str | os.PathLike) else ""
-            if outcome.outputs is not None and outcome.image is not None:
-                outputs = outcome.outputs | ({"image": outcome.image} if extras else {})
-                face: AlignedFace | None = outcome.about
-                row = Prediction(path)
-                if face is not None:
-                    row = replace(row, face=face.number, faces=face.of, box=face.box)
-                yield self._judged(row, outputs)
-            elif isinstance(outcome.error, ImageError):
-                yield Prediction(path, status=outcome.error.status, error=outcome.error.message)
-            elif isinstance(outcome.error, TypeError):
-                raise TypeError(f"{outcome.error}; predict takes {_ACCEPTED}") from outcome.error
-            elif isinstance(outcome.error, CmflError):
-                raise outcome.error
-            else:  # an unexpected error in one picture must not end a run over a million
-                text = " ".join(f"{type(outcome.error).__name__}: {outcome.error}".split())
-                yield Prediction(path, status=Status.UNREADABLE, error=text)
+            yield self.row_of(path, outcome, extras=extras)
 
-    def _seen(self, picture: ImageLike) -> list[tuple[Pixels, AlignedFace | None]]:
-        """The model's inputs for a picture, each with its aligned face, if faces are searched for."""
+    # The three steps of a prediction, for those who bring batches together themselves.
+
+    def images_of(self, picture: ImageLike) -> list[pipeline.Decoded]:
+        """Decodes a picture: the model's inputs for it, each with its aligned face if faces are looked for.
+
+        Raises:
+            ImageError: the picture cannot be scored.
+            TypeError: `picture` has another type.
+            ProviderError: a network that looks for faces failed to run.
+        """
         if self._aligner is None:
-            return [(decode(picture, aligned=self.aligned, max_pixels=self.max_pixels), None)]
+            return [pipeline.Decoded(decode(picture, aligned=self.aligned, max_pixels=self.max_pixels))]
         faces = self._aligner(open_rgb(picture, max_pixels=self.max_pixels))
-        return [(np.array(face.crop.image), face) for face in faces]
+        return [pipeline.Decoded(np.array(face.crop.image), face) for face in faces]
+
+    def outputs_of(
+        self, batch: NDArray[np.uint8], *, extras: bool, low_latency: bool
+    ) -> dict[str, NDArray[np.float32]]:
+        """Runs a batch of `images_of`; `extras` as in `predict`, the rest as in `Session.run`."""
+        names = self._session.outputs if extras else self._session.score_outputs
+        return self._session.run(batch, names, low_latency=low_latency)
+
+    def row_of(self, path: str, outcome: pipeline.Outcome[Any], *, extras: bool = False) -> Prediction:
+        """Returns the row of an image with its outputs, or with the error of `images_of`.
+
+        Args:
+            path: of the row.
+            outcome: the result.
+            extras: as in `predict`.
+
+        Raises:
+            TypeError, CmflError: the outcome is such an error, which is not about the picture's content.
+        """
+        if outcome.outputs is not None and outcome.image is not None:
+            outputs = outcome.outputs | ({"image": outcome.image} if extras else {})
+            face: AlignedFace | None = outcome.about
+            row = Prediction(path)
+            if face is not None:
+                row = replace(row, face=face.number, faces=face.of, box=face.box)
+            return self._judged(row, outputs)
+        if isinstance(outcome.error, ImageError):
+            return Prediction(path, status=outcome.error.status, error=outcome.error.message)
+        if isinstance(outcome.error, TypeError):
+            raise TypeError(f"{outcome.error}; predict takes {_ACCEPTED}") from outcome.error
+        if isinstance(outcome.error, CmflError):
+            raise outcome.error
+        # An unexpected error in one picture must not end a run over a million.
+        text = " ".join(f"{type(outcome.error).__name__}: {outcome.error}".split())
+        return Prediction(path, status=Status.UNREADABLE, error=text)
 
     def _judged(self, row: Prediction, outputs: dict[str, NDArray[Any]]) -> Prediction:
         scores = {name: float(outputs[name]) for name in SCORE_OUTPUTS if name in outputs}

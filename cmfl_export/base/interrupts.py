@@ -2,7 +2,8 @@
 
 The first signal raises KeyboardInterrupt in the main thread, as Python does for Ctrl-C, so that outputs are
 closed and a report of the rows so far is written. If the command does not end then, because a decoder, a
-model or a library is busy or swallows the exception, a watching thread ends the process.
+model or a library is busy or swallows the exception, a watching thread ends the process. A server is asked to
+end instead (`asking`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
@@ -44,6 +45,7 @@ class _State:
     leaving = False
     lasting = 0
     sender: socket.socket | None = None
+    ask: Callable[[], None] | None = None
 
 
 _state = _State()
@@ -95,6 +97,22 @@ def lasting() -> Iterator[None]:
         _state.lasting -= 1
 
 
+@contextmanager
+def asking(end: Callable[[], None]) -> Iterator[None]:
+    """Makes the first signal call `end` during the block, for what ends by itself when it is asked to.
+
+    That signal is no interruption: the exit code is the command's own. A second one ends the process.
+
+    Args:
+        end: called in the main thread, perhaps twice; must return at once.
+    """
+    _state.ask = end
+    try:
+        yield
+    finally:
+        _state.ask = None
+
+
 def leave(status: int) -> NoReturn:
     """Ends the process as a command's last step, without waiting for busy threads."""
     _state.leaving = True
@@ -122,15 +140,28 @@ def _on_signal(number: int, _frame: FrameType | None) -> None:
         _end(128 + number)
     if not _state.raised:
         _state.raised = True
-        raise KeyboardInterrupt
-    if time.monotonic() - _state.since > _SECOND_AFTER:
-        _end_at_once()
+        if _state.ask is None:
+            raise KeyboardInterrupt
+        _state.ask()
+    elif _is_late():
+        _insist(number)
 
 
 def _note(number: int) -> None:
-    if _state.first is None:
-        _state.since = time.monotonic()
+    _state.since = _state.since or time.monotonic()
+    if _state.first is None and _state.ask is None:
         _state.first = number
+
+
+def _is_late() -> bool:
+    """Whether a signal that comes now is a second one."""
+    return bool(_state.since) and time.monotonic() - _state.since > _SECOND_AFTER
+
+
+def _insist(number: int) -> NoReturn:
+    _state.ask = None
+    _note(number)
+    _end_at_once()
 
 
 def _watch(receiver: socket.socket, taken: list[int]) -> None:
@@ -140,10 +171,9 @@ def _watch(receiver: socket.socket, taken: list[int]) -> None:
         with suppress(BlockingIOError):
             for number in receiver.recv(64):
                 if number in taken:
-                    second = _state.first is not None and time.monotonic() - _state.since > _SECOND_AFTER
+                    if _is_late():
+                        _insist(number)
                     _note(number)
-                    if second:
-                        _end_at_once()
         if _state.first is not None and time.monotonic() - _state.since > _patience():
             _end_at_once()
 

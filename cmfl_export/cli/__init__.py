@@ -21,6 +21,7 @@ from .headings import HeadedCommand
 from .model import doctor, explain, export, predict, show, verify
 from .output import say
 from .protocol import app as protocol
+from .serve import serve
 from .training import demo, refit, simulate, train
 from .zoo import app as zoo
 
@@ -38,6 +39,7 @@ for command in (
     predict,
     align,
     explain,
+    serve,
     evaluate,
     calibrate,
     verify,

@@ -13,9 +13,9 @@ from protocols import Sample
 from ..base.csv_lines import RecordError, header_advice, lines_in, numbered_records, text_of, wrong_width
 from ..base.errors import InputError
 from ..images import Status
-from ..predict import COLUMNS as RESULT_COLUMNS
-from ..predict import FACE_COLUMNS, check_score, number_in, row_of, row_of_csv
-from ..runtime import Prediction
+from ..predict import check_score, number_in, row_of, row_of_csv
+from ..runtime import COLUMNS as RESULT_COLUMNS
+from ..runtime import FACE_COLUMNS, Prediction
 
 # The columns of an evaluation's scores: a row of a protocol, then its result without the path.
 COLUMNS = ("subject", "filename", "attack_type", *RESULT_COLUMNS[1:])

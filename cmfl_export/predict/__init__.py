@@ -9,12 +9,10 @@ from __future__ import annotations
 from .explanations import Explanation, explain
 from .row_values import check_score, number_in
 from .row_writers import Writer, open_writer
-from .rows import COLUMNS, FACE_COLUMNS, FORMATS, read_rows, row_of, row_of_csv
+from .rows import FORMATS, read_rows, row_of, row_of_csv
 from .run import Summary, predict_to
 
 __all__ = [
-    "COLUMNS",
-    "FACE_COLUMNS",
     "FORMATS",
     "Explanation",
     "Summary",

@@ -22,8 +22,8 @@ from ..base.locks import exclusive, hold
 from ..base.row_files import send, whole_part
 from ..base.setups import Setup
 from ..base.text import visible
-from ..runtime import Prediction
-from .rows import COLUMNS, FACE_COLUMNS, FORMATS, format_of, record_of, whole_rows
+from ..runtime import COLUMNS, FACE_COLUMNS, Prediction
+from .rows import FORMATS, format_of, whole_rows
 
 _JSONL_START = b'{"path": "'
 _ROWS_IN_GROUP = 8192
@@ -87,7 +87,7 @@ class _CsvWriter(Writer):
         send(self._stream, b"".join(map(self._line, rows)))
 
     def _line(self, row: Prediction) -> bytes:
-        values = record_of(row, self._columns).values()
+        values = row.record(self._columns).values()
         return csv_record([visible(v) if self._on_terminal and isinstance(v, str) else v for v in values])
 
 
@@ -96,7 +96,7 @@ class _JsonlWriter(Writer):
         send(self._stream, b"".join(map(self._line, rows)))
 
     def _line(self, row: Prediction) -> bytes:
-        return f"{json.dumps(record_of(row, self._columns))}\n".encode("ascii")
+        return f"{json.dumps(row.record(self._columns))}\n".encode("ascii")
 
 
 class _JsonWriter(Writer):
@@ -107,7 +107,7 @@ class _JsonWriter(Writer):
 
     def _put(self, rows: Sequence[Prediction]) -> None:
         if rows:
-            text = ",\n".join(json.dumps(record_of(row, self._columns)) for row in rows)
+            text = ",\n".join(json.dumps(row.record(self._columns)) for row in rows)
             send(self._stream, f"{self._before}{text}".encode("ascii"))
             self._before = ",\n"
 
@@ -136,7 +136,7 @@ class _ParquetWriter(Writer):
 
     def _flush(self) -> None:
         records = [
-            record_of(row, self._columns)
+            row.record(self._columns)
             | {
                 "path": row.path.encode("utf-8", "backslashreplace").decode(),
                 "path_bytes": os.fsencode(row.path),

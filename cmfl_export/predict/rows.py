@@ -1,26 +1,19 @@
-"""Result rows: their columns, and how csv, jsonl and json represent them."""
+"""Result rows: how csv, jsonl and json represent them, and how they are read."""
 
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
-
-import numpy as np
 
 from ..base.csv_lines import csv_fields, whole_records, wrong_width
 from ..base.errors import InputError, UsageError
 from ..base.text_formats import load_json, read_bytes
 from ..images import Status
-from ..runtime import SCORE_OUTPUTS, Prediction
+from ..runtime import COLUMNS, FACE_COLUMNS, SCORE_OUTPUTS, Prediction
 from .row_values import check_row, number_in
 
-# The columns of every format. Rows of faces in photographs also have the number of the face (from 0), the
-# number of faces, and the face's box in pixels.
-COLUMNS = ("path", "p_real", "p_real_rgb", "p_real_spectrum", "decision", "status", "error")
-FACE_COLUMNS = ("face", "faces", "left", "top", "right", "bottom")
 FORMATS = ("csv", "jsonl", "json", "parquet")
 
 _SUFFIXES = {"": "csv", ".ndjson": "jsonl", **{f".{name}": name for name in FORMATS}}
@@ -125,16 +118,3 @@ def row_of_csv(columns: Sequence[str], fields: Sequence[str]) -> Prediction:
         if number is not None and number.is_integer():
             numbers[name] = int(number)
     return row_of(texts | numbers | {"decision": texts["decision"] or None})
-
-
-def record_of(row: Prediction, columns: Sequence[str]) -> dict[str, Any]:
-    """Returns the row's values by column; scores have the fewest digits that give the same float32."""
-    scores = map(_score, (row.p_real, row.p_real_rgb, row.p_real_spectrum))
-    values = (row.path, *scores, row.decision, row.status.value, row.error)
-    of_face = (row.face, row.faces, *(row.box or (None,) * 4))
-    return dict(zip(columns, (*values, *of_face), strict=False))
-
-
-def _score(value: float | None) -> float | None:
-    """Returns the float64 with the shortest digits of the float32: 0.1, not 0.10000000149011612."""
-    return None if value is None or not math.isfinite(value) else float(str(np.float32(value)))

@@ -15,12 +15,14 @@ from .gpu import DeviceModel
 from .model_check import INPUT_NAME, SCORE_OUTPUTS, SPECTRUM, SPECTRUM_STANDARDISED
 from .onnx_writer import write_model
 from .portability import MOST_OF_A_PAIR, NOT_PORTABLE, layouts
-from .prediction import Prediction
+from .prediction import COLUMNS, FACE_COLUMNS, Prediction
 from .providers import load_onnxruntime, load_openvino, silent_options
 from .session import Session, choose_provider, create_session, read_card, read_checked
 from .web import open_web, web_trouble
 
 __all__ = [
+    "COLUMNS",
+    "FACE_COLUMNS",
     "INPUT_NAME",
     "INTENDED_USE",
     "LABEL_CONVENTION",

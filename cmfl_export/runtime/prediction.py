@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from ..images import Status
+
+# The columns of a row. Rows of faces in photographs also have the number of the face (from 0), the number of
+# faces, and the face's box in pixels.
+COLUMNS = ("path", "p_real", "p_real_rgb", "p_real_spectrum", "decision", "status", "error")
+FACE_COLUMNS = ("face", "faces", "left", "top", "right", "bottom")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +54,19 @@ class Prediction:
     def is_last(self) -> bool:
         """Whether this is the last row of its input, which may have one row per face."""
         return self.face is None or self.faces is None or self.face + 1 >= self.faces
+
+    def record(self, columns: Sequence[str]) -> dict[str, Any]:
+        """Returns the row's values by column; scores have the fewest digits that give the same float32.
+
+        Args:
+            columns: `COLUMNS`, or these and `FACE_COLUMNS`.
+        """
+        scores = map(_score, (self.p_real, self.p_real_rgb, self.p_real_spectrum))
+        values = (self.path, *scores, self.decision, self.status.value, self.error)
+        of_face = (self.face, self.faces, *(self.box or (None,) * 4))
+        return dict(zip(columns, (*values, *of_face), strict=False))
+
+
+def _score(value: float | None) -> float | None:
+    """Returns the float64 with the shortest digits of the float32: 0.1, not 0.10000000149011612."""
+    return None if value is None or not math.isfinite(value) else float(str(np.float32(value)))

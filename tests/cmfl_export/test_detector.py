@@ -177,7 +177,7 @@ def test_padded_and_unpadded_batches_score_alike(model: Path, monkeypatch: pytes
     pictures = [picture(seed) for seed in range(6)]
     unpadded = detector.predict(pictures)
     calls = recorded(detector, monkeypatch)
-    monkeypatch.setattr(detector._session, "full_batches", True)
+    monkeypatch.setattr(detector, "full_batches", True)
     assert detector.predict(pictures) == unpadded
     assert [size for size, _ in calls] == [4, 4]
     assert detector.predict(pictures[0]) == unpadded[0]

@@ -20,10 +20,10 @@ from tests.cmfl_export import tiny_model
 from tests.cmfl_export.command import TRAINING, cmfl, imported, the_error
 
 COMMANDS = (
-    *("train", "refit", "export", "predict", "align", "explain", "evaluate", "calibrate"),
-    *("verify", "bench", "show", "simulate", "demo", "doctor", "protocol", "zoo"),
+    *("train", "refit", "export", "predict", "align", "explain", "serve", "evaluate"),
+    *("calibrate", "verify", "bench", "show", "simulate", "demo", "doctor", "protocol", "zoo"),
 )
-HEAVY = {*TRAINING, "numpy", "PIL", "onnxruntime", "pyarrow", "rich"}
+HEAVY = {*TRAINING, "numpy", "PIL", "onnxruntime", "pyarrow", "rich", "starlette", "uvicorn"}
 
 
 class TestHelp:

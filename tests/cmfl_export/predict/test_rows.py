@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 
 from cmfl_export.base.errors import CmflError
 from cmfl_export.images.status import Status
-from cmfl_export.predict import COLUMNS, FORMATS, open_writer, read_rows
-from cmfl_export.runtime.prediction import Prediction
+from cmfl_export.predict import FORMATS, open_writer, read_rows
+from cmfl_export.runtime.prediction import COLUMNS, Prediction
 
 ROWS = [
     Prediction("plain.jpg", 0.1, 0.25, 1e-8, "synthetic"),

@@ -10,8 +10,8 @@ import pytest
 
 from cmfl_export.base.errors import CmflError
 from cmfl_export.images.status import Status
-from cmfl_export.predict import COLUMNS, FACE_COLUMNS, open_writer, read_rows
-from cmfl_export.runtime.prediction import Prediction
+from cmfl_export.predict import open_writer, read_rows
+from cmfl_export.runtime.prediction import COLUMNS, FACE_COLUMNS, Prediction
 
 BOX = (10.5, -3.0, 60.0, 80.1)
 ROWS = [

@@ -1,0 +1,158 @@
+"""The OpenAPI document of the server. A test holds it against the routes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..images import Status
+from ..runtime import COLUMNS, FACE_COLUMNS
+from .limits import FIELD
+from .options import ServeOptions
+from .pictures import KINDS
+
+_PROBABILITY = {"type": ["number", "null"], "minimum": 0, "maximum": 1}
+_TEXT = {"type": "string"}
+_COLUMNS: dict[str, Any] = {
+    "path": {**_TEXT, "description": "the name of the file as it was sent, or empty"},
+    "p_real": {**_PROBABILITY, "description": "the score, P(real)"},
+    "p_real_rgb": _PROBABILITY,
+    "p_real_spectrum": _PROBABILITY,
+    "decision": {"type": ["string", "null"], "enum": ["real", "synthetic", None]},
+    "status": {"type": "string", "enum": [status.value for status in Status]},
+    "error": {**_TEXT, "description": "why there is no score"},
+    "face": {"type": ["integer", "null"], "minimum": 0},
+    "faces": {"type": ["integer", "null"], "minimum": 1},
+    **{side: {"type": ["number", "null"]} for side in FACE_COLUMNS[2:]},
+    "pictures": {
+        "type": "object",
+        "description": "PNG files in base64, if they were asked for",
+        "additionalProperties": {"type": "string", "contentEncoding": "base64"},
+    },
+}
+
+
+def document(version: str, options: ServeOptions, *, token: bool) -> dict[str, Any]:
+    """Returns the document.
+
+    Args:
+        version: of this package.
+        options: of the server.
+        token: whether requests have to bring a token.
+    """
+    found: dict[str, Any] = {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "CMFL-Export",
+            "version": version,
+            "description": "Detection of synthetic face images. A score is evidence and not proof.",
+        },
+        "paths": {
+            "/v1/predict": {"post": _predict(options, token)},
+            "/v1/model": _get("The card of the model and how it runs", token=token),
+            "/openapi.json": _get("This document", token=token),
+            "/metrics": _get("Metrics for Prometheus", media="text/plain", token=token),
+            "/livez": _get("Whether the process answers"),
+            "/readyz": _get("Whether the model has warmed up", more=(503,)),
+        },
+        "components": {"schemas": {"Row": _row(), "Error": _error()}},
+    }
+    if token:
+        found["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    return found
+
+
+def _predict(options: ServeOptions, token: bool) -> dict[str, Any]:
+    image = {"type": "string", "contentMediaType": "application/octet-stream"}
+    images = {
+        "type": "array",
+        "items": image,
+        "minItems": 1,
+        "maxItems": min(options.max_files, options.max_queue),
+    }
+    form = {"type": "object", "required": [FIELD], "properties": {FIELD: images}}
+    row = {"$ref": "#/components/schemas/Row"}
+    results = {
+        "type": "object",
+        "required": ["results"],
+        "properties": {"results": {"type": "array", "items": row}},
+    }
+    return {
+        "summary": "Score images: one row per image, or per face with align=all",
+        "operationId": "predict",
+        "parameters": [
+            _parameter(
+                "align",
+                "Find the faces in the images and align them first",
+                {"type": "string", "enum": ["all", "largest"]},
+            ),
+            _parameter(
+                "pictures",
+                "Also draw heatmaps and spectrum of each row; separated by commas",
+                {"type": "array", "items": {"type": "string", "enum": list(KINDS)}},
+                style="form",
+                explode=False,
+            ),
+        ],
+        "requestBody": {
+            "required": True,
+            "description": f"One image as it is, or a form with the field {FIELD}",
+            "content": {
+                "multipart/form-data": {"schema": form},
+                "application/octet-stream": {"schema": {}},
+                "image/*": {"schema": {}},
+            },
+        },
+        "responses": {
+            "200": _answer("The rows, in order", {"application/json": {"schema": results}}),
+            **_errors(400, 408, 413, 429, 500, 501, 503, token=token),
+        },
+        **_security(token),
+    }
+
+
+def _get(
+    summary: str, *, media: str = "application/json", more: tuple[int, ...] = (), token: bool = False
+) -> dict[str, Any]:
+    return {
+        "get": {
+            "summary": summary,
+            "responses": {"200": _answer(summary, {media: {}}), **_errors(*more, token=token)},
+            **_security(token),
+        }
+    }
+
+
+def _parameter(name: str, description: str, schema: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"name": name, "in": "query", "description": description, "schema": schema, **more}
+
+
+def _answer(description: str, content: dict[str, Any]) -> dict[str, Any]:
+    return {"description": description, "content": content}
+
+
+def _errors(*codes: int, token: bool) -> dict[str, Any]:
+    words = {
+        400: "The request cannot be understood",
+        401: "The token is missing or wrong",
+        408: "The body came too slowly",
+        413: "The body is too long, or has too many images",
+        429: "Too many images are waiting; see Retry-After",
+        500: "The model failed to run",
+        501: "This server cannot look for faces",
+        503: "Not ready, or not done before the deadline",
+    }
+    content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    known = (*codes, 401) if token else codes
+    return {str(code): _answer(words[code], content) for code in sorted(known)}
+
+
+def _security(token: bool) -> dict[str, Any]:
+    return {"security": [{"token": []}]} if token else {}
+
+
+def _row() -> dict[str, Any]:
+    return {"type": "object", "required": list(COLUMNS), "properties": _COLUMNS}
+
+
+def _error() -> dict[str, Any]:
+    return {"type": "object", "required": ["error"], "properties": {"error": _TEXT}}

@@ -11,6 +11,7 @@ from ..base.errors import UsageError
 from ..base.options import DetectorOptions
 from .options import (
     DATA_ROOT,
+    INPUTS,
     Aligned,
     BatchSize,
     FaceScale,
@@ -205,12 +206,7 @@ def verify(
             "needed with --everywhere.",
         ),
     ] = None,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="INPUT...", help="Image files, folders or globs; - reads paths from standard input."
-        ),
-    ] = None,
+    inputs: Annotated[list[str] | None, INPUTS] = None,
     everywhere: Annotated[
         bool,
         typer.Option(

@@ -36,12 +36,10 @@ Weights = Annotated[
 Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="An exported .onnx file, or a name from cmfl zoo list.")
 ]
-Inputs = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="INPUT...", help="Image files, folders or globs; - reads paths from standard input."
-    ),
-]
+INPUTS = typer.Argument(
+    metavar="INPUT...", help="Image files, folders or globs; - reads paths from standard input."
+)
+Inputs = Annotated[list[str], INPUTS]
 
 PROTOCOL = typer.Option(help="Protocol: a CSV file, or a folder of them.")
 DATA_ROOT = typer.Option(help="Folder that the file names of the protocol start from.")

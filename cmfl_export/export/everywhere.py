@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ..base.errors import CmflError, InputError, ModelError, UsageError
 from ..base.files import check_ending, refuse_overwriting, sha256_of, write_whole
 from ..base.locks import one_writer
 from ..images import ImageError, decode, iter_paths, refuse_inputs
-from ..runtime import ModelCard, Session
+from ..runtime import ModelCard
 from ..runtime.machine import describe
 from ..zoo import Variant, find_variants, is_model
 from .differences import Differences
@@ -77,22 +78,40 @@ def verify_everywhere(
     variants = find_variants([str(model) for model in models])
     refuse_overwriting([out], [("a model", variant.path) for variant in variants])
     images = _Images(list(iter_paths(inputs)), variants[0].card.aligned)
-    if weights is None:
-        reference, words = _of_fp32(variants[0], images, threads)
+    found, missing = runtimes()
+
+    @cache
+    def scores_of(runtime: Runtime, path: Path) -> Scores:
+        session = runtime.open(path, threads)
+        return _stacked(runtime.scores(session, images.batches(), BATCH))
+
+    first = variants[0]
+    if weights is not None:
+        reference, words = _of_weights(weights, spectra, first.card, images)
+    elif first.card.precision == "fp32":
+        unoptimised = next(runtime for runtime in found if runtime.name == UNOPTIMISED)
+        reference, words = scores_of(unoptimised, first.path), f"{first.path.name} in {UNOPTIMISED}"
     else:
-        reference, words = _of_weights(weights, spectra, variants[0].card, images)
+        raise UsageError(
+            f"{first.path} is {first.card.precision}; give its fp32 file as well, or the weights, to "
+            "compare with"
+        )
     if not images.paths:
         why = "; ".join(f"{path}: {reason}" for path, reason in list(images.failed.items())[:3])
         raise InputError(f"no image to verify on ({why or 'the inputs contain no image'})")
-    found, missing = runtimes()
     rows = []
     for variant in variants:
         own: Scores | None = None
         for runtime in found:
             if variant.card.precision not in runtime.precisions:
                 continue
-            row, scores = _row(runtime, variant, images, threads, reference, own)
-            own = scores if runtime.name == UNOPTIMISED else own
+            try:
+                scores = scores_of(runtime, variant.path)
+            except CmflError as error:
+                row = Row(runtime.name, variant.label, _tolerance(variant), error=str(error))
+            else:
+                row = _row(runtime, variant, scores, reference, own)
+                own = scores if runtime.name == UNOPTIMISED else own
             rows.append(row)
             log.info("%s %s: %s", runtime.name, variant.label, row.summary)
     matrix = Matrix(
@@ -138,18 +157,6 @@ class _Images:
             yield np.stack(batch)
 
 
-def _of_fp32(variant: Variant, images: _Images, threads: int | None) -> tuple[Scores, str]:
-    """The scores of the fp32 file in ONNX Runtime unoptimised, and what they are in words."""
-    if variant.card.precision != "fp32":
-        raise UsageError(
-            f"{variant.path} is {variant.card.precision}; give its fp32 file as well, or the weights, to "
-            "compare with"
-        )
-    session = Session.open(variant.path, "onnxruntime", threads, optimise=False)
-    found = _stacked(session.run(batch, session.score_outputs) for batch in images.batches())
-    return found, f"{variant.path.name} in {UNOPTIMISED}"
-
-
 def _of_weights(
     weights: str | Path, spectra: str | None, card: ModelCard, images: _Images
 ) -> tuple[Scores, str]:
@@ -169,48 +176,42 @@ def _of_weights(
     return _stacked(network.scores(batch) for batch in images.batches()), words
 
 
-def _row(
-    runtime: Runtime,
-    variant: Variant,
-    images: _Images,
-    threads: int | None,
-    reference: Scores,
-    own: Scores | None,
-) -> tuple[Row, Scores | None]:
-    """One row of the matrix, and its scores; a runtime that fails is a row with the reason."""
-    card = variant.card
-    tolerance = TOLERANCES.get(card.precision, TOLERANCE)
-    try:
-        scores = _stacked(runtime.scores(runtime.open(variant.path, threads), images.batches()))
-    except CmflError as error:
-        return Row(runtime.name, variant.label, tolerance, error=str(error)), None
+def _row(runtime: Runtime, variant: Variant, scores: Scores, reference: Scores, own: Scores | None) -> Row:
+    """One row of the matrix; `own` are the scores of the same file in ONNX Runtime unoptimised."""
+    tolerance = _tolerance(variant)
     if any(len(scores[head]) != len(values) for head, values in reference.items()):
-        return Row(runtime.name, variant.label, tolerance, error="images changed during the comparison"), None
-    all_heads = Differences()
-    for head, values in reference.items():
-        all_heads.add(scores[head], values)
+        return Row(runtime.name, variant.label, tolerance, error="images changed during the comparison")
+    found = _compared(variant.card, scores, reference)
     row = Row(
         runtime.name,
         variant.label,
         tolerance,
-        all_heads.largest,
-        all_heads.mean,
-        all_heads.quantile(0.999),
-        _flips(card, scores, reference),
-        heads={head: _largest(scores[head], values) for head, values in reference.items()},
+        found.largest,
+        found.mean,
+        found.quantile(0.999),
+        found.flips,
+        heads={
+            head: float(np.abs(scores[head].astype(np.float64) - values).max())
+            for head, values in reference.items()
+        },
     )
-    if own is not None:
-        most = float(np.max([_largest(scores[head], own[head]) for head in reference]))
-        row = replace(row, own_max=most, own_flips=_flips(card, scores, own))
-    return row, scores
+    if own is None:
+        return row
+    against = _compared(variant.card, scores, {head: own[head] for head in reference})
+    return replace(row, own_max=against.largest, own_flips=against.flips)
 
 
-def _flips(card: ModelCard, one: Scores, other: Scores) -> int:
-    return int((decisions(card, one["p_real"]) != decisions(card, other["p_real"])).sum())
+def _compared(card: ModelCard, scores: Scores, others: Scores) -> Differences:
+    """The differences of all heads, and of the decisions of the joint one."""
+    found = Differences()
+    for head, values in others.items():
+        found.add(scores[head], values)
+    found.add_decisions(decisions(card, scores["p_real"]), decisions(card, others["p_real"]))
+    return found
 
 
-def _largest(one: NDArray[Any], other: NDArray[Any]) -> float:
-    return float(np.abs(one.astype(np.float64) - other).max())
+def _tolerance(variant: Variant) -> float:
+    return TOLERANCES.get(variant.card.precision, TOLERANCE)
 
 
 def _stacked(parts: Iterator[dict[str, NDArray[Any]]]) -> Scores:

@@ -35,29 +35,23 @@ class Runtime:
     precisions: tuple[str, ...] = ("fp32", "fp16", "int8")
 
     def scores(
-        self, session: Session, batches: Iterable[NDArray[np.uint8]]
+        self, session: Session, batches: Iterable[NDArray[np.uint8]], size: int
     ) -> Iterator[dict[str, NDArray[np.float32]]]:
         """Yields P(real) of each head for each batch, in order.
 
         Args:
             session: what `open` returned.
             batches: uint8 [n, 224, 224, 3]; the last may have fewer images, and is filled up on a GPU.
+            size: images of a full batch.
         """
-        size = 0
 
         def run(batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
             full = np.resize(batch, (size, *batch.shape[1:])) if session.full_batches else batch
             found = session.run(full, session.score_outputs, low_latency=not self.concurrent)
             return {name: values[: len(batch)] for name, values in found.items()}
 
-        def sized() -> Iterator[NDArray[np.uint8]]:
-            nonlocal size
-            for batch in batches:
-                size = max(size, len(batch))
-                yield batch
-
         workers = session.concurrent_batches if self.concurrent else 1
-        return in_order(run, sized(), workers, name="matrix")
+        return in_order(run, batches, workers, name="matrix")
 
 
 def runtimes() -> tuple[list[Runtime], dict[str, str]]:

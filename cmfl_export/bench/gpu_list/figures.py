@@ -63,9 +63,7 @@ class Figures:
         """Adds a row of `keys` and what `measure` returns, or its error as `error`: one size of many."""
         try:
             found = measure()
-        except (
-            Exception
-        ) as error:  # such as a lack of memory, which each library has an exception of its own for
+        except Exception as error:  # such as a lack of memory, for which each library has its own
             found = {"error": said(error)}
         self.add(**keys, **found)
 

@@ -11,6 +11,8 @@ from cmfl_export.base.errors import ModelError
 from cmfl_export.base.text import counted
 from cmfl_export.base.text_formats import MOST_JSON_BYTES, load_json, read_bytes
 
+from .hf_tables import markdown
+
 PARITY = "parity.json"  # the matrix in a model's folder
 BEGIN, END = "<!-- parity: begin -->", "<!-- parity: end -->"
 _PARITY = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
@@ -53,16 +55,15 @@ def _table(matrix: Mapping[str, Any]) -> str:
     machine = matrix["machine"]
     sets = ", ".join(machine["instruction_sets"]) or "no instruction set that matters"
     gpu = f"; {machine['gpu']}" if machine["gpu"] else ""
-    lines = [
+    place = (
         f"{machine['cpu']} ({sets}){gpu}; {counted(matrix['images'], 'image')}; "
-        f"against {matrix['reference']}.",
-        "",
-        "| runtime | file | max \\|Δp\\| | mean | 99.9 % | decisions that differ |",
-        "|---|---|---:|---:|---:|---:|",
-    ]
+        f"against {matrix['reference']}."
+    )
+    rows = []
     for row in matrix["rows"]:
         figures = ["-"] * 4
         if not row["error"]:
             figures = [f"{row[key]:.1e}" for key in ("max", "mean", "p999")] + [str(row["flips"])]
-        lines.append(f"| {row['runtime']} | {row['precision']} | {' | '.join(figures)} |")
-    return "\n".join(lines)
+        rows.append([row["runtime"], row["precision"], *figures])
+    head = ["runtime", "file", "max |Δp|", "mean", "99.9 %", "decisions that differ"]
+    return f"{place}\n\n{markdown(head, rows, left=2)}"

@@ -69,7 +69,7 @@ class Measured:
             f"{split['n_real']} real and {split['n_attack']} synthetic images of {split['subjects']} "
             f"subjects, threshold {model['threshold']:.4g} ({model['threshold_source']}); brackets are 95 % "
             "intervals of the bootstrap.",
-            _markdown(
+            markdown(
                 ["", *(HEADS[head] for head in heads)],
                 [
                     [label, *(figure(key, _interval(values[key])) for values in heads.values())]
@@ -82,7 +82,7 @@ class Measured:
         if len(model["degradations"]) > 1:
             rates = ("d_eer", "apcer", "bpcer")
             parts.append(
-                _markdown(
+                markdown(
                     ["images", *(LABELS[key] for key in rates)],
                     [
                         [condition["label"], *(figure(key, _interval(condition[key])) for key in rates)]
@@ -94,7 +94,7 @@ class Measured:
 
 
 def _groups(title: str, groups: Sequence[Mapping[str, Any]], rate: str) -> str:
-    return _markdown(
+    return markdown(
         [title, "images", LABELS[rate], "D-EER"],
         [
             [
@@ -108,8 +108,9 @@ def _groups(title: str, groups: Sequence[Mapping[str, Any]], rate: str) -> str:
     )
 
 
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """Returns a Markdown table, whose first `left` columns are flush left and the others flush right."""
+    lines = [head, ["---"] * left + ["---:"] * (len(head) - left), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines)
 
 

@@ -1,5 +1,7 @@
-# make demo: the whole job on data that comes with the installation.   make test: the whole suite.
-# make test COVERAGE=1: the same, and how much of the code the tests run; fails below the floor.
+# make demo: the whole job on data that comes with the installation.
+# make test: the whole suite, in two processes; in more with WORKERS=4, in one with WORKERS=0.
+# make test COVERAGE=1: the same, and how much of the code the tests run, in build/coverage.txt; fails, and shows
+#   the file, below the floor.
 # make check: lint, types and the direction of imports.   make wheel: the wheel, into dist/.
 # make docs: the outputs and tables in README.md and docs/ anew.
 # make gpu: measures the project on an NVIDIA GPU in 9 minutes, or tiny on the CPU; gpu/gpu.md and gpu/gpu.json.
@@ -9,12 +11,18 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 GPU_OUT ?= gpu
+WORKERS ?= 2
 
 # The two files that are left out are traced by torch.compile, which cannot trace what measures them.
 MEASURE := -m slipcover --source cmfl_export,training,protocols,models_zoo \
 	--omit training/model.py,training/spectrum.py --json --out build/coverage.json
-# In a step of its own: the first one would count what tests have forked twice. The floor is in per cent of lines.
+# In a step of its own: the first one would forget what the processes of pytest have measured. The floor is in
+# per cent of lines.
 JUDGE := -m slipcover --merge build/coverage.json --out build/coverage.json --skip-covered --fail-under 90
+
+# Each process takes whole files, as their tests share what is dear to make. Here and not in pyproject.toml, because
+# one file is run sooner without them, and make gpu runs tests where pytest-xdist may be missing.
+PROCESSES := -n $(WORKERS) --dist loadfile
 
 .PHONY: demo test check docs gpu wheel install clean
 
@@ -24,8 +32,8 @@ demo: install
 
 test: install
 	$(if $(COVERAGE),mkdir -p build)
-	$(BIN)/python $(if $(COVERAGE),$(MEASURE)) -m pytest
-	$(if $(COVERAGE),$(BIN)/python $(JUDGE))
+	$(BIN)/python $(if $(COVERAGE),$(MEASURE)) -m pytest $(PROCESSES)
+	@$(if $(COVERAGE),$(BIN)/python $(JUDGE) > build/coverage.txt || { cat build/coverage.txt; exit 1; })
 
 check: install
 	$(BIN)/ruff check .

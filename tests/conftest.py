@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 from torch import nn
 
 from cmfl_export.base.cache import CACHE_VARIABLE
+from cmfl_export.base.locks import locked
 from cmfl_export.export.run import export
 from cmfl_export.runtime import providers
 from models_zoo import places
@@ -22,11 +24,19 @@ from training.config import Architecture, Spectra, TrainConfig
 from training.model import CmflNet
 from training.weights import save_weights
 
+MakeOnce = Callable[[str, Callable[[Path], object]], Path]
+
 # As a terminal starts a command, even where the suite runs in the background or under nohup: a command leaves
 # alone what was ignored when it started.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """One thread of PyTorch and NumPy in each process of `pytest -n` and in what it starts."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -131,19 +141,43 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="session")
-def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of the lively two-stream network."""
-    path = tmp_path_factory.mktemp("weights") / "best.safetensors"
-    save_weights(lively_network(), path, TrainConfig(protocol="somewhere/tiny", data_root="somewhere"))
-    return path
+def make_once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
+    """Gives the folder of a name, filled by a function; the processes of `pytest -n` share it."""
+    base = tmp_path_factory.getbasetemp()
+    # The folder of a worker is in that of the session.
+    place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "made-once"
+
+    def make(name: str, fill: Callable[[Path], object]) -> Path:
+        folder, filled = place / name, place / f"{name}.filled"
+        with locked(place / f"{name}.lock"):
+            if not filled.exists():
+                folder.mkdir(exist_ok=True)
+                fill(folder)
+                filled.touch()
+        return folder
+
+    return make
 
 
 @pytest.fixture(scope="session")
-def model_file(tmp_path_factory: pytest.TempPathFactory, weights_file: Path) -> Path:
+def weights_file(make_once: MakeOnce) -> Path:
+    """Weights of the lively two-stream network."""
+
+    def fill(folder: Path) -> None:
+        config = TrainConfig(protocol="somewhere/tiny", data_root="somewhere")
+        save_weights(lively_network(), folder / "best.safetensors", config)
+
+    return make_once("weights", fill) / "best.safetensors"
+
+
+@pytest.fixture(scope="session")
+def model_file(make_once: MakeOnce, weights_file: Path) -> Path:
     """Its export with every optional output. Takes some 20 s, once a session."""
-    path = tmp_path_factory.mktemp("model") / "lively.onnx"
-    export(weights_file, path, outputs=["embedding", "heatmap", "spectrum"])
-    return path
+
+    def fill(folder: Path) -> None:
+        export(weights_file, folder / "lively.onnx", outputs=["embedding", "heatmap", "spectrum"])
+
+    return make_once("model", fill) / "lively.onnx"
 
 
 @pytest.fixture

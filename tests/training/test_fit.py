@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ import torch
 from cmfl_export.base.errors import CmflError
 from cmfl_export.images.decoding import decode
 from protocols import read_split
+from tests.training import short_networks
+from training import model
 from training.callbacks import METRIC_COLUMNS
 from training.config import TrainConfig
 from training.fit import choose_precision, train, train_from
@@ -25,7 +27,8 @@ from training.model import Logits
 from training.module import make_loss
 from training.weights import load_weights
 
-CMFL = Path(sys.executable).with_name("cmfl")
+CMFL = (sys.executable, short_networks.__file__)
+REAL_TRUNK = model.make_trunk
 SAME_EVERY_TIME = [name for name in METRIC_COLUMNS if name not in ("seconds", "images_per_second")]
 
 
@@ -40,6 +43,14 @@ def tiny_config(tiny_data: tuple[Path, Path], **changes: Any) -> TrainConfig:
 def rows_of(run: Path) -> list[dict[str, str]]:
     with (run / "metrics.csv").open() as stream:
         return list(csv.DictReader(stream))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short() -> Iterator[None]:
+    """Short networks, as these tests are about what is made of any."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model, "make_trunk", short_networks.make_trunk)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -104,19 +115,16 @@ def test_killed_and_resumed_is_as_if_uninterrupted(
     out = tmp_path / "killed"
     config_file = tmp_path / "config.toml"
     config_file.write_text(config.to_toml())
-    process = subprocess.Popen(
-        [CMFL, "train", "--config", config_file, "-o", out],
+    killed = subprocess.run(
+        [*CMFL, "train", "--config", config_file, "-o", out],
+        env=os.environ | {short_networks.DIE: "1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        check=False,
     )
-    while not (out / "metrics.csv").exists():
-        assert process.poll() is None
-        time.sleep(0.02)
-    time.sleep(0.5)  # into the next epoch
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert 1 <= len(rows_of(out)) < 3
+    assert killed.returncode == -signal.SIGKILL
+    assert len(rows_of(out)) == 1
     torch.load(out / "last.ckpt", weights_only=True)
 
     run = train_from(out, resume=True, progress=False)
@@ -156,7 +164,7 @@ def test_two_processes(loss: str, tiny_data: tuple[Path, Path], tmp_path: Path) 
     out = tmp_path / "run"
     options = f"--protocol {protocol} --data-root {root} -o {out} --loss {loss} --devices 2 --epochs 1"
     process = subprocess.run(
-        [CMFL, "train", *options.split(), "--batch-size", "3", "--precision", "fp32", "--workers", "0"],
+        [*CMFL, "train", *options.split(), "--batch-size", "3", "--precision", "fp32", "--workers", "0"],
         check=True,
         capture_output=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -173,8 +181,11 @@ def test_two_processes(loss: str, tiny_data: tuple[Path, Path], tmp_path: Path) 
     assert float(row["dev_loss"]) == pytest.approx(expected, abs=1e-4)
 
 
-def test_one_stream_early_stop(tiny_data: tuple[Path, Path], tmp_path: Path) -> None:
-    """At a rate that wrecks it the first epoch stays the best, and the run ends without its tenth."""
+def test_one_stream_early_stop(
+    tiny_data: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a rate that wrecks the real network its first epoch stays the best, and the run ends early."""
+    monkeypatch.setattr(model, "make_trunk", REAL_TRUNK)
     config = tiny_config(
         tiny_data, architecture="one_stream", spectra="rgb", loss="bce", lr=0.3, epochs=10, early_stop=1
     )

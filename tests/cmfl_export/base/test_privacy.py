@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,10 @@ import pytest
 from cmfl_export.base import privacy
 from cmfl_export.runtime import providers
 from tests.cmfl_export.command import CMFL
+from tests.training import short_networks
+from training import model
+from training.config import TrainConfig
+from training.weights import save_weights
 
 # Refuses and records what Python itself asks of the network, in child processes as well.
 HOOK = """
@@ -79,9 +84,11 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     return environment
 
 
-def leave_no_trace(arguments: list[str], environment: dict[str, str]) -> None:
+def leave_no_trace(
+    arguments: list[str], environment: dict[str, str], command: Sequence[str] = (CMFL,)
+) -> None:
     done = subprocess.run(
-        [CMFL, *arguments],
+        [*command, *arguments],
         env=environment,
         capture_output=True,
         text=True,
@@ -104,8 +111,12 @@ def test_predict(provider: str, watched: dict[str, str], photographs: list[Path]
     leave_no_trace(["predict", *given], watched)
 
 
-def test_export(watched: dict[str, str], weights_file: Path, tmp_path: Path) -> None:
-    leave_no_trace(["export", str(weights_file), "-o", str(tmp_path / "m.onnx")], watched)
+def test_export(watched: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "make_trunk", short_networks.make_trunk)
+    weights = tmp_path / "w.safetensors"
+    save_weights(model.CmflNet(), weights, TrainConfig(protocol="p", data_root="."))
+    arguments = ["export", str(weights), "-o", str(tmp_path / "m.onnx")]
+    leave_no_trace(arguments, watched, (sys.executable, short_networks.__file__))
 
 
 def test_bench(watched: dict[str, str], tmp_path: Path) -> None:

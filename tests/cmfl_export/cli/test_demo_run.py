@@ -19,7 +19,7 @@ from tests.models_zoo.folders import model_folder
 from training.demo_data import make_demo_data
 
 
-def test_whole_job(zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whole_job(zoo: Path, small_trunk: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "make_demo_data", partial(make_demo_data, train=4, dev=2, evaluation=4))
     out = tmp_path / "demo"
     lines = list(demo(out, progress=False))

@@ -81,14 +81,19 @@ def interrupted(
     """Exit code and lines on standard error. What is stuck would go on for half an hour, and fails here."""
     command = [sys.executable, "-c", STUCK, place, "predict", str(model), *inputs, "-o", str(out)]
     options = ["--provider", "cpu", "--batch-size", "1", "--workers", "1"]
-    if place in ("decoder", "model"):
-        options += ["--report", str(out.with_suffix(".html"))]
+    page = out.with_suffix(".html") if place in ("decoder", "model") else None
+    if page:
+        options += ["--report", str(page)]
     process = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
     try:
         assert process.stderr is not None
         assert process.stderr.readline() == "stuck\n"
         process.send_signal(number)
         if twice:
+            # The second signal would end it before the page of the rows so far.
+            until = time.monotonic() + 60
+            while page and not page.exists() and time.monotonic() < until:
+                time.sleep(0.05)
             time.sleep(0.5)
             process.send_signal(number)
         said = process.communicate(timeout=60)[1]

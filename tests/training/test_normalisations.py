@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from models_zoo import registry
 from tests.conftest import lively_network, picture
 from training import normalisations
 from training.config import TrainConfig
@@ -72,9 +73,9 @@ def test_the_same_function_and_training_starts_from_it() -> None:
     torch.testing.assert_close(logits(net.train()), before, rtol=0, atol=0.02 * float(before.std()))
 
 
-def test_an_exported_file(model_file: Path) -> None:
+def test_an_exported_file() -> None:
     net = CmflNet("one_stream", "rgb").eval()
-    start_from(net, str(model_file))
+    start_from(net, str(registry.get("starter").path_of_weights()))
     before = logits(net)
     # The first one, and the second of each of 6 + 12 layers.
     assert len(normalisations.folded(net)) == 19
@@ -89,9 +90,10 @@ def test_a_network_that_was_not_exported_has_none() -> None:
 
 
 def test_a_run_measures_them(
-    model_file: Path, tiny_data: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tiny_data: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     protocol, root = map(str, tiny_data)
+    starter = registry.get("starter").path_of_weights()
     # A rate too small to move anything: what comes out is what went in.
     config = TrainConfig(
         protocol=protocol,
@@ -99,15 +101,16 @@ def test_a_run_measures_them(
         architecture="one_stream",
         spectra="rgb",
         loss="bce",
-        init=str(model_file),
+        init=str(starter),
         epochs=1,
+        crop=96,
         lr=1e-12,
         weight_decay=0.0,
         workers=0,
     )
     with caplog.at_level(logging.INFO, "cmfl.train"):
         run = train(config, tmp_path / "run", progress=False)
-    assert f"measuring the normalisations of {model_file} on 12 training images" in caplog.text
+    assert f"measuring the normalisations of {starter} on 12 training images" in caplog.text
     net = load_weights(run.best).net
     assert not normalisations.folded(net)
     norm = net.trunk_rgb[1]

@@ -25,6 +25,7 @@ from cmfl_export.base.locks import exclusive_folder
 from cmfl_export.base.progress import bar
 from protocols import Sample, balance, leave_out, read_protocol
 
+from . import normalisations
 from .callbacks import BEST, CONFIG, LAST, METRICS, REFITTED, AverageWeights, RunFiles
 from .config import Precision, Preset, TrainConfig, make_config
 from .dataset import ProtocolData, unchanged
@@ -40,6 +41,9 @@ from .weights import load_weights, save_weights
 
 # What may differ when a run goes on: it does not change the epochs that are done.
 FREE_ON_RESUME = ("epochs", "early_stop", "refit_head", "workers")
+
+# Each gives thousands of values per channel.
+IMAGES_OF_NORMALISATIONS = 400
 
 log = logging.getLogger("cmfl.train")
 
@@ -180,7 +184,9 @@ def _train(
                 config.epochs,
             )
         if checkpoint is None:
-            measure_spectra(module.net, config, train_samples, trainer.strategy.root_device, progress)
+            device = trainer.strategy.root_device
+            measure_spectra(module.net, config, train_samples, device, progress)
+            measure_normalisations(module.net, config, train_samples, device)
         data = ProtocolData(config, train_samples, [*dev_samples, *unseen])
         try:
             trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
@@ -223,6 +229,19 @@ def measure_spectra(
                     advance(0)
 
         net.standardise.measure(spectra())
+
+
+def measure_normalisations(
+    net: CmflNet, config: TrainConfig, samples: Sequence[Sample], device: torch.device
+) -> None:
+    """Measures the normalisations that an exported file of `--init` lacks, on some training images."""
+    if not normalisations.folded(net):
+        return
+    # Each class in its share: the samples come class by class.
+    some = samples[:: max(1, len(samples) // IMAGES_OF_NORMALISATIONS)]
+    log.info("measuring the normalisations of %s on %d training images", config.init, len(some))
+    net.to(device)
+    normalisations.measure(net, (batch.images.to(device) for batch in unchanged(config, some)))
 
 
 def prepare_folder(config: TrainConfig, out: Path, resume: bool) -> Path | None:

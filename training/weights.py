@@ -100,10 +100,11 @@ def load_weights(path: Path, *, spectra: Spectra | None = None) -> Weights:
 
 
 def start_from(net: CmflNet, init: str) -> None:
-    """Copies trained weights into `net`: all of a network of its form, or into two streams one branch.
+    """Copies trained weights into `net`: all of a network of its form, or one branch.
 
-    A branch comes from a one-stream network, whose head becomes the head of that branch. A spectrum branch
-    brings the mean and deviation of the spectra that it was trained with.
+    Two streams take a branch from a one-stream network, whose head becomes the head of that branch. One
+    stream takes its branch from two streams. A spectrum branch brings the mean and deviation of the spectra
+    that it was trained with.
 
     Args:
         net: changed in place; what no file gives stays as it is.
@@ -119,12 +120,19 @@ def start_from(net: CmflNet, init: str) -> None:
         if net.architecture == "two_stream" and source.architecture == "one_stream":
             own = "head_rgb." if source.uses_rgb else "head_spectrum."
             tensors = {key.replace("head_joint.", own): value for key, value in tensors.items()}
+        elif net.architecture == "one_stream" and source.architecture == "two_stream":
+            own, other = ("rgb", "spectrum") if net.uses_rgb else ("spectrum", "rgb")
+            tensors = {
+                key.replace(f"head_{own}.", "head_joint."): value
+                for key, value in tensors.items()
+                if not key.startswith((f"trunk_{other}.", f"head_{other}.", "head_joint."))
+            }
         elif (net.architecture, net.spectra) != (source.architecture, source.spectra):
             raise ModelError(
                 f"{path} is {source.architecture} {source.spectra}, which {net.architecture} {net.spectra} "
                 "cannot start from"
             )
-        if source.uses_spectrum and net.standardises != source.standardises:
+        if net.uses_spectrum and source.uses_spectrum and net.standardises != source.standardises:
             how, option = ("standardised", "--") if source.standardises else ("plain", "--no-")
             raise ModelError(
                 f"the spectrum branch of {path} was trained on {how} spectra; give "

@@ -164,5 +164,20 @@ def test_a_network_starts_from_one_of_its_form(tmp_path: Path) -> None:
     assert_same(net, source)
     start_from(net, "")
     assert_same(net, source)
-    with pytest.raises(CmflError, match="is two_stream multi, which one_stream rgb cannot start from"):
+
+
+@pytest.mark.parametrize(("spectra", "name"), [("rgb", "rgb"), ("fft", "spectrum")])
+def test_one_stream_starts_from_its_branch_of_two(tmp_path: Path, spectra: Spectra, name: str) -> None:
+    source = lively_network(seed=3)
+    save_weights(source, tmp_path / "best.safetensors", TrainConfig())
+    net = CmflNet("one_stream", spectra)
+    start_from(net, str(tmp_path))
+    assert_same(getattr(net, f"trunk_{name}"), getattr(source, f"trunk_{name}"))
+    assert_same(net.head_joint, getattr(source, f"head_{name}"))
+
+
+def test_one_stream_does_not_start_from_the_other_branch(tmp_path: Path) -> None:
+    config = TrainConfig(architecture="one_stream", spectra="fft", loss="bce")
+    save_weights(CmflNet("one_stream", "fft"), tmp_path / "best.safetensors", config)
+    with pytest.raises(CmflError, match="is one_stream fft, which one_stream rgb cannot start from"):
         start_from(CmflNet("one_stream", "rgb"), str(tmp_path))

@@ -20,7 +20,18 @@ from .degradations import Degradation, add_noise, parse_degradations, recompress
 from .foreign import is_foreign
 from .inputs import count_paths, iter_paths, root_of
 from .outputs import refuse_inputs
-from .sources import Located, archive_kind, located, scheme_of, shown, split_member
+from .sources import (
+    DataRoot,
+    Located,
+    archive_kind,
+    is_reference,
+    located,
+    look_for,
+    scheme_of,
+    shown,
+    split_member,
+    uploading,
+)
 from .status import ImageError, Status
 
 __all__ = [
@@ -30,6 +41,7 @@ __all__ = [
     "MAX_FILE_BYTES",
     "SIZE",
     "UNALIGNED_SIZE",
+    "DataRoot",
     "Degradation",
     "ImageError",
     "ImageLike",
@@ -42,8 +54,10 @@ __all__ = [
     "decode",
     "fit",
     "is_foreign",
+    "is_reference",
     "iter_paths",
     "located",
+    "look_for",
     "open_rgb",
     "parse_degradations",
     "recompress",
@@ -54,4 +68,5 @@ __all__ = [
     "scheme_of",
     "shown",
     "split_member",
+    "uploading",
 ]

@@ -127,7 +127,8 @@ def test_files_with_odd_names_are_themselves(tmp_path: Path) -> None:
         make(name, jpeg(40))
     assert found(iter_paths(["a.tar::b.jpg", "s3:/x.jpg"])) == [("a.tar::b.jpg", 40), ("s3:/x.jpg", 40)]
     make("a.tar::b.tar", tar({"x.jpg": jpeg(1)}))
-    assert found(iter_paths(["./*.tar"])) == [("a.tar::b.tar", "unsupported")]
+    (ambiguous,) = iter_paths(["./*.tar"])
+    assert (ambiguous, outcome(ambiguous)) == ("a.tar::b.tar", "unsupported")
     assert outcome("none.tar::x.jpg") == "not_found"
     make("c.tar", tar({"x.jpg": jpeg(1)}))
     assert outcome("c.tar::y.jpg") == "not_found"
@@ -154,7 +155,7 @@ def test_lists_name_files_archives_and_members() -> None:
 @pytest.mark.parametrize("name", ["a.tar", "a.tar.gz"])
 def test_a_cut_tar_gives_what_is_before_the_cut_and_one_row(name: str) -> None:
     whole = tar({f"{n}.jpg": jpeg(n) for n in range(4)})
-    cut = whole[: 512 * 3 * 2 + 700]
+    cut = whole[: whole.index(b"2.jpg") + 700]
     if name == "a.tar.gz":
         packer = zlib.compressobj(wbits=31)
         cut = packer.compress(cut) + packer.flush(zlib.Z_SYNC_FLUSH)
@@ -258,14 +259,14 @@ def test_damaged_zips_give_pictures_or_image_errors(flip: int) -> None:
 
 def test_a_tar_takes_no_memory_for_the_members_that_have_passed() -> None:
     class Endless(io.RawIOBase):
-        """A tar of a million members, which is nowhere."""
+        """A tar of many members, which is nowhere."""
 
         def __init__(self) -> None:
             self.member, self.count = tarfile.TarInfo("x.jpg").tobuf(), 0
 
         def read(self, size: int = -1) -> bytes:
             self.count += 1
-            return self.member if self.count <= 20_000 else bytes(size)
+            return self.member if self.count <= 3_000 else bytes(size)
 
         def seek(self, offset: int, whence: int = 0) -> int:
             return offset
@@ -274,4 +275,4 @@ def test_a_tar_takes_no_memory_for_the_members_that_have_passed() -> None:
     count = sum(1 for _ in tars.entries(Endless()))  # type: ignore[arg-type]
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert (count, peak < 1_000_000) == (20_000, True)
+    assert (count, peak < 1_000_000) == (3_000, True)

@@ -72,7 +72,7 @@ def test_roots_that_cannot_be(tmp_path: Path, roots: list[str]) -> None:
     for name, message in (
         ("none", "is not a folder"),
         ("a.tgz", "cannot be read at random"),
-        ("cut.tar", "ends early"),
+        ("cut.tar", "without its end mark"),
         ("twice", "another shard"),
     ):
         with pytest.raises(InputError, match=message):

@@ -95,7 +95,8 @@ def predict(
         typer.Argument(
             metavar="[MODEL] INPUT...",
             help="A model: an .onnx file, or a name from cmfl zoo list; else the starter. Then image "
-            "files, folders or globs; - reads paths from standard input.",
+            "files, folders or globs; archives (.tar, .zip, .parquet), lists (.txt) or addresses (s3://, "
+            "https://); - reads paths from standard input.",
         ),
     ],
     model: Annotated[
@@ -103,7 +104,14 @@ def predict(
         typer.Option(help="The model, whatever the name of its file; all arguments are then inputs."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="File for the rows.", show_default="standard output")
+        str | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="<path>",
+            help="File for the rows, or an address in an object store.",
+            show_default="standard output",
+        ),
     ] = None,
     format: Annotated[
         Literal["csv", "jsonl", "json", "parquet"] | None,
@@ -111,6 +119,10 @@ def predict(
     ] = None,
     recursive: Recursive = True,
     null: Null = False,
+    column: Annotated[
+        str | None,
+        typer.Option(help="Column of Parquet files with the images.", show_default="image, or bytes"),
+    ] = None,
     provider: Provider = DetectorOptions.provider,
     batch_size: BatchSize = None,
     threads: Threads = None,
@@ -152,6 +164,7 @@ def predict(
         format,
         recursive=recursive,
         null_separated=null,
+        column=column,
         resume=resume,
         progress=progress,
         report=report,

@@ -182,7 +182,8 @@ def align_to(
                     done[path] -= 1
                     summary.skipped += 1
                 else:
-                    yield path, names.stem(path, relative)
+                    # As text alone: a path may hold the bytes of its picture.
+                    yield path, names.stem(str(path), relative)
 
         for rows in in_order(lambda item: rows_of(*item), remaining(), workers, name="align"):
             table.write(rows)

@@ -9,7 +9,6 @@ from .decoding import (
     MAX_FILE_BYTES,
     SIZE,
     UNALIGNED_SIZE,
-    ImageError,
     ImageLike,
     Pixels,
     decode,
@@ -21,7 +20,19 @@ from .degradations import Degradation, add_noise, parse_degradations, recompress
 from .foreign import is_foreign
 from .inputs import count_paths, iter_paths, root_of
 from .outputs import refuse_inputs
-from .status import Status
+from .sources import (
+    DataRoot,
+    Located,
+    archive_kind,
+    is_reference,
+    located,
+    look_for,
+    scheme_of,
+    shown,
+    split_member,
+    uploading,
+)
+from .status import ImageError, Status
 
 __all__ = [
     "DEFAULT_MAX_PIXELS",
@@ -30,17 +41,23 @@ __all__ = [
     "MAX_FILE_BYTES",
     "SIZE",
     "UNALIGNED_SIZE",
+    "DataRoot",
     "Degradation",
     "ImageError",
     "ImageLike",
+    "Located",
     "Pixels",
     "Status",
     "add_noise",
+    "archive_kind",
     "count_paths",
     "decode",
     "fit",
     "is_foreign",
+    "is_reference",
     "iter_paths",
+    "located",
+    "look_for",
     "open_rgb",
     "parse_degradations",
     "recompress",
@@ -48,4 +65,8 @@ __all__ = [
     "resize_and_back",
     "resize_shorter",
     "root_of",
+    "scheme_of",
+    "shown",
+    "split_member",
+    "uploading",
 ]

@@ -23,6 +23,7 @@ from ..base.row_files import send, whole_part
 from ..base.setups import Setup
 from ..base.text import visible
 from ..runtime import COLUMNS, FACE_COLUMNS, Prediction
+from .parquet_rows import PARQUET_KEY
 from .rows import FORMATS, format_of, whole_rows
 
 _JSONL_START = b'{"path": "'
@@ -38,6 +39,7 @@ class Writer(ABC):
         self._stream = stream
         self._target = target
         self._setup: tuple[Path, Setup] | None = None
+        self._about: Setup | None = None
 
     def write(self, rows: Sequence[Prediction]) -> None:
         """Writes the rows. csv and jsonl rows go to the operating system at once, so a kill loses none.
@@ -56,6 +58,10 @@ class Writer(ABC):
     def keeps(self, path: Path, setup: Setup) -> None:
         """Stores the set-up beside the file as soon as the file gets a row."""
         self._setup = path, setup
+
+    def describes(self, setup: Setup) -> None:
+        """Stores the set-up in the file, where the format has a place for it."""
+        self._about = setup
 
     def _line(self, row: Prediction) -> bytes:
         """Returns the row as bytes of a csv or jsonl file."""
@@ -149,6 +155,8 @@ class _ParquetWriter(Writer):
     def _end(self) -> None:
         if self._waiting:
             self._flush()
+        if self._about is not None:
+            self._parquet.add_key_value_metadata({PARQUET_KEY: json.dumps(setups.complete(self._about))})
         self._parquet.close()
 
     def _abandon(self) -> None:
@@ -189,7 +197,7 @@ def open_writer(
         faces: also write FACE_COLUMNS.
         resume: continue an existing csv or jsonl file.
         setup: what the rows come from, see `setups`. It is stored beside csv and jsonl files, and a resumed
-            file must have the same.
+            file must have the same. Parquet files have it in their metadata.
 
     Raises:
         UsageError: an unknown format, a target that cannot be written or that another process is writing, or
@@ -217,6 +225,8 @@ def open_writer(
         writer = _WRITERS[kind](stream, target, columns, Counter() if done is None else done)
         if done is None and setup is not None and path is not None and in_place and not is_stream(path):
             writer.keeps(path, setup)
+        if setup is not None:
+            writer.describes(setup)
         with writing(target):
             if done is None:
                 writer._begin()

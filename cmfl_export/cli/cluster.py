@@ -40,7 +40,7 @@ Ray = Annotated[
 RayWorkers = Annotated[
     int | None,
     typer.Option(
-        help="Workers on the Ray cluster, each of --threads threads (default 1), and a GPU where there are any.",
+        help="Workers on the Ray cluster, of --threads threads each (default 1) and a GPU if there are any.",
         show_default="as many as it has room for",
         rich_help_panel=HEADING,
     ),

@@ -120,7 +120,9 @@ def _parquet(path: str) -> Iterator[Any]:
             raise _foreign(path) from None
         try:
             yield file
-        except pa.ArrowException:
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
             raise InputError(f"{path} is damaged; write it again with cmfl plan") from None
 
 

@@ -163,5 +163,6 @@ def _describe(summary: ShardsSummary, pool: Pool) -> None:
     summary.failed = pool.failed
     if pool.lost:
         summary.notes.append(f"{counted(pool.lost, 'worker')} died, and others took over")
+    summary.notes += [f"a worker was not used: {error}" for error in dict.fromkeys(map(str, pool.refusals))]
     if pool.doubled:
         summary.notes.append(f"shards {as_text(pool.doubled)} ran long, and idle workers took them over")

@@ -42,6 +42,7 @@ class Pool:
         doubled: shards that a second worker took over.
         lost: workers that died.
         failed: the last error of shards that are given up.
+        refusals: why workers could not be used; their places stay empty.
     """
 
     def __init__(self, ray: Any, start: Callable[[], tuple[Any, Any]], capacity: Callable[[], int]) -> None:
@@ -60,7 +61,6 @@ class Pool:
         self._attempts = Counter[int]()
         self._seconds: list[float] = []
         self._setup: dict[str, Any] | None = None
-        self._refusals = 0
         self._counted = -_COUNT_AGAIN
         self.nodes = Counter[str]()
         self.providers = Counter[str]()
@@ -68,6 +68,7 @@ class Pool:
         self.doubled: list[int] = []
         self.lost = 0
         self.failed: dict[int, str] = {}
+        self.refusals: list[CmflError] = []
 
     def run(self, shards: Iterable[int], out: str) -> Iterator[tuple[int, Summary | None]]:
         """Yields each shard with its rows' summary as it ends; with None where it is given up.
@@ -81,8 +82,10 @@ class Pool:
         while open_shards:
             self._fill(len(open_shards))
             self._hand_out(waiting, open_shards, out)
-            if not self._hands:  # all nodes are gone, or none has room yet
-                time.sleep(_LOOK_AGAIN)
+            if not self._hands:
+                if self.refusals:
+                    raise self.refusals[-1]
+                time.sleep(_LOOK_AGAIN)  # all nodes are gone, or none has room yet
                 continue
             ready, _ = self._ray.wait(list(self._hands), num_returns=1, timeout=_LOOK_AGAIN)
             for future in ready:
@@ -118,7 +121,8 @@ class Pool:
         if time.monotonic() - self._counted < _COUNT_AGAIN:
             return
         self._counted = time.monotonic()
-        for _ in range(min(self._capacity(), wanted) - len(self._hands) - len(self._idle)):
+        room = min(self._capacity() - len(self.refusals), wanted)
+        for _ in range(room - len(self._hands) - len(self._idle)):
             actor, loaded = self._start()
             self._hands[loaded] = _Hand(actor)
 
@@ -160,7 +164,6 @@ class Pool:
         if changed:
             self._refuse(hand, UsageError(f"node {loaded.node} has another model ({'; '.join(changed)})"))
             return
-        self._refusals = 0
         self.nodes[loaded.node] += 1
         self.providers[loaded.provider] += 1
         self.passed_over = self.passed_over or loaded.passed_over
@@ -169,9 +172,9 @@ class Pool:
 
     def _refuse(self, hand: _Hand, error: BaseException) -> None:
         self._ray.kill(hand.actor)
-        self._refusals += 1
-        if self._refusals >= ATTEMPTS or not isinstance(error, CmflError):
+        if not isinstance(error, CmflError):
             raise error
+        self.refusals.append(error)
 
     def _result(self, hand: _Hand, future: Any) -> tuple[Summary | None, str]:
         """Returns the summary of a shard, or why there is none."""

@@ -55,7 +55,10 @@ def parquet_rows(stream: BinaryIO) -> Iterator[Prediction]:
                     values[name] = list(map(_shortest, values[name]))
             for record in zip(*(values[name] for name in columns), strict=True):
                 yield row_of(dict(zip(columns, record, strict=True)))
-    except (pa.ArrowException, KeyError, TypeError) as error:
+    except (pa.ArrowException, KeyError, TypeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        # Arrow has errors without a number, of OSError's kind, for damaged pages.
         raise ValueError(f"no file of cmfl predict, or damaged ({type(error).__name__})") from error
 
 

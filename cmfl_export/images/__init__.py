@@ -9,7 +9,6 @@ from .decoding import (
     MAX_FILE_BYTES,
     SIZE,
     UNALIGNED_SIZE,
-    ImageError,
     ImageLike,
     Pixels,
     decode,
@@ -21,7 +20,8 @@ from .degradations import Degradation, add_noise, parse_degradations, recompress
 from .foreign import is_foreign
 from .inputs import count_paths, iter_paths, root_of
 from .outputs import refuse_inputs
-from .status import Status
+from .sources import Located, archive_kind, located, scheme_of, shown, split_member
+from .status import ImageError, Status
 
 __all__ = [
     "DEFAULT_MAX_PIXELS",
@@ -33,14 +33,17 @@ __all__ = [
     "Degradation",
     "ImageError",
     "ImageLike",
+    "Located",
     "Pixels",
     "Status",
     "add_noise",
+    "archive_kind",
     "count_paths",
     "decode",
     "fit",
     "is_foreign",
     "iter_paths",
+    "located",
     "open_rgb",
     "parse_degradations",
     "recompress",
@@ -48,4 +51,7 @@ __all__ = [
     "resize_and_back",
     "resize_shorter",
     "root_of",
+    "scheme_of",
+    "shown",
+    "split_member",
 ]

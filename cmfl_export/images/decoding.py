@@ -25,7 +25,8 @@ from .decode_limits import TooSlowError, bytes_to_decode, check_header, check_sc
 from .foreign import advice, foreign_kind, hint
 from .jpeg import Survey, load_in_doubt, survey
 from .pixel_layouts import Layout, Picture, UnsupportedError, layout_of, low_bytes, to_rgb
-from .status import Status
+from .sources import is_reference, read_bytes
+from .status import ImageError, Status
 from .truncation import IncompleteError, has_a_hole, lacks_its_end
 
 SIZE = 224
@@ -68,15 +69,6 @@ Pixels = npt.NDArray[np.uint8]
 ImageLike = str | os.PathLike[str] | bytes | Image.Image | Pixels
 
 
-class ImageError(Exception):
-    """A picture cannot be scored. `status` is the reason, `message` one short line without the path."""
-
-    def __init__(self, status: Status, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-
-
 def decode(source: ImageLike, *, aligned: bool = True, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pixels:
     """The picture as the model's input: uint8 [224, 224, 3], RGB, 0..255, contiguous and writable.
 
@@ -96,8 +88,8 @@ def open_rgb(source: ImageLike, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Imag
     `decode_limits`). All threads share one budget of memory: a large picture waits until others are done.
 
     Args:
-        source: a path, the bytes of a file, a Pillow image (not changed), or a uint8 array [H, W, 3] RGB or
-            [H, W] grey.
+        source: a path or the address of a picture (see `sources`), the bytes of a file, a Pillow image (not
+            changed), or a uint8 array [H, W, 3] RGB or [H, W] grey.
         max_pixels: larger pictures are refused by their header, before anything is decoded. (Pillow itself
             refuses TIFF and WebP above twice `PIL.Image.MAX_IMAGE_PIXELS`, 179 million by default.)
 
@@ -179,6 +171,11 @@ def _from_array(array: Pixels, max_pixels: int) -> Image.Image:
 def _from_path(path: str, max_pixels: int) -> Iterator[Image.Image]:
     if not path:
         raise ImageError(Status.NOT_FOUND, "the path is empty")
+    if is_reference(path):
+        data = read_bytes(path, MAX_FILE_BYTES)
+        with _from_stream(io.BytesIO(data), len(data), max_pixels, name=path.rpartition("/")[2]) as image:
+            yield image
+        return
     file = Path(path)
     try:
         mode = file.stat().st_mode

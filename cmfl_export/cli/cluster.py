@@ -61,6 +61,16 @@ def plan(
     ] = None,
     recursive: Recursive = True,
     null: Null = False,
+    column: Annotated[
+        str | None, typer.Option(help="Column of Parquet files.", show_default="image or bytes")
+    ] = None,
+    whole_archives: Annotated[
+        bool,
+        typer.Option(
+            "--whole-archives",
+            help="Each archive is one input of the plan, which does not read it: for tars in a store.",
+        ),
+    ] = False,
 ) -> None:
     """List the inputs of a large job once, and divide them into shards.
 
@@ -68,7 +78,16 @@ def plan(
     """
     from ..cluster import plan as run
 
-    made = run(inputs, out, shards=shards, shard_size=shard_size, recursive=recursive, null_separated=null)
+    made = run(
+        inputs,
+        out,
+        shards=shards,
+        shard_size=shard_size,
+        recursive=recursive,
+        null_separated=null,
+        column=column,
+        whole_archives=whole_archives,
+    )
     for line in made.lines():
         say(line)
 

@@ -15,11 +15,13 @@ from ..base.errors import InputError
 from ..base.files import scratch_folder
 from ..base.text import counted
 from ..base.versions import own_version
+from ..images import scheme_of
 from ..predict import Summary, format_of, open_writer, parquet_rows, parquet_setup
 from ..runtime import Prediction
+from .entries import is_whole_archive
 from .manifest import Manifest
 from .parts import AnotherSetupError, name_of, shard_of
-from .places import deliver, inside, is_address, names_in, opened
+from .places import deliver, inside, names_in, opened
 from .shard_numbers import as_text
 
 _AT_ONCE = 16  # footers; of parts in a store each is a request
@@ -75,7 +77,7 @@ def gather(folder: str, output: str, format: str | None = None, *, manifest: str
     described = {name: value for name, value in setup.items() if name not in _OF_THE_JOB}
     with ExitStack() as held:
         target = Path(output)
-        if is_address(output):
+        if scheme_of(output):
             target = held.enter_context(scratch_folder()) / f"rows.{format}"
         with open_writer(
             target,
@@ -88,7 +90,7 @@ def gather(folder: str, output: str, format: str | None = None, *, manifest: str
                     writer.write(rows)
                     for row in rows:
                         gathered.rows.count(row)
-        if is_address(output):
+        if scheme_of(output):
             deliver(target, output)
     gathered.seconds = time.perf_counter() - start
     return gathered
@@ -140,12 +142,12 @@ def _setup_of(place: str, shard: int) -> dict[str, Any]:
 def _rows_of(folder: str, shard: int, job: Manifest | None, gathered: Gathered) -> Iterator[list[Prediction]]:
     """Yields the rows of a part in lists, and notes it if none has a score."""
     place = inside(folder, name_of(shard))
-    paths = None if job is None else job.paths(shard)
+    inputs = None if job is None else _Inputs(job.paths(shard))
     scored, waiting = False, list[Prediction]()
     with opened(place, "the part") as stream:
         try:
             for row in parquet_rows(stream):
-                if paths is not None and (row.face or 0) == 0 and next(paths, None) != row.path:
+                if inputs is not None and not row.face and not inputs.take(row.path):
                     raise _incomplete(place, shard)
                 scored = scored or row.ok
                 waiting.append(row)
@@ -154,11 +156,41 @@ def _rows_of(folder: str, shard: int, job: Manifest | None, gathered: Gathered) 
                     waiting = []
         except ValueError:
             raise _damaged(place, shard) from None
-    if paths is not None and next(paths, None) is not None:
+    if inputs is not None and not inputs.ended():
         raise _incomplete(place, shard)
     if not scored:
         gathered.silent.append(shard)
     yield waiting
+
+
+class _Inputs:
+    """The inputs of a shard, which its rows take in order; a whole archive has any number of rows."""
+
+    def __init__(self, paths: Iterator[str]) -> None:
+        self._paths = paths
+        self._archive: str | None = None
+
+    def take(self, path: str) -> bool:
+        """Whether a row of this path comes next."""
+        if self._archive is not None and self._has(self._archive, path):
+            return True
+        for expected in self._paths:
+            if is_whole_archive(expected):
+                self._archive = expected
+                if self._has(expected, path):
+                    return True
+            else:
+                self._archive = None
+                return path == expected
+        return False
+
+    def ended(self) -> bool:
+        """Whether no input lacks its rows."""
+        return all(map(is_whole_archive, self._paths))
+
+    @staticmethod
+    def _has(archive: str, path: str) -> bool:
+        return path == archive or path.startswith(f"{archive}::")
 
 
 def _damaged(place: str, shard: int) -> InputError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,12 +11,14 @@ from itertools import accumulate
 from typing import Any
 
 from ..base.errors import InputError, need
+from .entries import text_of
 from .places import opened
 
 KEY = b"cmfl-manifest"
 # A shard reads the groups that it lies in; the footer, which every worker reads, has 400 bytes per group.
 ROWS_IN_GROUP = 16384
 _READ_AT_ONCE = 4096
+_READ = ("path", "path_bytes", "status", "error")
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Manifest:
         digest: SHA-256 of its rows and shards, which parts carry.
         entries, shards: how many inputs and shards there are.
         relative: whether an input is a path from the folder that `cmfl plan` ran in.
+        column: of Parquet files among the inputs that are archives as a whole.
         version: of the package that made it.
         inputs: as they were given to `cmfl plan`.
     """
@@ -38,6 +40,7 @@ class Manifest:
     entries: int
     shards: int
     relative: bool
+    column: str | None
     version: str
     inputs: tuple[str, ...]
 
@@ -58,6 +61,7 @@ class Manifest:
                     int(about["entries"]),
                     int(about["shards"]),
                     bool(about["relative"]),
+                    about["column"],
                     str(about["version"]),
                     tuple(map(str, about["inputs"])),
                 )
@@ -79,6 +83,9 @@ class Manifest:
     def paths(self, shard: int | None = None) -> Iterator[str]:
         """Yields the inputs of one shard, or of all, in order.
 
+        An archive as a whole stands for its pictures (see `entries.pictures_of`). What the plan found to have
+        no bytes knows why.
+
         Raises:
             InputError: the file cannot be read.
         """
@@ -91,13 +98,12 @@ class Manifest:
             group = bisect_right(ends, start)
             at = ends[group] - groups[group]
             chosen = list(range(group, bisect_right(ends, stop - 1) + 1))
-            for batch in file.iter_batches(_READ_AT_ONCE, chosen, columns=["path", "path_bytes"]):
+            for batch in file.iter_batches(_READ_AT_ONCE, chosen, columns=list(_READ)):
                 part = batch.slice(
                     max(0, start - at), max(0, min(stop, at + batch.num_rows) - max(start, at))
                 )
                 at += batch.num_rows
-                for path, raw in zip(*(part.column(name).to_pylist() for name in range(2)), strict=True):
-                    yield path if raw is None else os.fsdecode(raw)
+                yield from map(text_of, part.to_pylist())
 
 
 def first_row(shard: int, entries: int, shards: int) -> int:

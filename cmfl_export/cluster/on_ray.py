@@ -16,9 +16,10 @@ from ..base.options import DetectorOptions, DetectorSettings
 from ..base.privacy import silence_ray
 from ..base.progress import bar
 from ..base.text import counted
+from ..images import scheme_of
 from ..predict import Summary
 from .manifest import Manifest
-from .places import is_address, refuse_place
+from .places import refuse_place
 from .ray_pool import Pool
 from .ray_worker import Worker
 from .scoring import ShardsSummary
@@ -63,9 +64,9 @@ def predict_on_ray(
     refuse_place(out)
     if workers is not None and workers < 1:
         raise UsageError(f"workers must be at least 1, not {workers}")
-    job = Manifest.read(manifest if is_address(manifest) else str(Path(manifest).absolute()))
+    job = Manifest.read(manifest if scheme_of(manifest) else str(Path(manifest).absolute()))
     chosen = chosen_shards(shards, job.shards)
-    place = out if is_address(out) else str(Path(out).absolute())
+    place = out if scheme_of(out) else str(Path(out).absolute())
     if model is not None and Path(model).is_file():
         model = Path(model).absolute()
     summary = ShardsSummary(Summary(""), out)

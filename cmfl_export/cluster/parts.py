@@ -43,10 +43,9 @@ def is_done(folder: str, setup: Mapping[str, Any]) -> bool:
         AnotherSetupError: a part of this name comes from another set-up.
         InputError: the folder cannot be read.
     """
-    name = name_of(setup["shard"])
-    if not is_there(folder, name):
+    place = inside(folder, name_of(setup["shard"]))
+    if not is_there(place):
         return False
-    place = inside(folder, name)
     with opened(place, "the part") as stream:
         found = parquet_setup(stream)
     if found is None:

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from ..base.errors import InputError, UsageError, need
+from ..base.errors import InputError, UsageError
 from ..base.files import whole_file, writing
+from ..images import ImageError, Status, objects, open_binary, scheme_of
 
-
-def is_address(place: str) -> bool:
-    """Whether a place is in a store and not in the file system."""
-    return "://" in place
+_COPIED_AT_ONCE = 1 << 20
 
 
 def inside(folder: str, name: str) -> str:
     """Returns the place of a file in a folder."""
-    return f"{folder.rstrip('/')}/{name}" if is_address(folder) else str(Path(folder, name))
+    return f"{folder.rstrip('/')}/{name}" if scheme_of(folder) else str(Path(folder, name))
 
 
 @contextmanager
@@ -27,7 +25,7 @@ def opened(place: str, what: str) -> Iterator[BinaryIO]:
     """Opens a file for reading; it can seek.
 
     Args:
-        place: the file.
+        place: a file or an address.
         what: what it is; begins the error.
 
     Raises:
@@ -35,15 +33,10 @@ def opened(place: str, what: str) -> Iterator[BinaryIO]:
         PackageError: a package for this store is missing.
     """
     try:
-        if is_address(place):
-            store, key = _store_of(place)
-            with store.open(key, "rb") as stream:
-                yield stream
-        else:
-            with Path(place).open("rb") as stream:
-                yield stream
-    except OSError as error:
-        raise InputError(f"cannot read {what} {place}: {error.strerror or type(error).__name__}") from None
+        with open_binary(place) as stream:
+            yield stream
+    except (OSError, ImageError) as error:
+        raise InputError(f"cannot read {what} {place}: {_reason(error)}") from None
 
 
 def deliver(file: Path, place: str) -> None:
@@ -53,10 +46,11 @@ def deliver(file: Path, place: str) -> None:
         UsageError: the place cannot be written.
         PackageError: a package for this store is missing.
     """
-    if is_address(place):
-        store, key = _store_of(place)
-        with writing(place):
-            store.put_file(str(file), key)
+    if scheme_of(place):
+        import fsspec
+
+        store, key = fsspec.core.url_to_fs(place)
+        store.put_file(str(file), key)
     else:
         with whole_file(Path(place)) as part, writing(place):
             shutil.copyfile(file, part)
@@ -69,29 +63,30 @@ def names_in(folder: str) -> set[str]:
         InputError: the folder cannot be listed.
         PackageError: a package for this store is missing.
     """
-    with suppress(FileNotFoundError):
-        try:
-            if is_address(folder):
-                store, key = _store_of(folder)
-                return {str(name).rpartition("/")[2] for name in store.ls(key.rstrip("/"), detail=False)}
-            return {entry.name for entry in Path(folder).iterdir()}
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise InputError(f"cannot list {folder}: {error.strerror or type(error).__name__}") from None
-    return set()
-
-
-def is_there(folder: str, name: str) -> bool:
-    """Whether a folder has a file of this name."""
-    place = inside(folder, name)
-    if not is_address(place):
-        return Path(place).exists()
-    store, key = _store_of(place)
     try:
-        return bool(store.exists(key))
-    except OSError as error:
-        raise InputError(f"cannot read {place}: {error.strerror or type(error).__name__}") from None
+        if scheme_of(folder):
+            return {address.rpartition("/")[2] for address, _ in objects(folder, recursive=False)}
+        return {entry.name for entry in Path(folder).iterdir()}
+    except (OSError, ImageError) as error:
+        if _is_missing(error):
+            return set()
+        raise InputError(f"cannot list {folder}: {_reason(error)}") from None
+
+
+def is_there(place: str) -> bool:
+    """Whether there is a file or object.
+
+    Raises:
+        InputError: that cannot be found out.
+        PackageError: a package for this store is missing.
+    """
+    try:
+        with open_binary(place):
+            return True
+    except (OSError, ImageError) as error:
+        if _is_missing(error):
+            return False
+        raise InputError(f"cannot read {place}: {_reason(error)}") from None
 
 
 def refuse_place(folder: str) -> None:
@@ -100,15 +95,15 @@ def refuse_place(folder: str) -> None:
     Raises:
         UsageError: it is a file.
     """
-    if not is_address(folder) and Path(folder).exists() and not Path(folder).is_dir():
+    if not scheme_of(folder) and Path(folder).exists() and not Path(folder).is_dir():
         raise UsageError(f"-o {folder} is a file; give the folder for the parts")
 
 
-def _store_of(place: str) -> tuple[Any, str]:
-    try:
-        import fsspec
+def _is_missing(error: Exception) -> bool:
+    return isinstance(error, FileNotFoundError) or getattr(error, "status", None) is Status.NOT_FOUND
 
-        store, key = fsspec.core.url_to_fs(place, use_listings_cache=False)
-    except ImportError as error:
-        raise need("remote", f"{place.partition('://')[0]}:// addresses") from error
-    return store, key
+
+def _reason(error: OSError | ImageError) -> str:
+    if isinstance(error, ImageError):
+        return error.message
+    return error.strerror or type(error).__name__

@@ -15,9 +15,10 @@ from ..base.errors import InputError, UsageError, need
 from ..base.files import scratch_folder
 from ..base.text import counted
 from ..base.versions import own_version
-from ..images import iter_paths, refuse_inputs
+from ..images import iter_paths, refuse_inputs, scheme_of
+from .entries import Entry, entry_of
 from .manifest import KEY, ROWS_IN_GROUP, first_row
-from .places import deliver, is_address
+from .places import deliver
 
 
 @dataclass(frozen=True)
@@ -46,20 +47,23 @@ def plan(
     shard_size: int | None = None,
     recursive: bool = True,
     null_separated: bool = False,
+    column: str | None = None,
+    whole_archives: bool = False,
 ) -> Plan:
     """Writes a manifest of the inputs, which appears whole or not at all.
 
     The same inputs give the same file. A list of any length takes the same memory.
 
     Args:
-        inputs, recursive, null_separated: see `cmfl_export.images.iter_paths`.
+        inputs, recursive, null_separated, column, whole_archives: see `cmfl_export.images.iter_paths`. An
+            archive as a whole is one input of its shard, and only the worker of that shard reads it.
         output: the manifest, .parquet; a file or an address.
         shards: how many shards to make; of fewer inputs one each.
         shard_size: in place of `shards`, the largest number of inputs in one.
 
     Raises:
         UsageError: an option or the output cannot be used.
-        InputError: there is no input.
+        InputError: there is no input, a store cannot be listed to its end, or an address holds a secret.
         PackageError: pyarrow, or a package for a store, is missing.
     """
     if (shards is None) == (shard_size is None):
@@ -68,20 +72,27 @@ def plan(
         raise UsageError("a plan needs at least 1 shard of at least 1 input")
     if not output.lower().endswith(".parquet"):
         raise UsageError(f"the manifest is written to .parquet, not to {output}; give it that ending")
-    if not is_address(output):
+    if not scheme_of(output):
         refuse_inputs([Path(output)], inputs)
-    paths = iter_paths(inputs, recursive=recursive, null_separated=null_separated)
+    paths = iter_paths(
+        inputs,
+        recursive=recursive,
+        null_separated=null_separated,
+        column=column,
+        whole_archives=whole_archives,
+    )
     with scratch_folder() as scratch:
         # How many there are is known only at the end, and the shards depend on it.
-        listed = _Listing(scratch / "listed.parquet", paths)
+        listed = _Listing(scratch / "listed.parquet", map(entry_of, paths))
         if not listed.entries:
             raise InputError("no images found in the inputs; there is nothing to plan")
         number = -(-listed.entries // shard_size) if shard_size else min(shards or 1, listed.entries)
         about = {
-            "digest": hashlib.sha256(f"{listed.digest} {number}".encode()).hexdigest(),
+            "digest": hashlib.sha256(f"{listed.digest} {number} {column}".encode()).hexdigest(),
             "entries": listed.entries,
             "shards": number,
             "relative": listed.relative,
+            "column": column,
             "version": own_version(),
             "inputs": [os.fsencode(text).decode("utf-8", "backslashreplace") for text in inputs],
         }
@@ -93,7 +104,7 @@ def plan(
 class _Listing:
     """The inputs in a file of their own, with what the plan says about all of them."""
 
-    def __init__(self, path: Path, paths: Iterable[str]) -> None:
+    def __init__(self, path: Path, entries: Iterable[Entry]) -> None:
         try:
             import pyarrow as pa
             import pyarrow.parquet as pq
@@ -102,23 +113,18 @@ class _Listing:
         self.path = path
         self.entries = self.bytes = 0
         self.relative = False
-        self.schema = pa.schema([("path", pa.string()), ("path_bytes", pa.binary()), ("size", pa.int64())])
+        types = [pa.string(), pa.binary(), pa.int64(), pa.string(), pa.string()]
+        self.schema = pa.schema(list(zip(Entry.COLUMNS, types, strict=True)))
         digest = hashlib.sha256()
         with pq.ParquetWriter(path, self.schema) as writer:
-            for chunk in _chunks(paths, ROWS_IN_GROUP):
-                columns: list[list[Any]] = [[], [], []]
-                for text in chunk:
-                    raw = os.fsencode(text)
-                    size = _size_of(text)
-                    name = raw.decode("utf-8", "backslashreplace")
-                    columns[0].append(name)
-                    # Only where the name is not UTF-8, as its text would not give it back.
-                    columns[1].append(None if name.encode() == raw else raw)
-                    columns[2].append(size)
-                    digest.update(b"%d %s %d\n" % (len(raw), raw, -1 if size is None else size))
-                    self.bytes += size or 0
-                    self.relative = self.relative or not (is_address(text) or Path(text).is_absolute())
+            for chunk in _chunks(entries, ROWS_IN_GROUP):
+                for entry in chunk:
+                    digest.update(entry.raw)
+                    digest.update(b"\0%d %s\n" % (-1 if entry.size is None else entry.size, entry.why))
+                    self.bytes += entry.size or 0
+                    self.relative = self.relative or entry.relative
                 self.entries += len(chunk)
+                columns = [list(column) for column in zip(*(entry.values() for entry in chunk), strict=True)]
                 writer.write_table(pa.table(columns, schema=self.schema), row_group_size=ROWS_IN_GROUP)
         self.digest = digest.hexdigest()
 
@@ -141,14 +147,7 @@ def _divide(listed: _Listing, shards: int, about: dict[str, Any], out: Path) -> 
         writer.add_key_value_metadata({KEY: json.dumps(about)})
 
 
-def _chunks(paths: Iterable[str], size: int) -> Iterator[list[str]]:
-    iterator = iter(paths)
+def _chunks(entries: Iterable[Entry], size: int) -> Iterator[list[Entry]]:
+    iterator = iter(entries)
     while chunk := list(islice(iterator, size)):
         yield chunk
-
-
-def _size_of(text: str) -> int | None:
-    try:
-        return Path(text).stat().st_size
-    except (OSError, ValueError):
-        return None

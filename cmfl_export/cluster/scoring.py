@@ -14,6 +14,7 @@ from ..base.progress import bar
 from ..base.text import counted
 from ..detector import Detector
 from ..predict import Summary, open_writer, setup_of
+from .entries import pictures_of
 from .manifest import Manifest
 from .parts import is_done, name_of, setup_of_part
 from .places import deliver, inside, refuse_place
@@ -122,7 +123,7 @@ def score_shard(
         # Written here and not in the folder: a lock there would keep another worker from taking over.
         part = scratch / name_of(shard)
         with open_writer(part, faces=detector.align is not None, setup=setup) as writer:
-            for row in detector.stream(job.paths(shard)):
+            for row in detector.stream(pictures_of(job.paths(shard), job.column)):
                 writer.write([row])
                 summary.count(row)
                 if row.is_last:

@@ -20,7 +20,17 @@ from .degradations import Degradation, add_noise, parse_degradations, recompress
 from .foreign import is_foreign
 from .inputs import count_paths, iter_paths, root_of
 from .outputs import refuse_inputs
-from .sources import Located, archive_kind, located, scheme_of, shown, split_member
+from .sources import (
+    Fault,
+    Located,
+    archive_kind,
+    located,
+    objects,
+    open_binary,
+    scheme_of,
+    shown,
+    split_member,
+)
 from .status import ImageError, Status
 
 __all__ = [
@@ -31,6 +41,7 @@ __all__ = [
     "SIZE",
     "UNALIGNED_SIZE",
     "Degradation",
+    "Fault",
     "ImageError",
     "ImageLike",
     "Located",
@@ -44,6 +55,8 @@ __all__ = [
     "is_foreign",
     "iter_paths",
     "located",
+    "objects",
+    "open_binary",
     "open_rgb",
     "parse_degradations",
     "recompress",

@@ -33,7 +33,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         patch.setenv("RAY_AUTH_MODE", "disabled")
         patch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
         node = {"num_cpus": 1, "object_store_memory": _STORE, "include_dashboard": False}
-        head = node | {"_system_config": {"health_check_period_ms": 500, "health_check_failure_threshold": 3}}
+        # Ray gives its workers the lowest priority but one, with which they stand still on a busy machine.
+        head = node | {"_system_config": {"worker_niceness": 0}}
         made = Cluster(initialize_head=True, head_node_args=head)
         try:
             made.add_node(**node)

@@ -109,16 +109,17 @@ def test_a_model_that_no_node_has(cluster: Any, job: Path, tmp_path: Path) -> No
         )
 
 
-@pytest.mark.parametrize(
-    ("address", "message"),
-    [("ray://somewhere:10001", "ray job submit"), ("127.0.0.1:1", "no Ray cluster at 127.0.0.1:1")],
-)
-def test_what_is_no_cluster(
-    job: Path, tmp_path: Path, address: str, message: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("RAY_gcs_rpc_server_connect_timeout_s", "1")
-    with pytest.raises(UsageError, match=message):
-        predict_on_ray("starter", str(job / "m.parquet"), str(tmp_path), address=address)
+def test_what_is_no_cluster(job: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_answer(*_: object, **__: object) -> None:
+        raise ConnectionError("nobody\nanswers")
+
+    monkeypatch.setattr(ray, "init", no_answer)
+    for address, message in (
+        ("ray://h:1", "ray job submit"),
+        ("h:1", r"no Ray cluster at h:1 \(nobody answers\)"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            predict_on_ray("starter", str(job / "m.parquet"), str(tmp_path), address=address)
 
 
 def disturbed(disturb: Callable[[], None], cluster: Any, slow: tuple[Path, Path], tmp_path: Path) -> Any:

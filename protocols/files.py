@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
 
-from cmfl_export.base.errors import ProtocolError
+from cmfl_export.base.errors import InputError, ProtocolError
 from cmfl_export.base.threads import in_order
 
 from .name_advice import NameAdvice
@@ -25,13 +25,13 @@ def missing_files(
     samples: Sequence[Sample],
     data_root: str | os.PathLike[str],
     *,
-    decode: Callable[[Path], object] | None = None,
+    decode: Callable[[str], object] | None = None,
 ) -> list[Missing]:
     """Returns the samples that cannot be used, in order, each with the reason.
 
     Args:
         samples: rows of a split.
-        data_root: the folder that their file names are relative to.
+        data_root: what their file names are relative to, see `cmfl_export.images.DataRoot`.
         decode: also called with every file, for example `cmfl_export.images.open_rgb`. It finds damaged files
             but takes as long as the decoding of one epoch.
 
@@ -41,14 +41,15 @@ def missing_files(
         `name_advice`). Empty when all is well.
 
     Raises:
-        ProtocolError: `data_root` is not a folder.
+        ProtocolError: there is no such data root, or it cannot be read.
     """
-    root = Path(data_root)
-    if not root.is_dir():
-        raise ProtocolError(
-            f"the data root {root} is not a folder; give the folder that the file names are relative to"
-        )
-    paths = [root / sample.filename for sample in samples]
+    from cmfl_export.images import DataRoot
+
+    try:
+        root = DataRoot.of(data_root)
+    except InputError as error:
+        raise ProtocolError(str(error)) from error
+    paths = [root.path(sample.filename) for sample in samples]
     chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
     # Threads hide the latency of network file systems, and a decoder releases the interpreter lock.
     found = in_order(
@@ -59,7 +60,9 @@ def missing_files(
     )
     problems = chain.from_iterable(found)
     missing = [(sample, problem) for sample, problem in zip(samples, problems, strict=True) if problem]
-    advice = NameAdvice(root)
+    if root.folder is None:
+        return missing
+    advice = NameAdvice(root.folder)
     return [(sample, problem + advice.of(sample.filename)) for sample, problem in missing]
 
 
@@ -85,14 +88,18 @@ def _file_problem(path: Path) -> str:
     return "" if os.access(path, os.R_OK) else "permission denied"
 
 
-def _problem(path: Path, decode: Callable[[Path], object] | None) -> str:
-    problem = _file_problem(path)
-    if problem or decode is None:
-        return problem
-    from cmfl_export.images import ImageError
+def _problem(path: str, decode: Callable[[str], object] | None) -> str:
+    from cmfl_export.images import ImageError, is_reference, look_for
 
     try:
-        decode(path)
+        if not is_reference(path):
+            problem = _file_problem(Path(path))
+            if problem:
+                return problem
+        elif decode is None:
+            look_for(path)
+        if decode is not None:
+            decode(path)
     except ImageError as error:
         return error.message
     return ""

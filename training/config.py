@@ -37,7 +37,7 @@ class Setting:
     Attributes:
         heading: one of HEADINGS.
         help: one line.
-        is_path: the text is the path of a file or folder.
+        is_path: the text is a path, or an address in a store.
     """
 
     heading: str
@@ -57,7 +57,13 @@ class TrainConfig:
 
     protocol: Annotated[str, Setting(DATA, "Folder with train.csv and dev.csv.", is_path=True)] = ""
     data_root: Annotated[
-        str, Setting(DATA, "Folder that the file names of the protocol start from.", is_path=True)
+        str,
+        Setting(
+            DATA,
+            "What the file names of the protocol start from: a folder, an archive (.tar, .zip), a folder of "
+            ".tar shards, or an address in a store.",
+            is_path=True,
+        ),
     ] = ""
     aligned: Annotated[
         bool,

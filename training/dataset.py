@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
-from pathlib import Path
 from typing import NamedTuple
 
 import lightning as L
@@ -19,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from cmfl_export.base.errors import need
-from cmfl_export.images import SIZE, fit, open_rgb
+from cmfl_export.images import SIZE, DataRoot, fit, open_rgb
 from protocols import Sample
 
 from .augment import augment
@@ -52,7 +51,7 @@ class ProtocolDataset(Dataset[Item]):
     def __init__(
         self,
         samples: Sequence[Sample],
-        data_root: Path,
+        data_root: DataRoot,
         *,
         aligned: bool,
         augment: float,
@@ -80,7 +79,7 @@ class ProtocolDataset(Dataset[Item]):
         return torch.from_numpy(self._pixels(sample, draw)), float(sample.is_real), draw.position
 
     def _pixels(self, sample: Sample, draw: Draw) -> np.ndarray:
-        image = self.open(self.data_root / sample.filename)
+        image = self.open(self.data_root.path(sample.filename))
         if not self.train and self.augment == 0:
             return np.array(fit(image, aligned=self.aligned))
         rng = np.random.default_rng([self.seed, draw.epoch, draw.position, int(self.train)])
@@ -197,7 +196,7 @@ class ProtocolData(L.LightningDataModule):
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         dataset = ProtocolDataset(
             self.samples[split],
-            Path(config.data_root),
+            _root(config, self.samples[split]),
             aligned=config.aligned,
             augment=config.augment if training or config.augment_dev else 0.0,
             seed=config.seed,
@@ -217,7 +216,7 @@ def unchanged(config: TrainConfig, samples: Sequence[Sample]) -> DataLoader[Item
     """Batches of the samples in order, each image once and as `predict` sees it: not augmented."""
     dataset = ProtocolDataset(
         samples,
-        Path(config.data_root),
+        _root(config, samples),
         aligned=config.aligned,
         augment=0.0,
         seed=config.seed,
@@ -225,6 +224,11 @@ def unchanged(config: TrainConfig, samples: Sequence[Sample]) -> DataLoader[Item
         open=opener(config),
     )
     return _in_batches(dataset, EpochSampler(len(samples), seed=config.seed, shuffle=False), config)
+
+
+def _root(config: TrainConfig, samples: Sequence[Sample]) -> DataRoot:
+    """The data root with the places of these samples, which goes to each loader process."""
+    return DataRoot.of(config.data_root).only(sample.filename for sample in samples)
 
 
 def _in_batches(dataset: ProtocolDataset, sampler: EpochSampler, config: TrainConfig) -> DataLoader[Item]:

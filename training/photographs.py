@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from PIL import Image
 
@@ -14,7 +13,7 @@ from cmfl_export.images import open_rgb
 
 from .config import TrainConfig
 
-Open = Callable[[Path], Image.Image]
+Open = Callable[[str], Image.Image]
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class LargestFace:
         # Made where it is first needed, for each loader process shall have its own. The GPU is busy training.
         return Aligner(largest=True, minimum=self.minimum, face_scale=self.face_scale, provider="cpu")
 
-    def __call__(self, path: Path) -> Image.Image:
+    def __call__(self, path: str) -> Image.Image:
         return self.aligner(open_rgb(path))[0].crop.image
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ..base.errors import UsageError
-from .options import Inputs, Null, Recursive
+from .options import Column, Inputs, Null, Recursive
 from .output import say
 
 if TYPE_CHECKING:
@@ -61,9 +61,7 @@ def plan(
     ] = None,
     recursive: Recursive = True,
     null: Null = False,
-    column: Annotated[
-        str | None, typer.Option(help="Column of Parquet files.", show_default="image or bytes")
-    ] = None,
+    column: Column = None,
     whole_archives: Annotated[
         bool,
         typer.Option(

@@ -9,7 +9,7 @@ import typer
 
 from ..base.options import DetectorOptions
 from .options import (
-    DATA_ROOT,
+    ANY_DATA_ROOT,
     PROTOCOL,
     AlignLargest,
     BatchSize,
@@ -33,7 +33,7 @@ def evaluate(
         ),
     ] = None,
     protocol: Annotated[Path | None, PROTOCOL] = None,
-    data_root: Annotated[Path | None, DATA_ROOT] = None,
+    data_root: Annotated[str | None, ANY_DATA_ROOT] = None,
     split: Annotated[str, typer.Option(help="Split to measure on, in a protocol folder.")] = "eval",
     scores: Annotated[
         list[Path] | None,
@@ -102,7 +102,7 @@ def calibrate(
     model: Model,
     out: Annotated[Path, typer.Option("--out", "-o", help="Model file to write (.onnx).")],
     protocol: Annotated[Path, PROTOCOL],
-    data_root: Annotated[Path, DATA_ROOT],
+    data_root: Annotated[str, ANY_DATA_ROOT],
     at: Annotated[
         str, typer.Option(help="Rule of the threshold: d-eer, apcer:0.05 or bpcer:0.01.")
     ] = "d-eer",

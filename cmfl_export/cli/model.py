@@ -96,7 +96,8 @@ def predict(
         typer.Argument(
             metavar="[MODEL] INPUT...",
             help="A model: an .onnx file, or a name from cmfl zoo list; else the starter. Then image "
-            "files, folders or globs; - reads paths from standard input.",
+            "files, folders or globs; archives (.tar, .zip, .parquet), lists (.txt) or addresses (s3://, "
+            "https://); - reads paths from standard input.",
         ),
     ],
     model: Annotated[
@@ -106,7 +107,11 @@ def predict(
     out: Annotated[
         str | None,
         typer.Option(
-            "--out", "-o", metavar="<path>", help="File for the rows.", show_default="standard output"
+            "--out",
+            "-o",
+            metavar="<path>",
+            help="File for the rows, or an address in an object store.",
+            show_default="standard output",
         ),
     ] = None,
     format: Annotated[
@@ -115,6 +120,10 @@ def predict(
     ] = None,
     recursive: Recursive = True,
     null: Null = False,
+    column: Annotated[
+        str | None,
+        typer.Option(help="Column of Parquet files with the images.", show_default="image, or bytes"),
+    ] = None,
     provider: Provider = DetectorOptions.provider,
     batch_size: BatchSize = None,
     threads: Threads = None,
@@ -162,9 +171,9 @@ def predict(
         max_pixels=max_pixels,
     )
     if manifest is not None:
-        if format or resume or report:
+        if format or resume or report or column:
             raise UsageError(
-                "--manifest goes without --format, --resume and --report: parts are Parquet, and kept"
+                "--manifest goes without --format, --column, --resume and --report: parts are Parquet, and kept"
             )
         predict_shards(arguments, model, manifest, out, shard, ray, ray_workers, progress, options)
         return
@@ -181,6 +190,7 @@ def predict(
         format,
         recursive=recursive,
         null_separated=null,
+        column=column,
         resume=resume,
         progress=progress,
         report=report,

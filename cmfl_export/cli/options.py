@@ -37,12 +37,19 @@ Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="An exported .onnx file, or a name from cmfl zoo list.")
 ]
 INPUTS = typer.Argument(
-    metavar="INPUT...", help="Image files, folders or globs; - reads paths from standard input."
+    metavar="INPUT...",
+    help="Image files, folders or globs; archives, lists and addresses as for predict; - reads paths from "
+    "standard input.",
 )
 Inputs = Annotated[list[str], INPUTS]
 
 PROTOCOL = typer.Option(help="Protocol: a CSV file, or a folder of them.")
 DATA_ROOT = typer.Option(help="Folder that the file names of the protocol start from.")
+ANY_DATA_ROOT = typer.Option(
+    metavar="<path>",
+    help="What the file names of the protocol start from: a folder, an archive (.tar, .zip), a folder of "
+    ".tar shards, or an address in a store.",
+)
 BatchSize = Annotated[
     int | None,
     typer.Option(max=_MOST_IN_BATCH, help="Images per batch.", show_default="8 on the CPU, 64 on a GPU"),

@@ -14,6 +14,7 @@ import typer
 from training.config import DATA, HEADINGS, OUTPUT, Preset, TrainConfig
 
 from ..base.errors import need
+from .options import ANY_DATA_ROOT
 from .output import say
 
 
@@ -31,12 +32,14 @@ def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
 
 def _option(name: str, default: Any, annotation: Any) -> inspect.Parameter:
     kind, setting = get_args(annotation)
-    info = typer.Option(help=setting.help, rich_help_panel=setting.heading)
+    # As text, because an address is no path.
+    metavar = "<path>" if setting.is_path else None
+    info = typer.Option(help=setting.help, metavar=metavar, rich_help_panel=setting.heading)
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
         default=None if default == "" else default,
-        annotation=Annotated[Path if setting.is_path else kind, info],
+        annotation=Annotated[kind, info],
     )
 
 
@@ -111,7 +114,7 @@ def refit(
         Path, typer.Argument(help="A .safetensors file of cmfl train, or a run folder (its best).")
     ],
     protocol: Annotated[Path, typer.Option(help="Folder with train.csv and dev.csv.")],
-    data_root: Annotated[Path, typer.Option(help="Folder that the file names of the protocol start from.")],
+    data_root: Annotated[str, ANY_DATA_ROOT],
     out: Annotated[Path, typer.Option("--out", "-o", help="The .safetensors file to write.")],
     leave_out: Annotated[
         str, typer.Option(help="Attacks of train not to fit to, as for cmfl train.", show_default=False)
@@ -132,7 +135,7 @@ def refit(
         weights,
         out,
         protocol=str(protocol),
-        data_root=str(data_root),
+        data_root=data_root,
         leave_out_attacks=leave_out,
         workers=workers,
         skip_missing=skip_missing,

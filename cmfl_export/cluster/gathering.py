@@ -5,23 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..base import setups
 from ..base.errors import InputError
-from ..base.files import scratch_folder
 from ..base.text import counted
 from ..base.versions import own_version
-from ..images import scheme_of
 from ..predict import Summary, format_of, open_writer, parquet_rows, parquet_setup
 from ..runtime import Prediction
 from .entries import is_whole_archive
 from .manifest import Manifest
 from .parts import AnotherSetupError, name_of, shard_of
-from .places import deliver, inside, names_in, opened
+from .places import inside, names_in, opened
 from .shard_numbers import as_text
 
 _AT_ONCE = 16  # footers; of parts in a store each is a request
@@ -75,23 +72,17 @@ def gather(folder: str, output: str, format: str | None = None, *, manifest: str
     gathered = Gathered(Summary(""), output, setup["shards"])
     # Rows of another version are not described as this version's.
     described = {name: value for name, value in setup.items() if name not in _OF_THE_JOB}
-    with ExitStack() as held:
-        target = Path(output)
-        if scheme_of(output):
-            target = held.enter_context(scratch_folder()) / f"rows.{format}"
-        with open_writer(
-            target,
-            format,
-            faces=setup.get("align") is not None,
-            setup=described if setup["cmfl-export"] == own_version() else None,
-        ) as writer:
-            for shard in range(gathered.shards):
-                for rows in _rows_of(folder, shard, job, gathered):
-                    writer.write(rows)
-                    for row in rows:
-                        gathered.rows.count(row)
-        if scheme_of(output):
-            deliver(target, output)
+    with open_writer(
+        output,
+        format,
+        faces=setup.get("align") is not None,
+        setup=described if setup["cmfl-export"] == own_version() else None,
+    ) as writer:
+        for shard in range(gathered.shards):
+            for rows in _rows_of(folder, shard, job, gathered):
+                writer.write(rows)
+                for row in rows:
+                    gathered.rows.count(row)
     gathered.seconds = time.perf_counter() - start
     return gathered
 

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from ..base.errors import InputError, UsageError
 from ..base.files import whole_file, writing
-from ..images import ImageError, Status, objects, open_binary, scheme_of
+from ..images import ImageError, Status, objects, open_binary, scheme_of, uploading
 
 _COPIED_AT_ONCE = 1 << 20
 
@@ -47,10 +47,8 @@ def deliver(file: Path, place: str) -> None:
         PackageError: a package for this store is missing.
     """
     if scheme_of(place):
-        import fsspec
-
-        store, key = fsspec.core.url_to_fs(place)
-        store.put_file(str(file), key)
+        with uploading(place) as stream, file.open("rb") as source:
+            shutil.copyfileobj(source, stream, _COPIED_AT_ONCE)
     else:
         with whole_file(Path(place)) as part, writing(place):
             shutil.copyfile(file, part)

@@ -97,7 +97,7 @@ def calibrate(
         model: an exported ONNX file, or a name of the zoo.
         out: the new file; not the same as `model`.
         protocol: a CSV file, or a folder with `<split>.csv`.
-        data_root: the folder that its file names are relative to.
+        data_root: what its file names are relative to, see `cmfl_export.images.DataRoot`.
         at: the rule for the threshold: `d-eer`; `apcer:X`, the lowest BPCER with APCER <= X; or `bpcer:X`,
             the lowest APCER with BPCER <= X; X from 0 to 1.
         split: which file of a protocol folder.
@@ -131,7 +131,7 @@ def calibrate(
     source = detector.path
     refuse_overwriting([out], [("the model itself", source)])
     card = detector.card
-    rows = list(score(detector, samples, Path(data_root)))
+    rows = list(score(detector, samples, data_root))
     data = arrays(rows)
     if not data.is_real.any() or data.is_real.all():
         why = next((f" ({s.sample.filename!r}: {s.row.error})" for s in rows if not s.row.ok), "")

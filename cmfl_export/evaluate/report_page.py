@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..base.errors import InputError
 from ..base.versions import own_version
-from ..images import ImageError, fit, open_rgb
+from ..images import DataRoot, ImageError, fit, open_rgb
 from ..metrics import HEADS, LABELS, figure, percent
 from ..report import data_uri, render
 from ..runtime import INTENDED_USE
@@ -55,7 +56,9 @@ def draw(evaluation: Evaluation) -> dict[str, Figure]:
     return drawings
 
 
-def page(evaluation: Evaluation, drawings: Mapping[str, Figure], data_root: Path | None) -> str:
+def page(
+    evaluation: Evaluation, drawings: Mapping[str, Figure], data_root: str | os.PathLike[str] | None
+) -> str:
     """The report.
 
     Args:
@@ -63,6 +66,7 @@ def page(evaluation: Evaluation, drawings: Mapping[str, Figure], data_root: Path
         drawings: what `draw` made of it.
         data_root: where the images lie, for thumbnails of the worst errors; None leaves these out.
     """
+    root = None if data_root is None else _root(data_root)
     split, candidates = evaluation.split, evaluation.candidates
     files = [(split.path, split.sha256)] if split.path else []
     return render(
@@ -70,7 +74,7 @@ def page(evaluation: Evaluation, drawings: Mapping[str, Figure], data_root: Path
         evaluation=evaluation,
         split=split,
         comparison=comparison_table(candidates),
-        sections=[_Section.of(candidate, data_root) for candidate in candidates],
+        sections=[_Section.of(candidate, root) for candidate in candidates],
         plots=[(plots.svg(drawings[name]), _CAPTIONS[_kind(name)]) for name in sorted(drawings, key=_place)],
         files=[*files, *((candidate.file, candidate.sha256) for candidate in candidates)],
         metric=figure,
@@ -78,6 +82,14 @@ def page(evaluation: Evaluation, drawings: Mapping[str, Figure], data_root: Path
         version=own_version(),
         intended_use=INTENDED_USE,
     )
+
+
+def _root(data_root: str | os.PathLike[str]) -> DataRoot | None:
+    try:
+        return DataRoot.of(data_root)
+    except InputError:
+        # Score files may be of images that are not here any more.
+        return None
 
 
 def _kind(name: str) -> str:
@@ -110,7 +122,7 @@ class _Section:
     errors: list[tuple[str, int, list[_Error]]]
 
     @classmethod
-    def of(cls, candidate: Candidate, data_root: Path | None) -> _Section:
+    def of(cls, candidate: Candidate, root: DataRoot | None) -> _Section:
         a = candidate.assessment
         metrics = [["", *(HEADS[head] for head in a.heads)]]
         for key, label in LABELS.items():
@@ -121,11 +133,11 @@ class _Section:
             group_table("Attack type", a.attacks, "APCER [95 %]"),
             group_table("Bona fide source", a.sources, "BPCER [95 %]"),
             condition_table(candidate),
-            [] if data_root is None else list(_errors(candidate, data_root)),
+            [] if root is None else list(_errors(candidate, root)),
         )
 
 
-def _errors(candidate: Candidate, data_root: Path) -> Iterator[tuple[str, int, list[_Error]]]:
+def _errors(candidate: Candidate, root: DataRoot) -> Iterator[tuple[str, int, list[_Error]]]:
     """The errors that the model was surest of, to look at: there the failure modes are."""
     wrong = [
         scored
@@ -137,13 +149,13 @@ def _errors(candidate: Candidate, data_root: Path) -> Iterator[tuple[str, int, l
         of_class = [scored for scored in wrong if scored.sample.is_real == is_real]
         of_class.sort(key=lambda scored: scored.row.p_real or 0.0, reverse=not is_real)
         if of_class:
-            worst = [_Error(scored, _thumbnail(scored, data_root)) for scored in of_class[:_WORST]]
+            worst = [_Error(scored, _thumbnail(scored, root)) for scored in of_class[:_WORST]]
             yield words, len(of_class), worst
 
 
-def _thumbnail(scored: Scored, data_root: Path) -> str:
+def _thumbnail(scored: Scored, root: DataRoot) -> str:
     try:
-        picture = open_rgb(data_root / scored.sample.filename)
+        picture = open_rgb(root.path(scored.sample.filename))
         if scored.row.box is not None:
             # Of a photograph the face that was scored.
             left, top, right, bottom = map(round, scored.row.box)

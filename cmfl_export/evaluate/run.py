@@ -78,7 +78,7 @@ def evaluate(
         models: exported ONNX files, or names of the zoo.
         out: the folder; files of an earlier evaluation in it are replaced.
         protocol: a CSV file, or a folder with `<split>.csv`; needed for models.
-        data_root: the folder that its file names are relative to; needed for models.
+        data_root: what its file names are relative to, see `cmfl_export.images.DataRoot`; needed for models.
         split: which file of a protocol folder.
         scores: score files to evaluate beside or instead of models, see `read_scores`.
         degradations: as for `parse_degradations`; every model scores the split once per degradation.
@@ -134,7 +134,7 @@ def evaluate(
         for name, detector in zip(names, detectors, strict=False):
             runs: list[Run] = []
             for damage in (None, *damages):
-                rows = list(score(detector, listed or [], Path(data_root or "."), damage, advance))
+                rows = list(score(detector, listed or [], data_root or ".", damage, advance))
                 # Scores may have taken hours, so they are written before anything else can fail.
                 write_scores(rows, out / _scores_name(name, damage, alone=len(names) == 1))
                 runs.append((damage, rows))
@@ -173,7 +173,7 @@ def evaluate(
         warnings,
         out,
     )
-    _write(evaluation, None if data_root is None else Path(data_root))
+    _write(evaluation, data_root)
     return evaluation
 
 
@@ -287,7 +287,7 @@ def _split_of(file: Path | None, rows: Sequence[Scored]) -> Split:
     )
 
 
-def _write(evaluation: Evaluation, data_root: Path | None) -> None:
+def _write(evaluation: Evaluation, data_root: str | os.PathLike[str] | None) -> None:
     from . import plots
     from .report_page import draw, page
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import PurePath
 
 from protocols import Sample
 from protocols.name_advice import NameAdvice
 
-from ..base.errors import InputError, UsageError
+from ..base.errors import UsageError
 from ..base.options import DetectorOptions
 from ..detector import Detector
-from ..images import Degradation, ImageLike, Pixels, Status
+from ..images import DataRoot, Degradation, Status
 from .labelled_scores import Scored
 
 
@@ -30,7 +31,7 @@ def one_face(options: DetectorOptions) -> DetectorOptions:
 def score(
     detector: Detector,
     samples: Sequence[Sample],
-    data_root: Path,
+    data_root: str | os.PathLike[str],
     damage: Degradation | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Iterator[Scored]:
@@ -39,28 +40,26 @@ def score(
     Args:
         detector: the model.
         samples: rows of a split.
-        data_root: the folder that their file names are relative to.
+        data_root: what their file names are relative to, see `DataRoot`.
         damage: degradation of each decoded image; None leaves them as they are.
         advance: called with 0 after each row (see `progress.bar`).
 
     Raises:
-        InputError: the data root is not a folder.
+        InputError: there is no such data root.
         ProviderError: the model failed to run.
     """
-    if not data_root.is_dir():
-        raise InputError(
-            f"the data root {data_root} is not a folder; give what the protocol's file names are relative to"
-        )
-
-    def change(image: Pixels, source: ImageLike) -> Pixels:
-        assert damage is not None
-        # The name within the data root, so that noise does not depend on where the data are.
-        return damage.apply(image, Path(str(source)).relative_to(data_root).as_posix())
-
-    paths = (str(data_root / sample.filename) for sample in samples)
-    rows = detector.stream(paths, change=None if damage is None else change)
-    advice = NameAdvice(data_root)
+    root = DataRoot.of(data_root)
+    paths = [root.path(sample.filename) for sample in samples]
+    if damage is None:
+        rows = detector.stream(iter(paths))
+    else:
+        # Noise depends on the name within the data root, not on where the data are.
+        names = dict(zip(paths, (PurePath(sample.filename).as_posix() for sample in samples), strict=True))
+        rows = detector.stream(iter(paths), change=lambda image, of: damage.apply(image, names[str(of)]))
+    advice = None if root.folder is None else NameAdvice(root.folder)
     for sample, row in zip(samples, rows, strict=True):
         advance(0)
-        error = row.error + ("" if row.status is not Status.NOT_FOUND else advice.of(sample.filename))
+        error = row.error
+        if advice is not None and row.status is Status.NOT_FOUND:
+            error += advice.of(sample.filename)
         yield Scored(sample, replace(row, path=sample.filename, error=error))

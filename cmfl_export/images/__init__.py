@@ -21,15 +21,19 @@ from .foreign import is_foreign
 from .inputs import count_paths, iter_paths, root_of
 from .outputs import refuse_inputs
 from .sources import (
+    DataRoot,
     Fault,
     Located,
     archive_kind,
+    is_reference,
     located,
+    look_for,
     objects,
     open_binary,
     scheme_of,
     shown,
     split_member,
+    uploading,
 )
 from .status import ImageError, Status
 
@@ -40,6 +44,7 @@ __all__ = [
     "MAX_FILE_BYTES",
     "SIZE",
     "UNALIGNED_SIZE",
+    "DataRoot",
     "Degradation",
     "Fault",
     "ImageError",
@@ -53,8 +58,10 @@ __all__ = [
     "decode",
     "fit",
     "is_foreign",
+    "is_reference",
     "iter_paths",
     "located",
+    "look_for",
     "objects",
     "open_binary",
     "open_rgb",
@@ -67,4 +74,5 @@ __all__ = [
     "scheme_of",
     "shown",
     "split_member",
+    "uploading",
 ]

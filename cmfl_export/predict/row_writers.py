@@ -22,6 +22,7 @@ from ..base.locks import exclusive, hold
 from ..base.row_files import send, whole_part
 from ..base.setups import Setup
 from ..base.text import visible
+from ..images import scheme_of, shown, uploading
 from ..runtime import COLUMNS, FACE_COLUMNS, Prediction
 from .parquet_rows import PARQUET_KEY
 from .rows import FORMATS, format_of, whole_rows
@@ -59,7 +60,7 @@ class Writer(ABC):
         """Stores the set-up beside the file as soon as the file gets a row."""
         self._setup = path, setup
 
-    def describes(self, setup: Setup) -> None:
+    def describes(self, setup: Setup | None) -> None:
         """Stores the set-up in the file, where the format has a place for it."""
         self._about = setup
 
@@ -172,7 +173,7 @@ _WRITERS: dict[str, type[Writer]] = dict(
 
 @contextmanager
 def open_writer(
-    path: Path | None,
+    path: Path | str | None,
     format: str | None = None,
     *,
     faces: bool = False,
@@ -192,7 +193,8 @@ def open_writer(
     `path`, and the bytes in the column `path_bytes`.
 
     Args:
-        path: the file; a missing folder is made. None is standard output, which cannot be parquet.
+        path: the file; a missing folder is made. An address in an object store is written in parts and
+            appears whole or not at all. None is standard output, which cannot be parquet.
         format: one of FORMATS; None takes it from the ending of `path`, csv without an ending.
         faces: also write FACE_COLUMNS.
         resume: continue an existing csv or jsonl file.
@@ -205,7 +207,22 @@ def open_writer(
         InputError: the file to resume cannot be read, or was not written by `cmfl predict`.
         PackageError: pyarrow is missing.
     """
+    address = path if isinstance(path, str) and scheme_of(path) else None
+    path = None if path is None else Path(path)
     kind = format_of(path, format)
+    columns = (*COLUMNS, *FACE_COLUMNS) if faces else COLUMNS
+    if address is not None:
+        if resume:
+            raise UsageError(
+                f"{shown(address)} cannot be resumed, as an object appears only when it is whole; write to a "
+                "local file with -o"
+            )
+        with (
+            uploading(address) as stream,
+            _complete(_WRITERS[kind](stream, shown(address), columns, Counter()), setup) as writer,
+        ):
+            yield writer
+        return
     in_place = kind in ("csv", "jsonl")
     if resume and (path is None or not in_place):
         raise UsageError(
@@ -213,7 +230,6 @@ def open_writer(
         )
     if path is None and kind == "parquet":
         raise UsageError("parquet cannot go to standard output; name a file with -o")
-    columns = (*COLUMNS, *FACE_COLUMNS) if faces else COLUMNS
     with _opened(path, in_place, resume) as stream:
         target = "standard output" if path is None else str(path)
         done = None
@@ -225,18 +241,24 @@ def open_writer(
         writer = _WRITERS[kind](stream, target, columns, Counter() if done is None else done)
         if done is None and setup is not None and path is not None and in_place and not is_stream(path):
             writer.keeps(path, setup)
-        if setup is not None:
-            writer.describes(setup)
-        with writing(target):
-            if done is None:
-                writer._begin()
-        try:
+        with _complete(writer, setup, begun=done is not None):
             yield writer
-            with writing(target):
-                writer._end()
-        except BaseException:
-            writer._abandon()
-            raise
+
+
+@contextmanager
+def _complete(writer: Writer, setup: Setup | None, *, begun: bool = False) -> Iterator[Writer]:
+    """Writes what comes before the rows, unless it is there, and what comes after them."""
+    writer.describes(setup)
+    if not begun:
+        with writing(writer._target):
+            writer._begin()
+    try:
+        yield writer
+        with writing(writer._target):
+            writer._end()
+    except BaseException:
+        writer._abandon()
+        raise
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from ..base.options import DetectorOptions, DetectorSettings
 from ..base.progress import Advance, bar
 from ..base.text import counted
 from ..detector import Detector
-from ..images import count_paths, iter_paths, refuse_inputs
+from ..images import count_paths, iter_paths, refuse_inputs, scheme_of, shown
 from ..runtime import Prediction
 from ..zoo import starter_label
 from .report_page import open_report
@@ -108,6 +108,7 @@ def predict_to(
     *,
     recursive: bool = True,
     null_separated: bool = False,
+    column: str | None = None,
     resume: bool = False,
     progress: bool | None = None,
     report: str | Path | None = None,
@@ -123,9 +124,10 @@ def predict_to(
     written at the end; after an interrupt or an error it has the rows so far.
 
     Args:
-        inputs, recursive, null_separated: see `cmfl_export.images.iter_paths`.
-        output, format, resume: see `cmfl_export.predict.open_writer`; None is standard output. With `resume`,
-            inputs that have a row are skipped, each as often as it has one.
+        inputs, recursive, null_separated, column: see `cmfl_export.images.iter_paths`.
+        output, format, resume: see `cmfl_export.predict.open_writer`; None is standard output. An object in a
+            store appears only when all rows are written. With `resume`, inputs that have a row are skipped,
+            each as often as it has one.
         model, options, settings: see `Detector`.
         progress: whether to show a progress bar on standard error; None shows it on a terminal, unless rows
             appear there.
@@ -142,14 +144,20 @@ def predict_to(
     options = DetectorOptions.of(options, settings)
     if report_images < 0:
         raise UsageError(f"report images must be at least 0, not {report_images}")
+    if report is not None and scheme_of(str(report)):
+        raise UsageError(f"the report is written to a file, not to {shown(str(report))}; name a .html file")
+    address = str(output) if output is not None and scheme_of(str(output)) else None
+    if address in inputs:
+        raise UsageError(f"{shown(str(address))} is one of the inputs; give the output another name")
     output, report = (None if path is None else Path(path) for path in (output, report))
     check_ending(report, (".html",), "the report")
-    refuse_inputs([output, report], inputs)
+    written = [None if address else output, report]
+    refuse_inputs(written, inputs)
     if output is not None:
         format_of(output, format)
     detector = Detector(model, options)
-    refuse_overwriting([output, report], [("the model", detector.path)])
-    paths = iter_paths(inputs, recursive=recursive, null_separated=null_separated)
+    refuse_overwriting(written, [("the model", detector.path)])
+    paths = iter_paths(inputs, recursive=recursive, null_separated=null_separated, column=column)
     first = next(paths, None)
     if first is None:
         raise InputError(f"no images found in {_named(inputs)}")
@@ -162,7 +170,11 @@ def predict_to(
             if report is None
             else open_report(report, detector, pictures=report_images) as reported,
             open_writer(
-                output, format, faces=detector.align is not None, resume=resume, setup=setup_of(detector)
+                address or output,
+                format,
+                faces=detector.align is not None,
+                resume=resume,
+                setup=setup_of(detector),
             ) as writer,
             _bar(inputs, recursive, output, progress) as advance,
         ):
@@ -219,6 +231,6 @@ def _bar(
 
 
 def _named(inputs: Sequence[str]) -> str:
-    names = ["standard input" if name == "-" else name for name in inputs]
+    names = ["standard input" if name == "-" else shown(name) for name in inputs]
     rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return (", ".join(names[:3]) or "an empty list of inputs") + rest

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import onnx
 import pytest
 from PIL import Image
 
 from cmfl_export.export import parity
+from cmfl_export.images.sources import stores
 from tests.cmfl_export import tiny_model
 from tests.cmfl_export.browser import Browser, chromium
 from training.weights import Weights, load_weights
+
+if TYPE_CHECKING:
+    from tests.cmfl_export.images.sources.store import Store
 
 
 @pytest.fixture(scope="session")
@@ -54,3 +60,24 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """One Chromium for all tests of pages."""
     with chromium(tmp_path_factory.mktemp("profile")) as window:
         yield window
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The address of a server that speaks S3."""
+    from tests.cmfl_export.images.sources import store
+
+    with store.server() as address:
+        yield address
+
+
+@pytest.fixture
+def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """An empty bucket; nothing waits before it tries again."""
+    from tests.cmfl_export.images.sources import store
+
+    monkeypatch.setattr(stores, "FIRST_PAUSE", 0.0)
+    stores.forget()
+    with store.bucket(s3_server, f"bucket-{uuid4().hex[:12]}", monkeypatch) as bucket:
+        yield bucket
+    stores.forget()

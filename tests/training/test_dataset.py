@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from cmfl_export.base.errors import PackageError
+from cmfl_export.images import DataRoot
 from protocols import read_split
 from training import dataset as module
 from training.config import TrainConfig
@@ -19,7 +21,7 @@ from training.dataset import Draw, EpochSampler, ProtocolData, ProtocolDataset
 def dataset(tiny_data: tuple[Path, Path], **changes: Any) -> ProtocolDataset:
     protocol, root = tiny_data
     options: dict[str, Any] = {"aligned": True, "augment": 0.5, "seed": 1, "train": True} | changes
-    return ProtocolDataset(read_split(protocol / "train.csv"), root, **options)
+    return ProtocolDataset(read_split(protocol / "train.csv"), DataRoot.of(root), **options)
 
 
 def test_sample(tiny_data: tuple[Path, Path]) -> None:
@@ -81,11 +83,13 @@ def test_processes_share_the_work(world: int, shuffle: bool) -> None:
         assert together == list(range(11))
 
 
-def test_workers_change_nothing(tiny_data: tuple[Path, Path]) -> None:
+def test_neither_workers_nor_an_archive_change_anything(tiny_data: tuple[Path, Path], tmp_path: Path) -> None:
     protocol, root = tiny_data
+    with tarfile.open(tmp_path / "faces.tar", "w") as archive:
+        archive.add(root, ".")
     batches = []
-    for workers in (0, 2):
-        config = TrainConfig(protocol=str(protocol), data_root=str(root), batch_size=5, workers=workers)
+    for workers, place in ((0, root), (2, tmp_path / "faces.tar")):
+        config = TrainConfig(protocol=str(protocol), data_root=str(place), batch_size=5, workers=workers)
         data = ProtocolData(config, read_split(protocol / "train.csv"), read_split(protocol / "dev.csv"))
         batches.append(list(data.train_dataloader()) + list(data.val_dataloader()))
     for alone, helped in zip(*batches, strict=True):

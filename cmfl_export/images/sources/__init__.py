@@ -6,12 +6,15 @@ from .archives import members
 from .listing import is_pattern as is_object_pattern
 from .listing import matches as matching_objects
 from .listing import objects
-from .lookup import is_reference, located, place_of, read_bytes
+from .lookup import is_reference, located, look_for, place_of, read_bytes
 from .names import archive_kind, is_web, member_of, scheme_of, shown, split_member
 from .place import Fault, Located, Object, Place
+from .root import DataRoot
 from .store_file import open_binary
+from .upload import uploading
 
 __all__ = [
+    "DataRoot",
     "Fault",
     "Located",
     "Object",
@@ -21,6 +24,7 @@ __all__ = [
     "is_reference",
     "is_web",
     "located",
+    "look_for",
     "matching_objects",
     "member_of",
     "members",
@@ -31,4 +35,5 @@ __all__ = [
     "scheme_of",
     "shown",
     "split_member",
+    "uploading",
 ]

@@ -100,17 +100,25 @@ def place_of(archive: str, name: str) -> Place:
         found = next((place for _, place in places(archive, lambda other: other == name)), None)
         damage = None
     else:
-        with _one_index_at_a_time:
-            index, damage = _index(archive, _state(archive))
+        index, damage = index_of(archive)
         found = index.get(name)
     if found is None:
         raise damage or ImageError(Status.NOT_FOUND, "the archive has no such member")
     return found
 
 
+def index_of(archive: str) -> tuple[dict[str, Place], ImageError | None]:
+    """Returns the place of each member of a .tar or .zip by its name, and the damage that ends it early.
+
+    Raises:
+        ImageError, OSError, PackageError: the archive cannot be read.
+    """
+    with _one_index_at_a_time:
+        return _index(archive, state_of(archive))
+
+
 @lru_cache(maxsize=_INDEXES)
 def _index(archive: str, _state: object) -> tuple[dict[str, Place], ImageError | None]:
-    """The place of each member by its name, and the damage that ends the archive early."""
     found: dict[str, Place] = {}
     try:
         with open_binary(archive) as stream:
@@ -125,7 +133,8 @@ def _index(archive: str, _state: object) -> tuple[dict[str, Place], ImageError |
     return found, None
 
 
-def _state(archive: str) -> object:
+def state_of(archive: str) -> object:
+    """Returns what changes when an archive is replaced; None for objects, which are taken to stay."""
     if scheme_of(archive):
         return None
     info = Path(archive).stat()

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby, islice
 
 from ..status import ImageError
-from . import archives, parquets
+from . import archives, parquets, stores
 from .names import SEPARATOR, archive_kind, scheme_of, shown, split_member
-from .place import Located, Object, Place
+from .place import Fault, Located, Object, Place
 
 # Members that are looked for in one pass over their archive.
 _AT_ONCE = 10_000
@@ -42,6 +42,21 @@ def place_of(path: str) -> Place:
         return path.place
     parts = split_member(path)
     return Object(path) if parts is None else archives.Member(*parts)
+
+
+def look_for(path: str) -> None:
+    """Looks whether a reference is there, without reading it.
+
+    Raises:
+        ImageError, OSError, PackageError: as `read_bytes`, where it is not.
+    """
+    place = place_of(path)
+    if isinstance(place, archives.Member):
+        place = archives.place_of(place.archive, place.name)
+    if isinstance(place, Fault):
+        raise ImageError(place.status, place.message)
+    if isinstance(place, Object):
+        stores.size_of(place.url)
 
 
 def located(texts: Iterable[str]) -> Iterator[str]:

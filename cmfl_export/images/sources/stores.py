@@ -61,8 +61,12 @@ def size_of(url: str) -> int:
     return int(size)
 
 
-def store_of(url: str) -> Any:
+def store_of(url: str, *, patient: bool = False) -> Any:
     """Returns fsspec's file system for an address.
+
+    Args:
+        url: the address.
+        patient: whether the store's own client tries again; else this is left to `patiently`.
 
     Raises:
         ImageError: plain http.
@@ -71,11 +75,11 @@ def store_of(url: str) -> Any:
     scheme = scheme_of(url)
     if scheme == "http":
         raise ImageError(Status.UNSUPPORTED, "plain http is not read; use https")
-    return _store(scheme, os.getpid())
+    return _store(scheme, patient, os.getpid())
 
 
 @lru_cache(maxsize=16)
-def _store(scheme: str, _process: int) -> Any:
+def _store(scheme: str, patient: bool, _process: int) -> Any:
     # A client does not survive a fork, so that each process has its own.
     try:
         import fsspec
@@ -84,8 +88,9 @@ def _store(scheme: str, _process: int) -> Any:
     except ImportError as error:
         raise need("remote", f"reading {scheme}:// addresses") from error
     options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
-    if scheme in ("s3", "s3a"):
-        # `patiently` tries again, and not each of the layers below it.
+    impatient = scheme in ("s3", "s3a") and not patient
+    if impatient:
+        # Not each of the layers tries again.
         options["config_kwargs"] = {
             "retries": {"total_max_attempts": 1},
             "connect_timeout": _SECONDS_TO_CONNECT,
@@ -93,9 +98,14 @@ def _store(scheme: str, _process: int) -> Any:
             "max_pool_connections": 64,
         }
     store = store_class(**options)
-    if scheme in ("s3", "s3a"):
+    if impatient:
         store.retries = 1
     return store
+
+
+def forget() -> None:
+    """Forgets the clients, so that the next ones read the credentials anew."""
+    _store.cache_clear()
 
 
 def patiently(call: Callable[[], T]) -> T:
@@ -110,7 +120,7 @@ def patiently(call: Callable[[], T]) -> T:
         except ImageError:
             raise
         except Exception as error:
-            found = _judged(error)
+            found = judged(error)
         if found.status is not Status.UNAVAILABLE:
             break
         if attempt + 1 < ATTEMPTS:
@@ -123,7 +133,8 @@ class _PastEndError(ImageError):
     """The object ends before the first byte that was asked for."""
 
 
-def _judged(error: Exception) -> ImageError:
+def judged(error: Exception) -> ImageError:
+    """Returns the error of a store in words of this module."""
     code, name = _code_of(error)
     if code == 416 or name == "InvalidRange":
         return _PastEndError(Status.EMPTY, "the file is empty")

@@ -173,7 +173,7 @@ def predict(
     if manifest is not None:
         if format or resume or report or column:
             raise UsageError(
-                "--manifest goes without --format, --column, --resume and --report: parts are Parquet and stay"
+                "--manifest goes without --format, --column, --resume and --report: a part is Parquet"
             )
         predict_shards(arguments, model, manifest, out, shard, ray, ray_workers, progress, options)
         return

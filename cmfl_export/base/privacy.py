@@ -1,9 +1,10 @@
-"""Turns off the telemetry of ONNX Runtime and OpenVINO.
+"""Turns off the telemetry of ONNX Runtime, OpenVINO and Ray.
 
 ONNX Runtime sends events to its maker and leaves a device id in the user's cache and temporary folder. The
 import of OpenVINO sends an event and leaves folders in the user's home. `import cmfl_export` turns off the
 first, in child processes as well, and `providers.load_openvino` the second. CMFL_TELEMETRY=1 leaves both on.
-A value of ORT_DISABLE_TELEMETRY that is already set stays.
+A value of ORT_DISABLE_TELEMETRY that is already set stays. A cluster that Ray starts here reports nothing
+(`silence_ray`); one that was started elsewhere does what it was told there.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 
 VARIABLE = "CMFL_TELEMETRY"
 ORT_VARIABLE = "ORT_DISABLE_TELEMETRY"
+RAY_VARIABLE = "RAY_USAGE_STATS_ENABLED"
 _OPENVINO_PACKAGE = "openvino_telemetry"
 
 
@@ -32,6 +34,12 @@ def silence_onnxruntime() -> None:
     """Turns off ONNX Runtime's telemetry. Call this before its import, which reads the environment."""
     if not wanted():
         os.environ.setdefault(ORT_VARIABLE, "1")
+
+
+def silence_ray() -> None:
+    """Turns off the usage statistics of clusters that this process starts. Call this before Ray's import."""
+    if not wanted():
+        os.environ.setdefault(RAY_VARIABLE, "0")
 
 
 @contextlib.contextmanager

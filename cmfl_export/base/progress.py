@@ -6,22 +6,36 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Thread
+from typing import Protocol
+
+
+class Advance(Protocol):
+    """Says how many rows are done since the last call, and how many inputs were skipped so far."""
+
+    def __call__(self, skipped: int, done: int = 1) -> None: ...
+
+
+def _show_nothing(skipped: int, done: int = 1) -> None:
+    pass
 
 
 @contextmanager
-def bar(count: Callable[[], int | None], *, shown: bool | None = None) -> Iterator[Callable[[int], None]]:
+def bar(
+    count: Callable[[], int | None], *, shown: bool | None = None, period: float = 30.0
+) -> Iterator[Advance]:
     """Shows the number of rows done, the rate and, once the total is known, the time left.
 
     Args:
         count: returns the number of inputs, or None if it is unknown. It runs in a thread, because walking
             a large folder takes long.
         shown: whether to show the bar; None means only if standard error is a terminal.
+        period: the rate is that of so many seconds.
 
     Yields:
-        A function to call after each row with the number of inputs skipped so far.
+        A function to call after each row, or after several.
     """
     if not (sys.stderr.isatty() if shown is None else shown):
-        yield lambda _skipped: None
+        yield _show_nothing
         return
     from rich.console import Console
     from rich.progress import (
@@ -46,11 +60,12 @@ def bar(count: Callable[[], int | None], *, shown: bool | None = None) -> Iterat
         total = count()
 
     columns = (BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn(elapsed_when_finished=True))
-    with Progress(*columns, console=Console(file=sys.stderr)) as progress:
+    console = Console(file=sys.stderr)
+    with Progress(*columns, console=console, speed_estimate_period=period) as progress:
         task = progress.add_task("", total=None)
         Thread(target=find_total, daemon=True).start()
 
-        def advance(skipped: int) -> None:
-            progress.update(task, advance=1, total=None if total is None else total - skipped)
+        def advance(skipped: int, done: int = 1) -> None:
+            progress.update(task, advance=done, total=None if total is None else total - skipped)
 
         yield advance

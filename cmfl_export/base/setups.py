@@ -75,17 +75,21 @@ def refuse_another(path: Path, setup: Setup, first: bytes) -> None:
         ) from error
     if begins != _hash(first):
         raise UsageError(f"{kept} belongs to other rows than those of {path}; write to another file")
-    now = complete(setup)
-    changed = [
-        f"{name}: {_shown(before.get(name))} -> {_shown(now.get(name))}"
-        for name in dict.fromkeys((*now, *before))
-        if before.get(name) != now.get(name)
-    ]
+    changed = differences(before, complete(setup))
     if changed:
         raise UsageError(
             f"the rows of {path} come from another set-up ({'; '.join(changed)}); resume with that one, or "
             "write to another file"
         )
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs between two complete set-ups, such as `threshold: 0.5 -> 0.6`."""
+    return [
+        f"{name}: {_shown(before.get(name))} -> {_shown(now.get(name))}"
+        for name in dict.fromkeys((*now, *before))
+        if before.get(name) != now.get(name)
+    ]
 
 
 def _hash(row: bytes) -> str:

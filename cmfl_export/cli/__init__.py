@@ -16,6 +16,7 @@ from ..base.text import visible
 from . import streams
 from .align import align
 from .bench import bench
+from .cluster import gather, plan
 from .evaluation import calibrate, evaluate
 from .headings import HeadedCommand
 from .model import doctor, explain, export, predict, show, verify
@@ -37,6 +38,8 @@ for command in (
     refit,
     export,
     predict,
+    plan,
+    gather,
     align,
     explain,
     serve,

@@ -9,6 +9,7 @@ import typer
 
 from ..base.errors import UsageError
 from ..base.options import DetectorOptions
+from .cluster import Manifest, Ray, RayWorkers, Shard, predict_shards
 from .options import (
     DATA_ROOT,
     INPUTS,
@@ -146,6 +147,10 @@ def predict(
     report_images: Annotated[
         int, typer.Option(help="Number of pictures on that page; the other images have only text.")
     ] = 5000,
+    manifest: Manifest = None,
+    shard: Shard = None,
+    ray: Ray = None,
+    ray_workers: RayWorkers = None,
 ) -> None:
     """Score images: one row per image, or per face with --align.
 
@@ -153,6 +158,27 @@ def predict(
     """
     if largest and not align:
         raise UsageError("--largest is about the faces that --align finds; give both")
+    options = DetectorOptions(
+        provider=provider,
+        batch_size=batch_size,
+        threads=threads,
+        workers=workers,
+        threshold=threshold,
+        aligned=aligned,
+        align="largest" if largest else "all" if align else None,
+        minimum_face=min_face,
+        face_scale=face_scale,
+        max_pixels=max_pixels,
+    )
+    if manifest is not None:
+        if format or resume or report or column:
+            raise UsageError(
+                "--manifest goes without --format, --column, --resume and --report: a part is Parquet"
+            )
+        predict_shards(arguments, model, manifest, out, shard, ray, ray_workers, progress, options)
+        return
+    if shard or ray or ray_workers:
+        raise UsageError("--shard and --ray are about the shards of a plan; give its file with --manifest")
     from ..predict import predict_to
     from ..zoo import model_and_inputs
 
@@ -169,18 +195,7 @@ def predict(
         progress=progress,
         report=report,
         report_images=report_images,
-        options=DetectorOptions(
-            provider=provider,
-            batch_size=batch_size,
-            threads=threads,
-            workers=workers,
-            threshold=threshold,
-            aligned=aligned,
-            align="largest" if largest else "all" if align else None,
-            minimum_face=min_face,
-            face_scale=face_scale,
-            max_pixels=max_pixels,
-        ),
+        options=options,
     )
     for line in summary.lines():
         say(line, err=True)

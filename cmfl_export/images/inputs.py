@@ -36,12 +36,13 @@ _UNCOUNTED = ("tar.gz", "parquet")
 
 @dataclass(frozen=True)
 class _How:
-    """How inputs are read. `counting`: only as far as that costs little."""
+    """How inputs are read. `counting`: only as far as that costs little; `whole`: archives as they are."""
 
     recursive: bool
     null_separated: bool = False
     column: str | None = None
     counting: bool = False
+    whole: bool = False
 
 
 class _UncountedError(Exception):
@@ -54,6 +55,7 @@ def iter_paths(
     recursive: bool = True,
     null_separated: bool = False,
     column: str | None = None,
+    whole_archives: bool = False,
     stdin: BinaryIO | None = None,
 ) -> Iterator[str]:
     """Yields one path for each picture, lazily, in the order of `inputs`.
@@ -85,13 +87,15 @@ def iter_paths(
         recursive: whether folders are searched with their subfolders.
         null_separated: how the entries of standard input end.
         column: the column of Parquet files, by default `image` or `bytes`.
+        whole_archives: whether an archive is yielded itself, unread; giving it to this function again yields
+            its pictures.
         stdin: the list behind `-`.
 
     Raises:
         PackageError: a package for a store or for Parquet is missing.
         InputError: a Parquet file has no such column.
     """
-    how = _How(recursive, null_separated, column)
+    how = _How(recursive, null_separated, column, whole=whole_archives)
     return _iterated(inputs, how, stdin)
 
 
@@ -242,7 +246,7 @@ def _in_store(url: str, how: _How) -> Iterator[str]:
 def _members(archive: str, how: _How) -> Iterator[str]:
     if how.counting and archive_kind(archive) in _UNCOUNTED:
         raise _UncountedError
-    return members(archive, _is_picture, how.column)
+    return iter([archive]) if how.whole else members(archive, _is_picture, how.column)
 
 
 def _is_picture(name: str) -> bool:

@@ -7,10 +7,11 @@
 from __future__ import annotations
 
 from .explanations import Explanation, explain
+from .parquet_rows import parquet_rows, parquet_setup
 from .row_values import check_score, number_in
 from .row_writers import Writer, open_writer
-from .rows import FORMATS, read_rows, row_of, row_of_csv
-from .run import Summary, predict_to
+from .rows import FORMATS, format_of, read_rows, row_of, row_of_csv
+from .run import Summary, predict_to, setup_of
 
 __all__ = [
     "FORMATS",
@@ -19,10 +20,14 @@ __all__ = [
     "Writer",
     "check_score",
     "explain",
+    "format_of",
     "number_in",
     "open_writer",
+    "parquet_rows",
+    "parquet_setup",
     "predict_to",
     "read_rows",
     "row_of",
     "row_of_csv",
+    "setup_of",
 ]

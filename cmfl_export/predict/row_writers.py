@@ -24,6 +24,7 @@ from ..base.setups import Setup
 from ..base.text import visible
 from ..images import scheme_of, shown, uploading
 from ..runtime import COLUMNS, FACE_COLUMNS, Prediction
+from .parquet_rows import PARQUET_KEY
 from .rows import FORMATS, format_of, whole_rows
 
 _JSONL_START = b'{"path": "'
@@ -39,6 +40,7 @@ class Writer(ABC):
         self._stream = stream
         self._target = target
         self._setup: tuple[Path, Setup] | None = None
+        self._about: Setup | None = None
 
     def write(self, rows: Sequence[Prediction]) -> None:
         """Writes the rows. csv and jsonl rows go to the operating system at once, so a kill loses none.
@@ -57,6 +59,10 @@ class Writer(ABC):
     def keeps(self, path: Path, setup: Setup) -> None:
         """Stores the set-up beside the file as soon as the file gets a row."""
         self._setup = path, setup
+
+    def describes(self, setup: Setup | None) -> None:
+        """Stores the set-up in the file, where the format has a place for it."""
+        self._about = setup
 
     def _line(self, row: Prediction) -> bytes:
         """Returns the row as bytes of a csv or jsonl file."""
@@ -150,6 +156,8 @@ class _ParquetWriter(Writer):
     def _end(self) -> None:
         if self._waiting:
             self._flush()
+        if self._about is not None:
+            self._parquet.add_key_value_metadata({PARQUET_KEY: json.dumps(setups.complete(self._about))})
         self._parquet.close()
 
     def _abandon(self) -> None:
@@ -191,7 +199,7 @@ def open_writer(
         faces: also write FACE_COLUMNS.
         resume: continue an existing csv or jsonl file.
         setup: what the rows come from, see `setups`. It is stored beside csv and jsonl files, and a resumed
-            file must have the same.
+            file must have the same. Parquet files have it in their metadata.
 
     Raises:
         UsageError: an unknown format, a target that cannot be written or that another process is writing, or
@@ -211,7 +219,7 @@ def open_writer(
             )
         with (
             uploading(address) as stream,
-            _complete(_WRITERS[kind](stream, shown(address), columns, Counter())) as writer,
+            _complete(_WRITERS[kind](stream, shown(address), columns, Counter()), setup) as writer,
         ):
             yield writer
         return
@@ -233,13 +241,14 @@ def open_writer(
         writer = _WRITERS[kind](stream, target, columns, Counter() if done is None else done)
         if done is None and setup is not None and path is not None and in_place and not is_stream(path):
             writer.keeps(path, setup)
-        with _complete(writer, begun=done is not None):
+        with _complete(writer, setup, begun=done is not None):
             yield writer
 
 
 @contextmanager
-def _complete(writer: Writer, *, begun: bool = False) -> Iterator[Writer]:
+def _complete(writer: Writer, setup: Setup | None, *, begun: bool = False) -> Iterator[Writer]:
     """Writes what comes before the rows, unless it is there, and what comes after them."""
+    writer.describes(setup)
     if not begun:
         with writing(writer._target):
             writer._begin()

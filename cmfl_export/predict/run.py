@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain
@@ -15,7 +15,7 @@ from typing import Unpack
 from ..base.errors import InputError, UsageError
 from ..base.files import check_ending, refuse_overwriting
 from ..base.options import DetectorOptions, DetectorSettings
-from ..base.progress import bar
+from ..base.progress import Advance, bar
 from ..base.text import counted
 from ..detector import Detector
 from ..images import count_paths, iter_paths, refuse_inputs, scheme_of, shown
@@ -72,6 +72,13 @@ class Summary:
             self.synthetic += 1
         else:
             self.failed[row.status.value] = self.failed.get(row.status.value, 0) + 1
+
+    def add(self, other: Summary) -> None:
+        """Counts the rows of another run, but not its time."""
+        for name in ("n", "images", "faces", "real", "synthetic", "skipped"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for status, count in other.failed.items():
+            self.failed[status] = self.failed.get(status, 0) + count
 
     def lines(self) -> list[str]:
         """The result as text, for standard error."""
@@ -154,15 +161,6 @@ def predict_to(
     first = next(paths, None)
     if first is None:
         raise InputError(f"no images found in {_named(inputs)}")
-    setup: dict[str, str | int | float | bool | None] = {
-        "model": f"{detector.card.name}, SHA-256 {detector.sha256}",
-        "threshold": detector.threshold,
-        "aligned": detector.aligned,
-        "align": detector.align,
-        "max pixels": detector.max_pixels,
-    }
-    if detector.align is not None:
-        setup |= {"smallest face": options.minimum_face, "face scale": options.face_scale}
     starter = starter_label() if model is None else ""
     summary = Summary(detector.provider, detector.passed_over, starter)
     start = time.perf_counter()
@@ -172,7 +170,11 @@ def predict_to(
             if report is None
             else open_report(report, detector, pictures=report_images) as reported,
             open_writer(
-                address or output, format, faces=detector.align is not None, resume=resume, setup=setup
+                address or output,
+                format,
+                faces=detector.align is not None,
+                resume=resume,
+                setup=setup_of(detector),
             ) as writer,
             _bar(inputs, recursive, output, progress) as advance,
         ):
@@ -195,6 +197,20 @@ def predict_to(
     return summary
 
 
+def setup_of(detector: Detector) -> dict[str, str | int | float | bool | None]:
+    """The set-up of rows of this detector: its model, and each option that changes rows."""
+    setup: dict[str, str | int | float | bool | None] = {
+        "model": f"{detector.card.name}, SHA-256 {detector.sha256}",
+        "threshold": detector.threshold,
+        "aligned": detector.aligned,
+        "align": detector.align,
+        "max pixels": detector.max_pixels,
+    }
+    if detector.align is not None:
+        setup |= {"smallest face": detector.options.minimum_face, "face scale": detector.options.face_scale}
+    return setup
+
+
 def _without_done(paths: Iterable[str], done: Counter[str], summary: Summary) -> Iterator[str]:
     for path in paths:
         if done[path]:
@@ -206,7 +222,7 @@ def _without_done(paths: Iterable[str], done: Counter[str], summary: Summary) ->
 
 def _bar(
     inputs: Sequence[str], recursive: bool, output: str | Path | None, progress: bool | None
-) -> AbstractContextManager[Callable[[int], None]]:
+) -> AbstractContextManager[Advance]:
     rows_on_terminal = output is None and sys.stdout.isatty()
     return bar(
         lambda: count_paths(inputs, recursive=recursive),

@@ -20,6 +20,7 @@ from .decoding import (
 from .degradations import Degradation, add_noise, parse_degradations, recompress, resize_and_back
 from .foreign import is_foreign
 from .inputs import count_paths, iter_paths, root_of
+from .jpeg_tables import Tables, tables_of
 from .outputs import refuse_inputs
 from .status import Status
 
@@ -35,6 +36,7 @@ __all__ = [
     "ImageLike",
     "Pixels",
     "Status",
+    "Tables",
     "add_noise",
     "count_paths",
     "decode",
@@ -48,4 +50,5 @@ __all__ = [
     "resize_and_back",
     "resize_shorter",
     "root_of",
+    "tables_of",
 ]

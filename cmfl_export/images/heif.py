@@ -29,5 +29,5 @@ def open_heif(stream: BinaryIO) -> ImageFile:
     """
     from pillow_heif import HeifImageFile
 
-    image: ImageFile = HeifImageFile(stream, "")
+    image: ImageFile = HeifImageFile(stream, "")  # type: ignore[no-untyped-call]
     return image

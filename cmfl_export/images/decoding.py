@@ -21,8 +21,9 @@ from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
 from ..base.options import DetectorOptions
+from . import heif
 from .decode_limits import TooSlowError, bytes_to_decode, check_header, check_scans, room, timed, webp_pixels
-from .foreign import advice, foreign_kind, hint
+from .foreign import HEIC, advice, foreign_kind, hint
 from .jpeg import Survey, load_in_doubt, survey
 from .pixel_layouts import Layout, Picture, UnsupportedError, layout_of, low_bytes, to_rgb
 from .status import Status
@@ -265,7 +266,7 @@ def _identify(stream: BinaryIO, head: bytes, name: str) -> ImageFile:
     """Reads the header. `Image.open` would apply Pillow's pixel limit per process; ours is per call."""
     kind = foreign_kind("", head)
     if kind:
-        raise UnsupportedError(advice(kind))
+        return _foreign(stream, kind)
     Image.init()
     prefix = head[:16]
     broken: Exception | None = None
@@ -302,6 +303,14 @@ def _identify(stream: BinaryIO, head: bytes, name: str) -> ImageFile:
     if kind:
         raise UnsupportedError(advice(kind))
     raise ImageError(Status.NOT_AN_IMAGE, "not an image of a known format" + hint(name))
+
+
+def _foreign(stream: BinaryIO, kind: str) -> ImageFile:
+    """Reads the header of a kind that Pillow does not know."""
+    if kind != HEIC or not heif.is_available():
+        raise UnsupportedError(advice(kind))
+    stream.seek(0)
+    return heif.open_heif(stream)
 
 
 def _loaded(image: Image.Image, stream: BinaryIO | None = None) -> Image.Image:

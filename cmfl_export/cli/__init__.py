@@ -18,7 +18,8 @@ from .align import align
 from .bench import bench
 from .evaluation import calibrate, evaluate
 from .headings import HeadedCommand
-from .model import doctor, explain, export, predict, show, verify
+from .inspect import inspect
+from .model import doctor, explain, export, predict, recheck, show, verify
 from .output import say
 from .protocol import app as protocol
 from .serve import serve
@@ -37,6 +38,8 @@ for command in (
     refit,
     export,
     predict,
+    recheck,
+    inspect,
     align,
     explain,
     serve,

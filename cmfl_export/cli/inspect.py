@@ -30,14 +30,16 @@ def inspect(
     scored and no network is used. Whoever has the file can change most of it, and a file that says nothing
     is no sign of a real picture.
     """
-    from ..provenance import InspectSummary, inspect_files, inspect_to
+    from ..provenance import InspectSummary, inspect_files, write_rows
 
-    options = {"trust_anchors": trust_anchors, "recursive": recursive, "null_separated": null, "workers": workers}
+    rows = inspect_files(
+        inputs, trust_anchors=trust_anchors, recursive=recursive, null_separated=null, workers=workers
+    )
     if output is not None:
-        summary = inspect_to(inputs, output, **options)
+        summary = write_rows(rows, output, inputs)
     else:
         summary = InspectSummary()
-        for row in inspect_files(inputs, **options):
+        for row in rows:
             summary.count(row)
             for line in row.lines():
                 say(line)

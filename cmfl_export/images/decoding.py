@@ -110,6 +110,17 @@ def open_rgb(source: ImageLike, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Imag
         return image
 
 
+def file_bytes(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a file as `open_rgb` would read them, whether or not they are a picture.
+
+    Raises:
+        ImageError: the file cannot be read, is empty, or is above 512 MiB.
+    """
+    with _as_image_error(), _file(os.fspath(path)) as stream:
+        _check_length(os.fstat(stream.fileno()).st_size)
+        return stream.read()
+
+
 @contextmanager
 def _opened(source: ImageLike, max_pixels: int) -> Iterator[Image.Image]:
     """Gives the picture of `open_rgb` while holding its part of the shared memory."""
@@ -178,6 +189,16 @@ def _from_array(array: Pixels, max_pixels: int) -> Image.Image:
 
 @contextmanager
 def _from_path(path: str, max_pixels: int) -> Iterator[Image.Image]:
+    with (
+        _file(path) as stream,
+        _from_stream(stream, os.fstat(stream.fileno()).st_size, max_pixels, Path(path).name) as image,
+    ):
+        yield image
+
+
+@contextmanager
+def _file(path: str) -> Iterator[BinaryIO]:
+    """Opens a regular file."""
     if not path:
         raise ImageError(Status.NOT_FOUND, "the path is empty")
     file = Path(path)
@@ -193,19 +214,13 @@ def _from_path(path: str, max_pixels: int) -> Iterator[Image.Image]:
     if not stat.S_ISREG(mode):
         # Opening a named pipe or a device could block for ever.
         raise ImageError(Status.NOT_A_FILE, "not a regular file")
-    with (
-        file.open("rb") as stream,
-        _from_stream(stream, os.fstat(stream.fileno()).st_size, max_pixels, name=file.name) as image,
-    ):
-        yield image
+    with file.open("rb") as stream:
+        yield stream
 
 
 @contextmanager
 def _from_stream(stream: BinaryIO, length: int, max_pixels: int, name: str = "") -> Iterator[Image.Image]:
-    if length == 0:
-        raise ImageError(Status.EMPTY, "the file is empty")
-    if length > MAX_FILE_BYTES:
-        raise ImageError(Status.TOO_LARGE, f"{length} bytes, more than the limit of {MAX_FILE_BYTES}")
+    _check_length(length)
     head = stream.read(_HEAD)
     with ExitStack() as held:
         try:
@@ -327,6 +342,13 @@ def _low_bytes(layout: Layout, stream: BinaryIO | None) -> Image.Image | None:
         return None
     stream.seek(0)
     return low_bytes(Image.OPEN["PNG"][0](stream, ""))
+
+
+def _check_length(length: int) -> None:
+    if length == 0:
+        raise ImageError(Status.EMPTY, "the file is empty")
+    if length > MAX_FILE_BYTES:
+        raise ImageError(Status.TOO_LARGE, f"{length} bytes, more than the limit of {MAX_FILE_BYTES}")
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:

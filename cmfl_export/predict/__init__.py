@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from .explanations import Explanation, explain
+from .recheck import RecheckSummary, recheck
 from .row_values import check_score, number_in
 from .row_writers import Writer, open_writer
 from .rows import FORMATS, read_rows, row_of, row_of_csv
@@ -15,6 +16,7 @@ from .run import Summary, predict_to
 __all__ = [
     "FORMATS",
     "Explanation",
+    "RecheckSummary",
     "Summary",
     "Writer",
     "check_score",
@@ -23,6 +25,7 @@ __all__ = [
     "open_writer",
     "predict_to",
     "read_rows",
+    "recheck",
     "row_of",
     "row_of_csv",
 ]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -16,12 +17,15 @@ from ..base.errors import InputError, UsageError
 from ..base.files import check_ending, refuse_overwriting
 from ..base.options import DetectorOptions, DetectorSettings
 from ..base.progress import bar
+from ..base.setups import Setup
 from ..base.text import counted
 from ..detector import Detector
 from ..images import count_paths, iter_paths, refuse_inputs
 from ..runtime import Prediction
 from ..zoo import starter_label
+from .case_file import Case, open_case
 from .report_page import open_report
+from .report_rows import ReportRows
 from .row_writers import open_writer
 from .rows import format_of, read_rows
 
@@ -41,6 +45,7 @@ class Summary:
         skipped: inputs that already had their rows (resume).
         seconds: duration without loading the model.
         report: the page that was written, else "".
+        case, digest: the case file that was written, and the SHA-256 of its manifest, else "".
     """
 
     provider: str
@@ -55,6 +60,8 @@ class Summary:
     skipped: int = 0
     seconds: float = 0.0
     report: str = ""
+    case: str = ""
+    digest: str = ""
 
     @property
     def images_per_second(self) -> float:
@@ -90,6 +97,9 @@ class Summary:
             lines.append(f"report in {self.report}")
         if self.passed_over:
             lines.append(self.passed_over)
+        if self.case:
+            # The last line, for a program that signs it or has it time-stamped.
+            lines += [f"case in {self.case}, SHA-256 of its manifest:", self.digest]
         return lines
 
 
@@ -105,6 +115,7 @@ def predict_to(
     progress: bool | None = None,
     report: str | Path | None = None,
     report_images: int = 5000,
+    case: str | Path | None = None,
     options: DetectorOptions | None = None,
     **settings: Unpack[DetectorSettings],
 ) -> Summary:
@@ -124,6 +135,8 @@ def predict_to(
             appear there.
         report: an HTML page of the rows, see `report_page`; with `resume` also of the earlier ones.
         report_images: number of images, the most suspicious ones, that the report shows as pictures.
+        case: a .zip file of rows, digests of the inputs, card, set-up and report, see `case_file`. Cannot be
+            resumed.
 
     Raises:
         UsageError: an option or output cannot be used; an output is an input, the model or the other output,
@@ -135,36 +148,28 @@ def predict_to(
     options = DetectorOptions.of(options, settings)
     if report_images < 0:
         raise UsageError(f"report images must be at least 0, not {report_images}")
-    output, report = (None if path is None else Path(path) for path in (output, report))
+    output, report, case = (None if path is None else Path(path) for path in (output, report, case))
+    if case is not None and resume:
+        raise UsageError("a case holds one run, which cannot be resumed; leave out --resume or --case")
     check_ending(report, (".html",), "the report")
-    refuse_inputs([output, report], inputs)
+    refuse_inputs([output, report, case], inputs)
     if output is not None:
         format_of(output, format)
     detector = Detector(model, options)
-    refuse_overwriting([output, report], [("the model", detector.path)])
+    refuse_overwriting([output, report, case], [("the model", detector.path)])
     paths = iter_paths(inputs, recursive=recursive, null_separated=null_separated)
     first = next(paths, None)
     if first is None:
         raise InputError(f"no images found in {_named(inputs)}")
-    setup: dict[str, str | int | float | bool | None] = {
-        "model": f"{detector.card.name}, SHA-256 {detector.sha256}",
-        "threshold": detector.threshold,
-        "aligned": detector.aligned,
-        "align": detector.align,
-        "max pixels": detector.max_pixels,
-    }
-    if detector.align is not None:
-        setup |= {"smallest face": options.minimum_face, "face scale": options.face_scale}
     starter = starter_label() if model is None else ""
     summary = Summary(detector.provider, detector.passed_over, starter)
     start = time.perf_counter()
     try:
         with (
-            nullcontext()
-            if report is None
-            else open_report(report, detector, pictures=report_images) as reported,
+            nullcontext() if case is None else open_case(case, detector) as filed,
+            _report(report, filed, detector, report_images) as reported,
             open_writer(
-                output, format, faces=detector.align is not None, resume=resume, setup=setup
+                output, format, faces=detector.align is not None, resume=resume, setup=_setup(detector)
             ) as writer,
             _bar(inputs, recursive, output, progress) as advance,
         ):
@@ -179,12 +184,45 @@ def predict_to(
                     advance(summary.skipped)
                 if reported is not None:
                     reported.add(row)
+                if filed is not None:
+                    filed.add(row)
     except BrokenPipeError:
         # The reader of the rows has ended and wants no more.
         pass
     summary.seconds = time.perf_counter() - start
     summary.report = "" if report is None else str(report)
+    if filed is not None and filed.digest:
+        summary.case, summary.digest = str(case), filed.digest
     return summary
+
+
+def _setup(detector: Detector) -> Setup:
+    """What the rows come from."""
+    setup: dict[str, str | int | float | bool | None] = {
+        "model": f"{detector.card.name}, SHA-256 {detector.sha256}",
+        "threshold": detector.threshold,
+        "aligned": detector.aligned,
+        "align": detector.align,
+        "max pixels": detector.max_pixels,
+    }
+    if detector.align is not None:
+        setup |= {"smallest face": detector.options.minimum_face, "face scale": detector.options.face_scale}
+    return setup
+
+
+@contextmanager
+def _report(
+    report: Path | None, case: Case | None, detector: Detector, pictures: int
+) -> Iterator[ReportRows | None]:
+    """Gives the report of a run, if it has one; a case has one, too."""
+    page = case.report if report is None and case is not None else report
+    if page is None:
+        yield None
+        return
+    with open_report(page, detector, pictures=pictures) as rows:
+        yield rows
+    if case is not None and page != case.report:
+        shutil.copyfile(page, case.report)
 
 
 def _without_done(paths: Iterable[str], done: Counter[str], summary: Summary) -> Iterator[str]:

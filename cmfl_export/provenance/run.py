@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ..base.csv_lines import csv_record
-from ..base.errors import InputError, UsageError
+from ..base.errors import InputError
 from ..base.files import check_ending, whole_file
 from ..base.locks import exclusive
 from ..base.text import counted
@@ -38,7 +38,7 @@ class Inspected:
     error: str = ""
 
     def record(self) -> dict[str, str | None]:
-        """The values by column; of a file that could not be read all but `path`, `status` and `error` are None."""
+        """The values by column; a file that could not be read has but `path`, `status` and `error`."""
         found = self.provenance
         said: dict[str, str | None] = {
             "source_type": found.source_type,
@@ -53,6 +53,15 @@ class Inspected:
         if self.status is not Status.OK:
             said = dict.fromkeys(said)
         return {"path": self.path, **said, "status": self.status.value, "error": self.error}
+
+    def csv_line(self) -> bytes:
+        """The row in a csv file."""
+        return csv_record(list(self.record().values()))
+
+    def jsonl_line(self) -> bytes:
+        """The row in a jsonl file, which has the texts in full."""
+        evidence = [asdict(statement) for statement in self.provenance.evidence]
+        return f"{json.dumps(self.record() | {'evidence': evidence})}\n".encode("ascii")
 
     def lines(self) -> list[str]:
         """What the file says, as text: its path, and one line per thing that it says."""
@@ -168,57 +177,34 @@ def inspect_files(
             return Inspected(path, status=error.status, error=error.message)
 
     found = False
-    for row in in_order(
-        row_of, iter_paths(inputs, recursive=recursive, null_separated=null_separated), workers, name="inspect"
-    ):
+    paths = iter_paths(inputs, recursive=recursive, null_separated=null_separated)
+    for row in in_order(row_of, paths, workers, name="inspect"):
         found = True
         yield row
     if not found:
         raise InputError(f"no images found in {', '.join(inputs) or 'an empty list of inputs'}")
 
 
-def inspect_to(
-    inputs: Sequence[str],
-    output: str | Path,
-    *,
-    trust_anchors: str | Path | None = None,
-    recursive: bool = True,
-    null_separated: bool = False,
-    workers: int | None = None,
-) -> InspectSummary:
-    """Writes one row per input to a csv or jsonl file, whole or not at all; arguments as `inspect_files`.
+def write_rows(rows: Iterable[Inspected], output: str | Path, inputs: Sequence[str] = ()) -> InspectSummary:
+    """Writes rows to a csv or jsonl file, whole or not at all. In jsonl they also have `evidence`, in full.
 
-    In jsonl a row also has `evidence`, the texts in full.
+    Args:
+        inputs: what the rows come from, which the output must not be.
 
     Raises:
-        UsageError: the output cannot be written, or is an input.
-        InputError: as `inspect_files`.
+        UsageError: the output cannot be written, has another ending, or is an input.
     """
     output = Path(output)
     check_ending(output, (".csv", ".jsonl"), "the output")
     refuse_inputs([output], inputs)
-    is_csv = output.suffix.lower() == ".csv"
     summary = InspectSummary(output=str(output))
-    rows = inspect_files(
-        inputs,
-        trust_anchors=trust_anchors,
-        recursive=recursive,
-        null_separated=null_separated,
-        workers=workers,
-    )
+    is_csv = output.suffix.lower() == ".csv"
     with exclusive(output), whole_file(output) as part, part.open("wb") as stream:
         if is_csv:
             stream.write(csv_record(COLUMNS))
         for row in rows:
             summary.count(row)
-            record = row.record()
-            if is_csv:
-                stream.write(csv_record(list(record.values())))
-            else:
-                evidence = [
-                    {"where": one.where, "field": one.field, "text": one.text} for one in row.provenance.evidence
-                ]
-                stream.write(f"{json.dumps(record | {'evidence': evidence})}\n".encode("ascii"))
+            stream.write(row.csv_line() if is_csv else row.jsonl_line())
     return summary
 
 

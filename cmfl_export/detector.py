@@ -18,13 +18,14 @@ from .base.cpu import usable_cores
 from .base.errors import CmflError
 from .base.options import Align, DetectorOptions, DetectorSettings
 from .faces import AlignedFace, Aligner
-from .images import ImageError, ImageLike, Pixels, Status, decode, open_rgb
+from .images import ImageError, ImageLike, Pixels, Status, decode, open_rgb, shown
 from .runtime import SCORE_OUTPUTS, Prediction, Session, pipeline
 from .zoo import resolve
 
 # The CPU is as fast with small batches, and rows appear sooner; a GPU needs large batches to be busy.
 _CPU_BATCH, _CONCURRENT_BATCH, _GPU_BATCH = 8, 4, 64
 _MOST_WORKERS = 16
+_PATH = (str, os.PathLike)
 
 _ACCEPTED = (
     "a path, the bytes of an image file, a Pillow image, a uint8 array [H, W, 3] or [H, W], "
@@ -246,7 +247,8 @@ class Detector:
             concurrent_batches=concurrent_batches,
         )
         for outcome in outcomes:
-            path = os.fspath(outcome.source) if isinstance(outcome.source, str | os.PathLike) else ""
+            # As text alone: a source may hold the bytes of its picture.
+            path = shown(str(os.fspath(source))) if isinstance(source := outcome.source, _PATH) else ""
             yield self.row_of(path, outcome, extras=extras)
 
     # The three steps of a prediction, for those who bring batches together themselves.

@@ -9,7 +9,6 @@ from .decoding import (
     MAX_FILE_BYTES,
     SIZE,
     UNALIGNED_SIZE,
-    ImageError,
     ImageLike,
     Pixels,
     decode,
@@ -23,7 +22,8 @@ from .foreign import is_foreign
 from .inputs import count_paths, iter_paths, root_of
 from .jpeg_tables import Tables, tables_of
 from .outputs import refuse_inputs
-from .status import Status
+from .sources import Located, archive_kind, located, scheme_of, shown, split_member
+from .status import ImageError, Status
 
 __all__ = [
     "DEFAULT_MAX_PIXELS",
@@ -35,16 +35,19 @@ __all__ = [
     "Degradation",
     "ImageError",
     "ImageLike",
+    "Located",
     "Pixels",
     "Status",
     "Tables",
     "add_noise",
+    "archive_kind",
     "count_paths",
     "decode",
     "file_bytes",
     "fit",
     "is_foreign",
     "iter_paths",
+    "located",
     "open_rgb",
     "parse_degradations",
     "recompress",
@@ -52,5 +55,8 @@ __all__ = [
     "resize_and_back",
     "resize_shorter",
     "root_of",
+    "scheme_of",
+    "shown",
+    "split_member",
     "tables_of",
 ]

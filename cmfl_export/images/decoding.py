@@ -26,7 +26,8 @@ from .decode_limits import TooSlowError, bytes_to_decode, check_header, check_sc
 from .foreign import HEIC, advice, foreign_kind, hint
 from .jpeg import Survey, load_in_doubt, survey
 from .pixel_layouts import Layout, Picture, UnsupportedError, layout_of, low_bytes, to_rgb
-from .status import Status
+from .sources import is_reference, read_bytes
+from .status import ImageError, Status
 from .truncation import IncompleteError, has_a_hole, lacks_its_end
 
 SIZE = 224
@@ -69,15 +70,6 @@ Pixels = npt.NDArray[np.uint8]
 ImageLike = str | os.PathLike[str] | bytes | Image.Image | Pixels
 
 
-class ImageError(Exception):
-    """A picture cannot be scored. `status` is the reason, `message` one short line without the path."""
-
-    def __init__(self, status: Status, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-
-
 def decode(source: ImageLike, *, aligned: bool = True, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pixels:
     """The picture as the model's input: uint8 [224, 224, 3], RGB, 0..255, contiguous and writable.
 
@@ -97,8 +89,8 @@ def open_rgb(source: ImageLike, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Imag
     `decode_limits`). All threads share one budget of memory: a large picture waits until others are done.
 
     Args:
-        source: a path, the bytes of a file, a Pillow image (not changed), or a uint8 array [H, W, 3] RGB or
-            [H, W] grey.
+        source: a path or the address of a picture (see `sources`), the bytes of a file, a Pillow image (not
+            changed), or a uint8 array [H, W, 3] RGB or [H, W] grey.
         max_pixels: larger pictures are refused by their header, before anything is decoded. (Pillow itself
             refuses TIFF and WebP above twice `PIL.Image.MAX_IMAGE_PIXELS`, 179 million by default.)
 
@@ -111,13 +103,13 @@ def open_rgb(source: ImageLike, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Imag
 
 
 def file_bytes(path: str | os.PathLike[str]) -> bytes:
-    """The bytes of a file as `open_rgb` would read them, whether or not they are a picture.
+    """The bytes of a file, or of what an address names, whether or not they are a picture.
 
     Raises:
         ImageError: the file cannot be read, is empty, or is above 512 MiB.
     """
-    with _as_image_error(), _file(os.fspath(path)) as stream:
-        _check_length(os.fstat(stream.fileno()).st_size)
+    with _as_image_error(), _file(os.fspath(path)) as (stream, length):
+        _check_length(length)
         return stream.read()
 
 
@@ -189,18 +181,20 @@ def _from_array(array: Pixels, max_pixels: int) -> Image.Image:
 
 @contextmanager
 def _from_path(path: str, max_pixels: int) -> Iterator[Image.Image]:
-    with (
-        _file(path) as stream,
-        _from_stream(stream, os.fstat(stream.fileno()).st_size, max_pixels, Path(path).name) as image,
-    ):
+    name = path.rpartition("/")[2] if is_reference(path) else Path(path).name
+    with _file(path) as (stream, length), _from_stream(stream, length, max_pixels, name) as image:
         yield image
 
 
 @contextmanager
-def _file(path: str) -> Iterator[BinaryIO]:
-    """Opens a regular file."""
+def _file(path: str) -> Iterator[tuple[BinaryIO, int]]:
+    """Opens a regular file, or what an address names; gives its length, too."""
     if not path:
         raise ImageError(Status.NOT_FOUND, "the path is empty")
+    if is_reference(path):
+        data = read_bytes(path, MAX_FILE_BYTES)
+        yield io.BytesIO(data), len(data)
+        return
     file = Path(path)
     try:
         mode = file.stat().st_mode
@@ -215,7 +209,7 @@ def _file(path: str) -> Iterator[BinaryIO]:
         # Opening a named pipe or a device could block for ever.
         raise ImageError(Status.NOT_A_FILE, "not a regular file")
     with file.open("rb") as stream:
-        yield stream
+        yield stream, os.fstat(stream.fileno()).st_size
 
 
 @contextmanager

@@ -2,56 +2,50 @@
 
 from __future__ import annotations
 
-import fnmatch
 import os
-import stat
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
+from .folders import is_folder, is_image_name, is_pattern, matches, walk
 from .foreign import is_foreign
-
-# The endings of the files that a folder yields; a file that the user names is tried with any ending.
-EXTENSIONS = (
-    *(
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".mpo",
-        ".png",
-        ".apng",
-        ".webp",
-        ".gif",
-        ".bmp",
-        ".dib",
-        ".tif",
-        ".tiff",
-    ),
-    *(
-        ".ppm",
-        ".pgm",
-        ".pbm",
-        ".pnm",
-        ".pfm",
-        ".jp2",
-        ".j2k",
-        ".jpf",
-        ".jpx",
-        ".j2c",
-        ".jpc",
-        ".avif",
-        ".avifs",
-    ),
+from .sources import (
+    Fault,
+    Located,
+    Object,
+    archive_kind,
+    is_object_pattern,
+    is_web,
+    located,
+    matching_objects,
+    members,
+    objects,
+    open_binary,
+    place_of,
+    scheme_of,
+    split_member,
 )
+from .status import ImageError
 
-# A folder as (device, inode), to notice a folder that contains itself through a symbolic link.
-_Identity = tuple[int, int]
-# (name, is it a folder)
-_Entry = tuple[str, bool]
-# A folder, the parts of the pattern to match below it, and the folders that `**` has passed through.
-_Search = tuple[str, list[str], frozenset[_Identity]]
+_LIST = ".txt"
+# To count the pictures in these, all of them would be read.
+_UNCOUNTED = ("tar.gz", "parquet")
+
+
+@dataclass(frozen=True)
+class _How:
+    """How inputs are read. `counting`: only as far as that costs little."""
+
+    recursive: bool
+    null_separated: bool = False
+    column: str | None = None
+    counting: bool = False
+
+
+class _UncountedError(Exception):
+    """Counting would take as long as reading."""
 
 
 def iter_paths(
@@ -59,41 +53,60 @@ def iter_paths(
     *,
     recursive: bool = True,
     null_separated: bool = False,
+    column: str | None = None,
     stdin: BinaryIO | None = None,
 ) -> Iterator[str]:
     """Yields one path for each picture, lazily, in the order of `inputs`.
 
     Each input is one of:
-        - `-`: a list of paths from `stdin` (default: standard input), one per line or NUL-separated. Each
-          path is taken literally. Blank lines are skipped, and a `\\r` at the end of a line is removed.
-        - a file that exists: yields itself.
+        - `-`: a list from `stdin` (default: standard input), one entry per line or NUL-separated. Blank lines
+          are skipped, and a `\\r` at the end of a line is removed. An entry is a path, taken literally, or an
+          archive, a member or an address as below.
+        - a file that exists: yields itself; but of an archive (.tar, .tar.gz, .zip, .parquet) its pictures,
+          as members (see `sources.names`), and of a list (.txt) its entries, as of `-`.
         - a folder that exists: yields the image files in it (by extension, in upper or lower case), in order
           of name, with those of its subfolders if `recursive`. Images that are known but not decoded (HEIC,
           camera raw and others, see `foreign`) are included, so that they are reported. Names that start
           with a dot are skipped: a killed run leaves temporary files with such names.
-        - a pattern with `*`, `?`, `[...]` or `**`: its matches, each treated as above, in order of name.
-          As in a shell, `*` and `**` skip names that start with a dot.
+        - an address in a store (s3://, gs://, hf://, az://): an object, archive or list as above; a folder,
+          if its name has no ending of these; or a pattern. On the web (https://) a file, archive or list.
+        - a pattern with `*`, `?`, `[...]` or `**`: its matches, each treated as above (a .txt file as
+          itself), in order of name. As in a shell, `*` and `**` skip names that start with a dot.
         - anything else: yields itself; the decoder then says what is wrong with it.
 
     Folders that cannot be walked are yielded themselves, so that they are reported: an unreadable folder, a
     folder with an image's extension (write `name.jpg/` to walk it), a folder that contains itself through a
-    symbolic link. An empty folder yields nothing. Names that are not UTF-8 are decoded by `os.fsdecode`.
+    symbolic link. An empty folder yields nothing. An archive or a listing that ends early is yielded itself
+    behind what was found. Names that are not UTF-8 are decoded by `os.fsdecode`. What is in an archive or a
+    store is yielded as `Located`, which is a str.
+
+    Args:
+        inputs: see above.
+        recursive: whether folders are searched with their subfolders.
+        null_separated: how the entries of standard input end.
+        column: the column of Parquet files, by default `image` or `bytes`.
+        stdin: the list behind `-`.
+
+    Raises:
+        PackageError: a package for a store or for Parquet is missing.
+        InputError: a Parquet file has no such column.
     """
-    for text in inputs:
-        if text == "-":
-            yield from _listed(sys.stdin.buffer if stdin is None else stdin, null_separated)
-        elif is_pattern(text) and not os.path.lexists(text):
-            yield from _matched(text, recursive)
-        else:
-            yield from _named(text, recursive)
+    how = _How(recursive, null_separated, column)
+    return _iterated(inputs, how, stdin)
 
 
 def count_paths(inputs: Iterable[str], *, recursive: bool = True) -> int | None:
-    """The number of paths that `iter_paths` will yield; None if `inputs` contains standard input (`-`)."""
+    """The number of paths that `iter_paths` will yield.
+
+    None if counting takes as long as reading: standard input (`-`), addresses, Parquet and compressed tars.
+    """
     inputs = list(inputs)
     if "-" in inputs:
         return None
-    return sum(1 for _ in iter_paths(inputs, recursive=recursive))
+    try:
+        return sum(1 for _ in _iterated(inputs, _How(recursive, counting=True), None))
+    except _UncountedError:
+        return None
 
 
 def root_of(text: str) -> str:
@@ -108,13 +121,52 @@ def root_of(text: str) -> str:
         parts = PurePath(text).parts
         plain = next(number for number, part in enumerate(parts) if is_pattern(part))
         return str(PurePath(*parts[:plain]))
-    return text if _is_folder(text) and not _is_image_name(text) else str(PurePath(text).parent)
+    return text if is_folder(text) and not is_image_name(text) else str(PurePath(text).parent)
 
 
-def _listed(stream: BinaryIO, null_separated: bool) -> Iterator[str]:
-    for record in _null_separated(stream) if null_separated else _lines(stream):
-        if record:
-            yield os.fsdecode(record)
+def _iterated(inputs: Iterable[str], how: _How, stdin: BinaryIO | None) -> Iterator[str]:
+    for text in inputs:
+        if text == "-":
+            stream = sys.stdin.buffer if stdin is None else stdin
+            records = _null_separated(stream) if how.null_separated else _lines(stream)
+            yield from _listed(records, how)
+        elif scheme_of(text):
+            yield from _at_address(text, how)
+        elif text.lower().endswith(_LIST) and Path(text).is_file():
+            yield from _in_list(text, how)
+        elif is_pattern(text) and not os.path.lexists(text) and split_member(text) is None:
+            yield from _matched(text, how)
+        else:
+            yield from _named(text, how)
+
+
+def _in_list(text: str, how: _How) -> Iterator[str]:
+    try:
+        with open_binary(text) as stream:
+            yield from _listed(_lines(stream), how)
+    except ImageError as error:
+        yield Located(text, Fault(error.status, error.message))
+    except OSError:
+        # The decoder says what is wrong with it.
+        yield text
+
+
+def _listed(records: Iterator[bytes], how: _How) -> Iterator[str]:
+    def entries() -> Iterator[str]:
+        for record in records:
+            text = os.fsdecode(record)
+            if not record:
+                continue
+            if scheme_of(text) and (text.endswith("/") or archive_kind(text)):
+                yield from _at_address(text, how)
+            elif scheme_of(text) and split_member(text) is None:
+                yield Located(text, Object(text))
+            elif archive_kind(text) and Path(text).is_file():
+                yield from _members(text, how)
+            else:
+                yield text
+
+    return located(entries())
 
 
 def _lines(stream: BinaryIO) -> Iterator[bytes]:
@@ -132,140 +184,69 @@ def _null_separated(stream: BinaryIO) -> Iterator[bytes]:
     yield rest
 
 
-def _matched(pattern: str, recursive: bool) -> Iterator[str]:
+def _matched(pattern: str, how: _How) -> Iterator[str]:
     found = False
-    for path in _matches(pattern):
+    for path in matches(pattern):
         found = True
-        yield from _named(path, recursive)
+        yield from _named(path, how)
     if not found:
         yield pattern
 
 
-def _named(path: str, recursive: bool) -> Iterator[str]:
-    """Yields a file itself; walks a folder, unless its name has an image's extension."""
-    if _is_folder(path) and not _is_image_name(path):
-        yield from _walk(path, recursive)
+def _named(path: str, how: _How) -> Iterator[str]:
+    """Yields a file itself or an archive's members; walks a folder, unless it has an image's extension."""
+    if is_folder(path) and not is_image_name(path):
+        yield from walk(path, how.recursive)
+    elif archive_kind(path) and Path(path).is_file():
+        yield from _members(path, how)
     else:
         yield path
 
 
-def _walk(root: str, recursive: bool) -> Iterator[str]:
-    # A stack, because folders may be nested deeper than Python's calls. A level is a folder, its remaining
-    # entries, and the identities of this folder and those above it.
-    levels: list[tuple[str, Iterator[_Entry], frozenset[_Identity]]] = []
-
-    def enter(folder: str, above: frozenset[_Identity]) -> bool:
-        try:
-            identity = _identity(folder)
-            if identity in above:
-                return False
-            levels.append((folder, iter(_entries(folder)), above | {identity}))
-        except OSError:
-            return False
-        return True
-
-    if not enter(root, frozenset()):
-        yield root
-    while levels:
-        folder, entries, above = levels[-1]
-        for name, is_folder in entries:
-            path = _join(folder, name)
-            if name.startswith("."):
-                continue
-            if _is_image_name(name) or (is_foreign(name) and not is_folder):
-                yield path
-            elif is_folder and recursive:
-                if enter(path, above):
-                    break
-                yield path
-        else:
-            levels.pop()
+def _at_address(url: str, how: _How) -> Iterator[str]:
+    if how.counting:
+        raise _UncountedError
+    if split_member(url) is not None:
+        # Read by the decoder.
+        yield Located(url, place_of(url))
+    elif archive_kind(url) and not is_object_pattern(url):
+        yield from _members(url, how)
+    elif url.lower().endswith(_LIST) and not is_object_pattern(url):
+        yield from _in_list(url, how)
+    elif is_web(url) or (_is_picture(url) and not is_object_pattern(url)):
+        yield Located(url, Object(url))
+    else:
+        yield from _in_store(url, how)
 
 
-def _matches(pattern: str) -> Iterator[str]:
-    """Yields the matches of a pattern, in order of name.
-
-    The standard `glob` has no order and follows a link to its own folder forty times. `**` stands for any
-    number of folders. It does not look inside a folder that the rest of the pattern matches, because the
-    caller walks that folder: so `**/*` gives every picture once.
-    """
-    # Several `**` in a row count as one: they must not find everything several times.
-    written = PurePath(pattern).parts
-    parts = [
-        part for part, before in zip(written, ("", *written), strict=False) if part != "**" or before != "**"
-    ]
-    if pattern.endswith("/"):
-        # An empty name at the end matches only folders.
-        parts.append("")
-    pending: list[_Search] = [("", parts, frozenset())]
-    while pending:
-        folder, parts, above = pending.pop()
-        if not parts:
-            yield folder
-            continue
-        first, rest = parts[0], parts[1:]
-        if first == "**":
-            pending.extend(reversed(_below(folder, parts, above)))
-            pending.append((folder, rest, frozenset()))
-        elif is_pattern(first):
-            names = [name for name, _ in _listing(folder, first) if fnmatch.fnmatch(name, first)]
-            pending.extend((_join(folder, name), rest, frozenset()) for name in reversed(names))
-        elif os.path.lexists(_join(folder, first)):
-            pending.append((_join(folder, first), rest, frozenset()))
-
-
-def _below(folder: str, parts: list[str], above: frozenset[_Identity]) -> list[_Search]:
-    """The subfolders where a search whose `parts` begin with `**` continues."""
+def _in_store(url: str, how: _How) -> Iterator[str]:
+    """The pictures in a folder of a store, or the objects that a pattern matches; else the address itself."""
+    pattern = is_object_pattern(url)
+    found = False
     try:
-        identity = _identity(folder or os.curdir)
-    except OSError:
-        return []
-    rest = parts[1:]
-    if not rest or identity in above:
-        return []
-    return [
-        (_join(folder, name), parts, above | {identity})
-        for name, is_folder in _listing(folder, "**")
-        if is_folder and not (len(rest) == 1 and fnmatch.fnmatch(name, rest[0]))
-    ]
+        listing = matching_objects(url) if pattern else objects(url, recursive=how.recursive)
+        for address, size in listing:
+            if pattern and archive_kind(address):
+                found = True
+                yield from _members(address, how)
+            elif pattern or _is_picture(address):
+                found = True
+                yield Located(address, Object(address, size))
+    except ImageError as error:
+        found = True
+        yield Located(url, Fault(error.status, error.message))
+    if not found and not url.endswith("/"):
+        yield Located(url, Object(url))
 
 
-def _listing(folder: str, pattern: str) -> list[_Entry]:
-    """The entries of a folder that a pattern may match: names with a leading dot only if it has one, too."""
-    try:
-        entries = _entries(folder or os.curdir)
-    except OSError:
-        return []
-    return [entry for entry in entries if pattern.startswith(".") or not entry[0].startswith(".")]
+def _members(archive: str, how: _How) -> Iterator[str]:
+    if how.counting and archive_kind(archive) in _UNCOUNTED:
+        raise _UncountedError
+    return members(archive, _is_picture, how.column)
 
 
-def _entries(folder: str) -> list[_Entry]:
-    """The entries of a folder, in order of name. Raises OSError if it cannot be read."""
-    with os.scandir(folder) as entries:
-        return sorted((entry.name, _is_folder(entry)) for entry in entries)
-
-
-def _is_folder(entry: os.DirEntry[str] | str) -> bool:
-    try:
-        return stat.S_ISDIR(Path(entry).stat().st_mode) if isinstance(entry, str) else entry.is_dir()
-    except (OSError, ValueError):
+def _is_picture(name: str) -> bool:
+    """Whether a name in an archive or a store is that of a picture, as a walk through folders decides it."""
+    if not (is_image_name(name) or is_foreign(name)):
         return False
-
-
-def _identity(folder: str) -> _Identity:
-    info = Path(folder).stat()
-    return info.st_dev, info.st_ino
-
-
-def _join(folder: str, name: str) -> str:
-    """Joins two parts as the user wrote them: unlike pathlib, it keeps the `./` of `./faces`."""
-    return f"{folder}{name}" if not folder or folder.endswith("/") else f"{folder}{os.sep}{name}"
-
-
-def is_pattern(text: str) -> bool:
-    """Whether a text has a wildcard. Callers first check for a file of exactly this name."""
-    return any(character in text for character in "*?[")
-
-
-def _is_image_name(name: str) -> bool:
-    return name.lower().endswith(EXTENSIONS)
+    return not any(part.startswith(".") and part not in (".", "..") for part in name.split("/"))

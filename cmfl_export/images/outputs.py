@@ -12,7 +12,9 @@ from PIL import Image
 from ..base.errors import UsageError
 from ..base.files import is_stream, refuse_overwriting
 from .decoding import FORMATS
-from .inputs import EXTENSIONS, is_pattern, iter_paths
+from .folders import EXTENSIONS, is_pattern
+from .inputs import iter_paths
+from .sources import scheme_of
 
 # The first bytes of this package's outputs: rows as csv, jsonl, json and parquet, pages, reports.
 _OURS = (b"path,", b'{"path": ', b"[\n", b"PAR1", b"<!doctype html>", b"{\n")
@@ -46,7 +48,7 @@ def refuse_inputs(outputs: Iterable[Path | None], inputs: Sequence[str]) -> None
                 f"{output} is a picture, which would be overwritten; give the output another name"
             )
         if target.stat().st_nlink > 1:
-            walked = iter_paths(text for text in inputs if text != "-")
+            walked = iter_paths(text for text in inputs if text != "-" and not scheme_of(text))
             refuse_overwriting([output], (("one of the inputs", path) for path in walked))
         if "-" in inputs and not _is_ours(target):
             raise UsageError(
@@ -58,6 +60,8 @@ def refuse_inputs(outputs: Iterable[Path | None], inputs: Sequence[str]) -> None
 def _files(inputs: Sequence[str]) -> Iterator[tuple[str, str | int]]:
     """Yields the files that inputs name, those that patterns match, and the file behind standard input."""
     for text in inputs:
+        if scheme_of(text):
+            continue
         if text != "-":
             yield "one of the inputs", text
             if is_pattern(text) and not os.path.lexists(text):

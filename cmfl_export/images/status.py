@@ -12,6 +12,8 @@ class Status(StrEnum):
     NOT_FOUND = "not_found"
     NOT_A_FILE = "not_a_file"
     PERMISSION_DENIED = "permission_denied"
+    FORBIDDEN = "forbidden"
+    UNAVAILABLE = "unavailable"
     EMPTY = "empty"
     NOT_AN_IMAGE = "not_an_image"
     TRUNCATED = "truncated"
@@ -20,3 +22,12 @@ class Status(StrEnum):
     UNSUPPORTED = "unsupported"
     UNREADABLE = "unreadable"
     NO_FACE = "no_face"
+
+
+class ImageError(Exception):
+    """A picture cannot be scored. `status` is the reason, `message` one short line without the path."""
+
+    def __init__(self, status: Status, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message

@@ -15,8 +15,8 @@ from PIL import Image
 
 from cmfl_export.images import decode_limits, heif
 from cmfl_export.images.decode_limits import Room, webp_pixels
-from cmfl_export.images.decoding import SIZE, ImageError, decode
-from cmfl_export.images.status import Status
+from cmfl_export.images.decoding import SIZE, decode
+from cmfl_export.images.status import ImageError, Status
 
 _END = b"\xff\xd9"
 

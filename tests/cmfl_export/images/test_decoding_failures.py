@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cmfl_export.images import decoding
-from cmfl_export.images.decoding import SIZE, ImageError, ImageLike, decode
-from cmfl_export.images.status import Status
+from cmfl_export.images.decoding import SIZE, ImageLike, decode
+from cmfl_export.images.status import ImageError, Status
 from tests.cmfl_export.pictures import encoded, noise, png
 
 

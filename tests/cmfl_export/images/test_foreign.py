@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from cmfl_export.images import heif
-from cmfl_export.images.decoding import ImageError, decode
+from cmfl_export.images.decoding import decode
 from cmfl_export.images.foreign import is_foreign
 from cmfl_export.images.inputs import iter_paths
-from cmfl_export.images.status import Status
+from cmfl_export.images.status import ImageError, Status
 
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
 

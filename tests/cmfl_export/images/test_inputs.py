@@ -60,8 +60,8 @@ def test_a_folder_gives_its_pictures_in_order_of_name(tree: Path) -> None:
 
 
 def test_files_and_missing_paths_are_themselves_in_the_order_of_the_inputs(tree: Path) -> None:
-    inputs = ("gone.jpg", "faces/c.txt", "faces/a", "faces/b.jpg", "faces/b.jpg", "gone", "")
-    expected = ["gone.jpg", "faces/c.txt", "faces/a/x.tif", "faces/b.jpg", "faces/b.jpg", "gone", ""]
+    inputs = ("gone.jpg", "faces/sub/notes.md", "faces/a", "faces/b.jpg", "faces/b.jpg", "gone", "")
+    expected = ["gone.jpg", "faces/sub/notes.md", "faces/a/x.tif", "faces/b.jpg", "faces/b.jpg", "gone", ""]
     assert paths(*inputs) == expected
 
 

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from cmfl_export.images import jpeg
-from cmfl_export.images.decoding import ImageError, decode
-from cmfl_export.images.status import Status
+from cmfl_export.images.decoding import decode
+from cmfl_export.images.status import ImageError, Status
 from tests.cmfl_export.pictures import noise
 
 OPTIONS = [{}, {"optimize": True}, {"progressive": True}, {"subsampling": 0}, {"restart_marker_rows": 1}]

@@ -13,8 +13,8 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from cmfl_export.images.decoding import SIZE, ImageError, Pixels, decode
-from cmfl_export.images.status import Status
+from cmfl_export.images.decoding import SIZE, Pixels, decode
+from cmfl_export.images.status import ImageError, Status
 
 TYPES = ("uint8", "uint16", "uint32", "int16", "float32", "float64")
 

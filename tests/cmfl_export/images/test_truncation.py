@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cmfl_export.images.decoding import ImageError, decode
-from cmfl_export.images.status import Status
+from cmfl_export.images.decoding import decode
+from cmfl_export.images.status import ImageError, Status
 from tests.cmfl_export.pictures import encoded
 
 

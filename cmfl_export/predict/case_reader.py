@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from ..base.errors import InputError
 from ..base.text_formats import FormatError, load_json
@@ -106,15 +105,10 @@ def _agrees(archive: zipfile.ZipFile, name: str, entry: dict[str, Any]) -> bool:
 
 def _small(path: Path, archive: zipfile.ZipFile, name: str, most: int) -> bytes:
     with archive.open(name) as stream:
-        data = _read_most(stream, most)
-    if data is None:
+        data = stream.read(most + 1)
+    if len(data) > most:
         raise InputError(f"{path}: {name} is larger than a case's")
     return data
-
-
-def _read_most(stream: BinaryIO | io.BufferedIOBase, most: int) -> bytes | None:
-    data = stream.read(most + 1)
-    return None if len(data) > most else data
 
 
 def _table(path: Path, name: str, data: bytes, most: int) -> dict[str, Any]:

@@ -174,10 +174,14 @@ def test_what_is_no_case(data: bytes, model: Path, tmp_path: Path) -> None:
 
 
 def test_setups_that_are_none(case: Path, model: Path) -> None:
-    for setup in ({}, {"model": {}, "options": {}}, {"model": {}, "options": 3, "threshold": "x"}):
-        changed = rewritten(
-            case, lambda name, data, s=setup: canonical(s) if name == "setup.json" else data, seal=True
-        )
+    setups: list[dict[str, object]] = [
+        {},
+        {"model": {}, "options": {}},
+        {"model": {}, "options": 3, "threshold": "x"},
+    ]
+    for setup in setups:
+        data = canonical(setup)
+        changed = rewritten(case, lambda name, old, new=data: new if name == "setup.json" else old, seal=True)
         with pytest.raises(CmflError):
             recheck(changed, model)
 

@@ -161,9 +161,7 @@ def _prepare(scratch: Path) -> None:
         shutil.copyfile(inside / name, photos / name)
     (photos / "cut.jpg").write_bytes((inside / "rocket.jpg").read_bytes()[:60_000])
     settings = PngInfo()
-    settings.add_text(
-        "parameters", "a face\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 512x512"
-    )
+    settings.add_text("parameters", "a face\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 64x64")
     Image.new("RGB", (64, 64)).save(scratch / "generated.png", pnginfo=settings)
 
     rng = np.random.default_rng(0)

@@ -9,6 +9,7 @@ from PIL import Image, JpegImagePlugin
 
 from cmfl_export.faces import MARKER
 from cmfl_export.images import FORMATS, tables_of
+from cmfl_export.provenance import C2paState, inspect
 
 _SAMPLING = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 
@@ -21,7 +22,8 @@ class Encoding:
     file has these tables (`75`; encoders round them differently) or others (`~82 #1f3a09`). `jpeg_digest`
     differs if any digit of the tables differs. For other formats than JPEG `jpeg_quality` is None, and the
     texts and `chroma` are empty. `mode` is Pillow's: `RGB`, `L` (grey), `CMYK`, `P`, `RGBA`, ... `alignment`
-    is the text that `cmfl align` writes into its crops; empty in other files.
+    is the text that `cmfl align` writes into its crops; empty in other files. `source` is what the file says
+    of its source: source type, generator, state of a C2PA manifest; empty where it says nothing.
     """
 
     format: str
@@ -37,6 +39,7 @@ class Encoding:
     exif: bool
     icc: bool
     alignment: str = ""
+    source: str = ""
 
 
 def read_encoding(data: bytes) -> Encoding:
@@ -65,6 +68,7 @@ def read_encoding(data: bytes) -> Encoding:
             exif="exif" in image.info,
             icc=bool(image.info.get("icc_profile")),
             alignment=_alignment(image),
+            source=_source(data),
         )
 
 
@@ -73,6 +77,12 @@ def _alignment(image: Image.Image) -> str:
     if isinstance(comment, bytes) and comment.startswith(MARKER.encode()):
         return comment.decode("ascii", "replace").removeprefix(MARKER).strip()
     return str(image.info.get(MARKER, ""))
+
+
+def _source(data: bytes) -> str:
+    found = inspect(data)
+    state = "" if found.c2pa_state is C2paState.ABSENT else f"C2PA {found.c2pa_state.value}"
+    return ", ".join(filter(None, (found.source_type, found.generator, state)))
 
 
 def _chroma(image: JpegImagePlugin.JpegImageFile) -> str:

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from cmfl_export.images import heif
-from cmfl_export.images.decoding import ImageError, decode, open_rgb
-from cmfl_export.images.status import Status
+from cmfl_export.images.decoding import decode, open_rgb
+from cmfl_export.images.status import ImageError, Status
 from tests.conftest import picture
 
 pillow_heif = pytest.importorskip("pillow_heif")

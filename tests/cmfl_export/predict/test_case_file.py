@@ -7,6 +7,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,10 @@ def rewritten(case: Path, change: Callable[[str, bytes], bytes | None], *, seal:
         for name, data in kept.items():
             new.writestr(name, data)
     return copy
+
+
+def _replaced(new: dict[str, bytes], name: str, data: bytes) -> bytes:
+    return new.get(name, data)
 
 
 def test_what_is_in_it(case: Path, folder: Path, model: Path, tmp_path: Path) -> None:
@@ -180,8 +185,8 @@ def test_setups_that_are_none(case: Path, model: Path) -> None:
         {"model": {}, "options": 3, "threshold": "x"},
     ]
     for setup in setups:
-        data = canonical(setup)
-        changed = rewritten(case, lambda name, old, new=data: new if name == "setup.json" else old, seal=True)
+        new = {"setup.json": canonical(setup)}
+        changed = rewritten(case, partial(_replaced, new), seal=True)
         with pytest.raises(CmflError):
             recheck(changed, model)
 

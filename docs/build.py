@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from models_zoo.hf_parity import PARITY, parity_table
 
@@ -159,6 +160,9 @@ def _prepare(scratch: Path) -> None:
     for name in ("astronaut.png", "chelsea.png", "coffee.png"):
         shutil.copyfile(inside / name, photos / name)
     (photos / "cut.jpg").write_bytes((inside / "rocket.jpg").read_bytes()[:60_000])
+    settings = PngInfo()
+    settings.add_text("parameters", "a face\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 64x64")
+    Image.new("RGB", (64, 64)).save(scratch / "generated.png", pnginfo=settings)
 
     rng = np.random.default_rng(0)
     for folder, count in (("ffhq", 60), ("flickr", 40), ("stylegan1", 70), ("stylegan2", 30)):

@@ -101,6 +101,12 @@ PROPERTIES = (
         label=lambda file, _: "with EXIF" if file.exif else "none",
     ),
     Property(
+        "stated source",
+        Kind.METADATA,
+        "no network sees it, but files of one class say that they were generated; write both classes again",
+        label=lambda file, _: file.source or "none",
+    ),
+    Property(
         "JPEG table details",
         Kind.METADATA,
         "the tables differ, if only by rounding, so two encoders were used; write both classes again",

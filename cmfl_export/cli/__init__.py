@@ -19,7 +19,8 @@ from .bench import bench
 from .cluster import gather, plan
 from .evaluation import calibrate, evaluate
 from .headings import HeadedCommand
-from .model import doctor, explain, export, predict, show, verify
+from .inspect import inspect
+from .model import doctor, explain, export, predict, recheck, show, verify
 from .output import say
 from .protocol import app as protocol
 from .serve import serve
@@ -38,6 +39,8 @@ for command in (
     refit,
     export,
     predict,
+    recheck,
+    inspect,
     plan,
     gather,
     align,

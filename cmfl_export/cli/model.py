@@ -147,6 +147,10 @@ def predict(
     report_images: Annotated[
         int, typer.Option(help="Number of pictures on that page; the other images have only text.")
     ] = 5000,
+    case: Annotated[
+        Path | None,
+        typer.Option(help="Also write one .zip file to keep: rows, digests of the images, card, report."),
+    ] = None,
     manifest: Manifest = None,
     shard: Shard = None,
     ray: Ray = None,
@@ -171,9 +175,9 @@ def predict(
         max_pixels=max_pixels,
     )
     if manifest is not None:
-        if format or resume or report or column:
+        if format or resume or report or column or case:
             raise UsageError(
-                "--manifest goes without --format, --column, --resume and --report: a part is Parquet"
+                "--manifest goes without --format, --column, --resume, --report and --case: a part is Parquet"
             )
         predict_shards(arguments, model, manifest, out, shard, ray, ray_workers, progress, options)
         return
@@ -195,11 +199,60 @@ def predict(
         progress=progress,
         report=report,
         report_images=report_images,
+        case=case,
         options=options,
     )
     for line in summary.lines():
         say(line, err=True)
     if summary.failed:
+        raise typer.Exit(1)
+
+
+def recheck(
+    case: Annotated[Path, typer.Argument(metavar="CASE", help="A .zip file of cmfl predict --case.")],
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[MODEL]",
+            help="The model of the case: its file, or a name from cmfl zoo list.",
+            show_default="the name in the case",
+        ),
+    ] = None,
+    inputs: Annotated[
+        Path | None,
+        typer.Option(help="Folder with the images.", show_default="their paths in the case"),
+    ] = None,
+    digest: Annotated[
+        str, typer.Option(help="The last line that predict printed, to compare with.", show_default=False)
+    ] = "",
+    tolerance: Annotated[
+        float | None,
+        typer.Option(help="Largest difference of a score.", show_default="by the model's precision"),
+    ] = None,
+    provider: Provider = DetectorOptions.provider,
+    threads: Threads = None,
+    progress: Progress = None,
+) -> None:
+    """Check a case: the same images, and the same scores on this machine.
+
+    Nothing in the case may have changed. The exit code is 1 if an image has other bytes, is missing, or has
+    another score or decision.
+    """
+    from ..predict import recheck as run
+
+    summary = run(
+        case,
+        model,
+        inputs=inputs,
+        digest=digest,
+        tolerance=tolerance,
+        provider=provider,
+        threads=threads,
+        progress=progress,
+    )
+    for line in summary.lines():
+        say(line)
+    if not summary.ok:
         raise typer.Exit(1)
 
 

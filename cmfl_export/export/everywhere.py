@@ -16,12 +16,12 @@ from ..base.errors import CmflError, InputError, ModelError, UsageError
 from ..base.files import check_ending, refuse_overwriting, sha256_of, write_whole
 from ..base.locks import one_writer
 from ..images import ImageError, decode, iter_paths, refuse_inputs
-from ..runtime import ModelCard
+from ..runtime import TOLERANCES, ModelCard
 from ..runtime.machine import describe
 from ..zoo import Variant, find_variants, is_model
 from .differences import Differences
 from .matrix import Matrix, Row
-from .parity import TOLERANCE, TOLERANCES, decisions
+from .parity import TOLERANCE, decisions
 from .runtimes import UNOPTIMISED, Runtime, runtimes
 from .weights import load, looks_like_weights
 

@@ -20,7 +20,7 @@ from ..base.files import check_ending, refuse_overwriting, scratch_folder, write
 from ..base.locks import one_writer
 from ..base.text import counted
 from ..images import SIZE, ImageError, decode, iter_paths, refuse_inputs
-from ..runtime import NOT_PORTABLE, SPECTRUM, SPECTRUM_STANDARDISED, ModelCard, Session
+from ..runtime import NOT_PORTABLE, SPECTRUM, SPECTRUM_STANDARDISED, TOLERANCES, ModelCard, Session
 from ..zoo import resolve
 from .differences import Differences, or_none
 from .weights import load
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from training.model import CmflNet
 
 BATCH_SIZES = (1, 2, 7)
-# For probabilities. Only float32 must agree closely. int8 and fp16 have passed a test of their decisions (see
-# `reduce`), so their tolerance only finds a damaged file or another model's.
-TOLERANCES = {"fp32": 1e-4, "fp16": 1e-2, "int8": 5e-2}
 TOLERANCE = TOLERANCES["fp32"]
 # For the spectrum, whose values span [-1, 1]: bounds on the median and on the largest difference. Photographs
 # stay below 1e-6 and 1e-4, and a percentile that is one order statistic off moves the median by 1e-5 or more.

@@ -12,6 +12,7 @@ from .decoding import (
     ImageLike,
     Pixels,
     decode,
+    file_bytes,
     fit,
     open_rgb,
     resize_shorter,
@@ -19,6 +20,7 @@ from .decoding import (
 from .degradations import Degradation, add_noise, parse_degradations, recompress, resize_and_back
 from .foreign import is_foreign
 from .inputs import count_paths, iter_paths, root_of
+from .jpeg_tables import Tables, tables_of
 from .outputs import refuse_inputs
 from .sources import (
     DataRoot,
@@ -52,10 +54,12 @@ __all__ = [
     "Located",
     "Pixels",
     "Status",
+    "Tables",
     "add_noise",
     "archive_kind",
     "count_paths",
     "decode",
+    "file_bytes",
     "fit",
     "is_foreign",
     "is_reference",
@@ -74,5 +78,6 @@ __all__ = [
     "scheme_of",
     "shown",
     "split_member",
+    "tables_of",
     "uploading",
 ]

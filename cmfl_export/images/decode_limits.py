@@ -31,9 +31,9 @@ _MOST_SCANNED = 2_000_000_000
 _MOST_RUN_LENGTH_PIXELS = 16_000_000
 _MOST_PACKETS = 4_000_000
 
-# Rough bytes per pixel while decoding: Pillow's picture and its copy as RGB. WebP and AVIF keep several
+# Rough bytes per pixel while decoding: Pillow's picture and its copy as RGB. WebP, AVIF and HEIC keep several
 # canvases, JPEG 2000 32 bits per sample, progressive JPEG all coefficients.
-_BYTES_PER_PIXEL = {"WEBP": 16, "AVIF": 16, "JPEG2000": 20}
+_BYTES_PER_PIXEL = {"WEBP": 16, "AVIF": 16, "HEIF": 16, "JPEG2000": 20}
 _USUAL_BYTES_PER_PIXEL = 8
 _DEEP_BYTES_PER_PIXEL = 28
 _COEFFICIENT_BYTES_PER_PIXEL = 6

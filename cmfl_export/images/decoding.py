@@ -21,8 +21,9 @@ from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
 from ..base.options import DetectorOptions
+from . import heif
 from .decode_limits import TooSlowError, bytes_to_decode, check_header, check_scans, room, timed, webp_pixels
-from .foreign import advice, foreign_kind, hint
+from .foreign import HEIC, advice, foreign_kind, hint
 from .jpeg import Survey, load_in_doubt, survey
 from .pixel_layouts import Layout, Picture, UnsupportedError, layout_of, low_bytes, to_rgb
 from .sources import is_reference, read_bytes
@@ -101,6 +102,17 @@ def open_rgb(source: ImageLike, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Imag
         return image
 
 
+def file_bytes(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a file, or of what an address names, whether or not they are a picture.
+
+    Raises:
+        ImageError: the file cannot be read, is empty, or is above 512 MiB.
+    """
+    with _as_image_error(), _file(os.fspath(path)) as (stream, length):
+        _check_length(length)
+        return stream.read()
+
+
 @contextmanager
 def _opened(source: ImageLike, max_pixels: int) -> Iterator[Image.Image]:
     """Gives the picture of `open_rgb` while holding its part of the shared memory."""
@@ -169,12 +181,19 @@ def _from_array(array: Pixels, max_pixels: int) -> Image.Image:
 
 @contextmanager
 def _from_path(path: str, max_pixels: int) -> Iterator[Image.Image]:
+    name = path.rpartition("/")[2] if is_reference(path) else Path(path).name
+    with _file(path) as (stream, length), _from_stream(stream, length, max_pixels, name) as image:
+        yield image
+
+
+@contextmanager
+def _file(path: str) -> Iterator[tuple[BinaryIO, int]]:
+    """Opens a regular file, or what an address names; gives its length, too."""
     if not path:
         raise ImageError(Status.NOT_FOUND, "the path is empty")
     if is_reference(path):
         data = read_bytes(path, MAX_FILE_BYTES)
-        with _from_stream(io.BytesIO(data), len(data), max_pixels, name=path.rpartition("/")[2]) as image:
-            yield image
+        yield io.BytesIO(data), len(data)
         return
     file = Path(path)
     try:
@@ -189,19 +208,13 @@ def _from_path(path: str, max_pixels: int) -> Iterator[Image.Image]:
     if not stat.S_ISREG(mode):
         # Opening a named pipe or a device could block for ever.
         raise ImageError(Status.NOT_A_FILE, "not a regular file")
-    with (
-        file.open("rb") as stream,
-        _from_stream(stream, os.fstat(stream.fileno()).st_size, max_pixels, name=file.name) as image,
-    ):
-        yield image
+    with file.open("rb") as stream:
+        yield stream, os.fstat(stream.fileno()).st_size
 
 
 @contextmanager
 def _from_stream(stream: BinaryIO, length: int, max_pixels: int, name: str = "") -> Iterator[Image.Image]:
-    if length == 0:
-        raise ImageError(Status.EMPTY, "the file is empty")
-    if length > MAX_FILE_BYTES:
-        raise ImageError(Status.TOO_LARGE, f"{length} bytes, more than the limit of {MAX_FILE_BYTES}")
+    _check_length(length)
     head = stream.read(_HEAD)
     with ExitStack() as held:
         try:
@@ -262,7 +275,7 @@ def _identify(stream: BinaryIO, head: bytes, name: str) -> ImageFile:
     """Reads the header. `Image.open` would apply Pillow's pixel limit per process; ours is per call."""
     kind = foreign_kind("", head)
     if kind:
-        raise UnsupportedError(advice(kind))
+        return _foreign(stream, kind)
     Image.init()
     prefix = head[:16]
     broken: Exception | None = None
@@ -301,6 +314,14 @@ def _identify(stream: BinaryIO, head: bytes, name: str) -> ImageFile:
     raise ImageError(Status.NOT_AN_IMAGE, "not an image of a known format" + hint(name))
 
 
+def _foreign(stream: BinaryIO, kind: str) -> ImageFile:
+    """Reads the header of a kind that Pillow does not know."""
+    if kind != HEIC or not heif.is_available():
+        raise UnsupportedError(advice(kind))
+    stream.seek(0)
+    return heif.open_heif(stream)
+
+
 def _loaded(image: Image.Image, stream: BinaryIO | None = None) -> Image.Image:
     """Loads a picture upright and in RGB; `stream` is its file, if it has one."""
     layout = layout_of(image)
@@ -315,6 +336,13 @@ def _low_bytes(layout: Layout, stream: BinaryIO | None) -> Image.Image | None:
         return None
     stream.seek(0)
     return low_bytes(Image.OPEN["PNG"][0](stream, ""))
+
+
+def _check_length(length: int) -> None:
+    if length == 0:
+        raise ImageError(Status.EMPTY, "the file is empty")
+    if length > MAX_FILE_BYTES:
+        raise ImageError(Status.TOO_LARGE, f"{length} bytes, more than the limit of {MAX_FILE_BYTES}")
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:

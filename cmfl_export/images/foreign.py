@@ -1,13 +1,16 @@
-"""Image files of kinds that are known but not decoded: recognised by name and first bytes, with advice."""
+"""Image files of kinds that are known but not decoded: recognised by name and first bytes, with advice.
+
+HEIC is one of them where the extra `heic` is not installed.
+"""
 
 from __future__ import annotations
 
 from pathlib import PurePath
 
-_HEIC, _JXL, _RAW = "a HEIC/HEIF image", "a JPEG XL image", "a camera's raw file"
+HEIC, _JXL, _RAW = "a HEIC/HEIF image", "a JPEG XL image", "a camera's raw file"
 _SVG, _PHOTOSHOP, _PAM = "an SVG drawing", "a Photoshop document", "a PAM or colour PFM image"
 _BY_NAME = {
-    _HEIC: ".heic .heif .hif .heics .heifs .avci",
+    HEIC: ".heic .heif .hif .heics .heifs .avci",
     _JXL: ".jxl",
     _RAW: (
         ".3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .fff .iiq .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf .rw2"
@@ -34,7 +37,7 @@ _KIND_OF_SUFFIX = {suffix: kind for kind, suffixes in _BY_NAME.items() for suffi
 
 # (offset, bytes)
 _BY_CONTENT = (
-    *((4, b"ftyp" + brand, _HEIC) for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")),
+    *((4, b"ftyp" + brand, HEIC) for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")),
     (0, b"\xff\x0a", _JXL),
     (0, b"\0\0\0\x0cJXL ", _JXL),
     (0, b"8BPS", _PHOTOSHOP),
@@ -61,7 +64,7 @@ def foreign_kind(name: str, head: bytes) -> str:
     """The kind of a file that is not decoded, by its first 32 bytes, else by its name; "" if unknown."""
     if head[4:12] in (b"ftypmif1", b"ftypmsf1") and b"avif" not in head:
         # A container for several codecs; the brands that follow name the codec.
-        return _HEIC
+        return HEIC
     for offset, magic, kind in _BY_CONTENT:
         if head.startswith(magic, offset):
             return kind
@@ -78,7 +81,7 @@ def hint(name: str) -> str:
 def advice(kind: str) -> str:
     """The error text for a file of this kind: what it is and how to convert it."""
     example = {
-        _HEIC: ", for instance with 'heif-convert photo.heic photo.jpg'",
+        HEIC: ", or install cmfl-export[heic]",
         _RAW: " with the program that develops your photographs",
     }
     return f"{kind}, which is not decoded; convert it to PNG or JPEG{example.get(kind, '')}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from .explanations import Explanation, explain
 from .parquet_rows import parquet_rows, parquet_setup
+from .recheck import RecheckSummary, recheck
 from .row_values import check_score, number_in
 from .row_writers import Writer, open_writer
 from .rows import FORMATS, format_of, read_rows, row_of, row_of_csv
@@ -16,6 +17,7 @@ from .run import Summary, predict_to, setup_of
 __all__ = [
     "FORMATS",
     "Explanation",
+    "RecheckSummary",
     "Summary",
     "Writer",
     "check_score",
@@ -27,6 +29,7 @@ __all__ = [
     "parquet_setup",
     "predict_to",
     "read_rows",
+    "recheck",
     "row_of",
     "row_of_csv",
     "setup_of",

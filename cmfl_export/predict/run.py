@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -16,12 +17,15 @@ from ..base.errors import InputError, UsageError
 from ..base.files import check_ending, refuse_overwriting
 from ..base.options import DetectorOptions, DetectorSettings
 from ..base.progress import Advance, bar
+from ..base.setups import Setup
 from ..base.text import counted
 from ..detector import Detector
 from ..images import count_paths, iter_paths, refuse_inputs, scheme_of, shown
 from ..runtime import Prediction
 from ..zoo import starter_label
+from .case_file import Case, open_case
 from .report_page import open_report
+from .report_rows import ReportRows
 from .row_writers import open_writer
 from .rows import format_of, read_rows
 
@@ -41,6 +45,7 @@ class Summary:
         skipped: inputs that already had their rows (resume).
         seconds: duration without loading the model.
         report: the page that was written, else "".
+        case, digest: the case file that was written, and the SHA-256 of its manifest, else "".
     """
 
     provider: str
@@ -55,6 +60,8 @@ class Summary:
     skipped: int = 0
     seconds: float = 0.0
     report: str = ""
+    case: str = ""
+    digest: str = ""
 
     @property
     def images_per_second(self) -> float:
@@ -97,6 +104,9 @@ class Summary:
             lines.append(f"report in {self.report}")
         if self.passed_over:
             lines.append(self.passed_over)
+        if self.case:
+            # The last line, for a program that signs it or has it time-stamped.
+            lines += [f"case in {self.case}, SHA-256 of its manifest:", self.digest]
         return lines
 
 
@@ -113,6 +123,7 @@ def predict_to(
     progress: bool | None = None,
     report: str | Path | None = None,
     report_images: int = 5000,
+    case: str | Path | None = None,
     options: DetectorOptions | None = None,
     **settings: Unpack[DetectorSettings],
 ) -> Summary:
@@ -133,6 +144,8 @@ def predict_to(
             appear there.
         report: an HTML page of the rows, see `report_page`; with `resume` also of the earlier ones.
         report_images: number of images, the most suspicious ones, that the report shows as pictures.
+        case: a .zip file of rows, digests of the inputs, card, set-up and report, see `case_file`. Cannot be
+            resumed.
 
     Raises:
         UsageError: an option or output cannot be used; an output is an input, the model or the other output,
@@ -144,19 +157,11 @@ def predict_to(
     options = DetectorOptions.of(options, settings)
     if report_images < 0:
         raise UsageError(f"report images must be at least 0, not {report_images}")
-    if report is not None and scheme_of(str(report)):
-        raise UsageError(f"the report is written to a file, not to {shown(str(report))}; name a .html file")
-    address = str(output) if output is not None and scheme_of(str(output)) else None
-    if address in inputs:
-        raise UsageError(f"{shown(str(address))} is one of the inputs; give the output another name")
-    output, report = (None if path is None else Path(path) for path in (output, report))
-    check_ending(report, (".html",), "the report")
-    written = [None if address else output, report]
-    refuse_inputs(written, inputs)
-    if output is not None:
-        format_of(output, format)
+    targets = _Targets.of(output, format, report, case, inputs)
+    if case is not None and resume:
+        raise UsageError("a case holds one run, which cannot be resumed; leave out --resume or --case")
     detector = Detector(model, options)
-    refuse_overwriting(written, [("the model", detector.path)])
+    refuse_overwriting(targets.files, [("the model", detector.path)])
     paths = iter_paths(inputs, recursive=recursive, null_separated=null_separated, column=column)
     first = next(paths, None)
     if first is None:
@@ -166,11 +171,10 @@ def predict_to(
     start = time.perf_counter()
     try:
         with (
-            nullcontext()
-            if report is None
-            else open_report(report, detector, pictures=report_images) as reported,
+            nullcontext() if targets.case is None else open_case(targets.case, detector) as filed,
+            _report(targets.report, filed, detector, report_images) as reported,
             open_writer(
-                address or output,
+                targets.rows,
                 format,
                 faces=detector.align is not None,
                 resume=resume,
@@ -178,8 +182,8 @@ def predict_to(
             ) as writer,
             _bar(inputs, recursive, output, progress) as advance,
         ):
-            if reported is not None and resume and output is not None:
-                for row in read_rows(output, format):
+            if reported is not None and resume and isinstance(targets.rows, Path):
+                for row in read_rows(targets.rows, format):
                     reported.add(row, earlier=True)
             remaining = _without_done(chain([first], paths), writer.done, summary)
             for row in detector.stream(remaining, extras=reported is not None):
@@ -189,15 +193,62 @@ def predict_to(
                     advance(summary.skipped)
                 if reported is not None:
                     reported.add(row)
+                if filed is not None:
+                    filed.add(row)
     except BrokenPipeError:
         # The reader of the rows has ended and wants no more.
         pass
     summary.seconds = time.perf_counter() - start
     summary.report = "" if report is None else str(report)
+    if filed is not None and filed.digest:
+        summary.case, summary.digest = str(targets.case), filed.digest
     return summary
 
 
-def setup_of(detector: Detector) -> dict[str, str | int | float | bool | None]:
+@dataclass(frozen=True)
+class _Targets:
+    """What a run writes: rows (to a file, or to an address of a store), a report and a case."""
+
+    rows: Path | str | None
+    report: Path | None
+    case: Path | None
+
+    @classmethod
+    def of(
+        cls,
+        output: str | Path | None,
+        format: str | None,
+        report: str | Path | None,
+        case: str | Path | None,
+        inputs: Sequence[str],
+    ) -> _Targets:
+        """Takes outputs as a user gives them.
+
+        Raises:
+            UsageError: one cannot be used, or is an input.
+        """
+        for page, what in ((report, "the report"), (case, "the case")):
+            if page is not None and scheme_of(str(page)):
+                raise UsageError(f"{what} is written to a file, not to {shown(str(page))}")
+        is_address = output is not None and bool(scheme_of(str(output)))
+        if is_address and str(output) in inputs:
+            raise UsageError(f"{shown(str(output))} is one of the inputs; give the output another name")
+        report, case = (None if path is None else Path(path) for path in (report, case))
+        check_ending(report, (".html",), "the report")
+        rows = str(output) if is_address else None if output is None else Path(output)
+        if output is not None:
+            format_of(Path(output), format)
+        targets = cls(rows, report, case)
+        refuse_inputs(targets.files, inputs)
+        return targets
+
+    @property
+    def files(self) -> list[Path | None]:
+        """Those that are files."""
+        return [self.rows if isinstance(self.rows, Path) else None, self.report, self.case]
+
+
+def setup_of(detector: Detector) -> Setup:
     """The set-up of rows of this detector: its model, and each option that changes rows."""
     setup: dict[str, str | int | float | bool | None] = {
         "model": f"{detector.card.name}, SHA-256 {detector.sha256}",
@@ -209,6 +260,21 @@ def setup_of(detector: Detector) -> dict[str, str | int | float | bool | None]:
     if detector.align is not None:
         setup |= {"smallest face": detector.options.minimum_face, "face scale": detector.options.face_scale}
     return setup
+
+
+@contextmanager
+def _report(
+    report: Path | None, case: Case | None, detector: Detector, pictures: int
+) -> Iterator[ReportRows | None]:
+    """Gives the report of a run, if it has one; a case has one, too."""
+    page = case.report if report is None and case is not None else report
+    if page is None:
+        yield None
+        return
+    with open_report(page, detector, pictures=pictures) as rows:
+        yield rows
+    if case is not None and page != case.report:
+        shutil.copyfile(page, case.report)
 
 
 def _without_done(paths: Iterable[str], done: Counter[str], summary: Summary) -> Iterator[str]:

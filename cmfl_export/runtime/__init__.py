@@ -18,6 +18,7 @@ from .portability import MOST_OF_A_PAIR, NOT_PORTABLE, layouts
 from .prediction import COLUMNS, FACE_COLUMNS, Prediction
 from .providers import load_onnxruntime, load_openvino, silent_options
 from .session import Session, choose_provider, create_session, read_card, read_checked
+from .tolerances import TOLERANCES
 from .web import open_web, web_trouble
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "SCORE_OUTPUTS",
     "SPECTRUM",
     "SPECTRUM_STANDARDISED",
+    "TOLERANCES",
     "DeviceModel",
     "ModelCard",
     "Prediction",

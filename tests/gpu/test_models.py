@@ -17,8 +17,7 @@ from cmfl_export.base.errors import ProviderError
 from cmfl_export.detector import Detector
 from cmfl_export.export import Limits
 from cmfl_export.export import export as export_model
-from cmfl_export.export.parity import TOLERANCES
-from cmfl_export.runtime import providers
+from cmfl_export.runtime import TOLERANCES, providers
 from cmfl_export.runtime.session import Session
 from models_zoo import registry
 from tests.conftest import picture

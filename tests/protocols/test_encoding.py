@@ -93,3 +93,10 @@ def test_other_files_are_not_taken_for_crops_of_cmfl_align() -> None:
     assert read_encoding(saved(comment=b"a comment")).alignment == ""
     assert read_encoding(saved(form="GIF", comment=b"a comment")).alignment == ""
     assert read_encoding(saved(form="PNG")).alignment == ""
+
+
+def test_what_the_file_says_of_its_source() -> None:
+    assert read_encoding(saved()).source == ""
+    exif = Image.Exif()
+    exif[0x0131] = "Stable Diffusion XL"
+    assert read_encoding(saved(exif=exif)).source == "Stable Diffusion"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cmfl_export.images import decode_limits
+from cmfl_export.images import decode_limits, heif
 from cmfl_export.images.decode_limits import Room, webp_pixels
 from cmfl_export.images.decoding import SIZE, decode
 from cmfl_export.images.status import ImageError, Status
@@ -135,7 +135,8 @@ def test_sound_jpegs_of_flat_areas_are_decoded() -> None:
                 assert decode(stream.getvalue()).shape == (SIZE, SIZE, 3)
 
 
-def test_known_kinds_say_what_to_do(tmp_path: Path) -> None:
+def test_known_kinds_say_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heif, "is_available", lambda: False)
     heic = struct.pack(">I", 24) + b"ftypheic" + bytes(4) + b"mif1heic" + bytes(40)
     contents = {"p.heic": heic, "renamed.jpg": heic, "raw.cr3": bytes(40), "colour.pfm": b"PF\n9 9\n-1\n"}
     for name, content in contents.items():

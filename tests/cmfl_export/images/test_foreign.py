@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cmfl_export.images import heif
 from cmfl_export.images.decoding import decode
 from cmfl_export.images.foreign import is_foreign
 from cmfl_export.images.inputs import iter_paths
@@ -26,7 +27,10 @@ HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
         ("a.nef", b"no header that is known", "a camera's raw file"),
     ],
 )
-def test_a_known_kind_is_a_row_with_advice(name: str, content: bytes, words: str, tmp_path: Path) -> None:
+def test_a_known_kind_is_a_row_with_advice(
+    name: str, content: bytes, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heif, "is_available", lambda: False)
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(ImageError, match=words) as caught:

@@ -14,6 +14,7 @@ from .decoding import (
     decode,
     file_bytes,
     fit,
+    open_header,
     open_rgb,
     resize_shorter,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "look_for",
     "objects",
     "open_binary",
+    "open_header",
     "open_rgb",
     "parse_degradations",
     "recompress",

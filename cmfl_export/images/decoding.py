@@ -102,6 +102,16 @@ def open_rgb(source: ImageLike, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Imag
         return image
 
 
+def open_header(data: bytes) -> ImageFile:
+    """The header of a picture in a format that `open_rgb` reads, with its metadata and without its pixels.
+
+    Raises:
+        ImageError: the bytes are no such picture, or the header is damaged.
+    """
+    with _as_image_error():
+        return _identify(io.BytesIO(data), data[:_HEAD], "")
+
+
 def file_bytes(path: str | os.PathLike[str]) -> bytes:
     """The bytes of a file, or of what an address names, whether or not they are a picture.
 

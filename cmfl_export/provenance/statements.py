@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from PIL import Image, IptcImagePlugin, JpegImagePlugin
+from PIL import IptcImagePlugin, JpegImagePlugin
 from PIL.ImageFile import ImageFile
 
-from ..images import FORMATS, Tables, tables_of
+from ..images import Tables, open_header, tables_of
 from .png_texts import png_texts
 from .xmp import xmp_values
 
@@ -62,7 +61,7 @@ def read_header(data: bytes) -> Header:
     Damaged metadata are left out: they say nothing. A file that Pillow cannot open has no texts.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with open_header(data) as image:
             statements = tuple(_statements(image, data))
             tables = None
             if isinstance(image, JpegImagePlugin.JpegImageFile):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
+from PIL import Image
 
 from cmfl_export.provenance import C2paState, Provenance, Statement, inspect
 
@@ -111,6 +114,18 @@ def test_camera_software_and_edits() -> None:
     found = inspect(saved(exif=exif(make="Canon", model="Canon EOS 5D", software="GIMP 2.10"), quality=80))
     assert (found.camera, found.software, found.edits) == ("Canon EOS 5D", "GIMP 2.10", ("GIMP",))
     assert found.encoder == "80"
+
+
+def test_a_heic_file() -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    stream = io.BytesIO()
+    image = Image.new("RGB", (64, 64))
+    packet = xmp(f'Iptc4xmpExt:DigitalSourceType="{TRAINED}"').encode()
+    pillow_heif.from_pillow(image).save(
+        stream, exif=exif(make="Apple", model="iPhone 15").tobytes(), xmp=packet
+    )
+    found = inspect(stream.getvalue())
+    assert (found.camera, found.source_type) == ("Apple iPhone 15", "trainedAlgorithmicMedia")
 
 
 def test_the_history_of_xmp() -> None:

@@ -19,12 +19,13 @@ from .decoding import (
 )
 from .degradations import Degradation, add_noise, parse_degradations, recompress, resize_and_back
 from .foreign import is_foreign
-from .inputs import count_paths, iter_paths, root_of
+from .inputs import EXTENSIONS, count_paths, iter_paths, root_of
 from .outputs import refuse_inputs
 from .status import Status
 
 __all__ = [
     "DEFAULT_MAX_PIXELS",
+    "EXTENSIONS",
     "EXTREME_RATIO",
     "FORMATS",
     "MAX_FILE_BYTES",

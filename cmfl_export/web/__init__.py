@@ -1,0 +1,7 @@
+"""The page that scores images in a browser: with a server's detector, or with its own."""
+
+from __future__ import annotations
+
+from .page_html import Page, render_page
+
+__all__ = ["Page", "render_page"]

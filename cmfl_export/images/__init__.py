@@ -18,7 +18,7 @@ from .decoding import (
     resize_shorter,
 )
 from .degradations import Degradation, add_noise, parse_degradations, recompress, resize_and_back
-from .foreign import is_foreign
+from .foreign import foreign_table, is_foreign
 from .inputs import EXTENSIONS, count_paths, iter_paths, root_of
 from .outputs import refuse_inputs
 from .status import Status
@@ -40,6 +40,7 @@ __all__ = [
     "count_paths",
     "decode",
     "fit",
+    "foreign_table",
     "is_foreign",
     "iter_paths",
     "open_rgb",

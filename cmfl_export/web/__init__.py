@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .build import BuiltPage, build_page
 from .page_html import Page, render_page
 
-__all__ = ["Page", "render_page"]
+__all__ = ["BuiltPage", "Page", "build_page", "render_page"]

@@ -186,6 +186,7 @@ function detail(place) {
   const path = make("bdi", { class: "path" }, row.path);
   element("detail-path").replaceChildren(
     row.link ? make("a", { href: row.link, target: "_blank", rel: "noreferrer" }, path) : path);
+  element("detail-path").hidden = !row.link && row.path === row.name;
   announcePlace();
   element("detail-pictures").replaceChildren(...pictures(row, saved));
   element("detail-controls").hidden = !saved || Object.keys(saved.heatmaps).length === 0;

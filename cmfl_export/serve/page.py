@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
+from ..report import source
 from ..web import render_page
 from .service import Service
 
@@ -21,7 +22,7 @@ def page_response(service: Service) -> Response:
     page = render_page(
         "Detection of synthetic faces",
         "ServerDetector",
-        ["web/page/server_detector.js"],
+        [source("web/page/server_detector.js")],
         {
             "server": True,
             "token": service.token is not None,

@@ -1,4 +1,4 @@
-"""The page as one HTML text, with a content security policy that names its script and style by their hashes."""
+"""The page as one HTML text; its content security policy names its script and style by their hashes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def render_page(
     Args:
         title: of the window.
         detector: a JavaScript class; view.js says what it has. It is made with the settings.
-        scripts: files of this package that define it.
+        scripts: the texts that define it, such as `source("web/page/server_detector.js")`.
         settings: what the scripts read. `server` says whether images leave the page; `endings` of image files
             and the `colours` of heatmaps are added.
         policy: more directives of the content security policy, such as `connect-src`; the sources of
@@ -51,8 +51,11 @@ def render_page(
         policy_in_page: whether the page brings its policy with it; else it belongs in a header.
         payload: ids and texts that the scripts read; ASCII without `<`, such as base64. Taken one by one.
     """
-    start = f'\nconst settings = JSON.parse(element("settings").textContent);\nshowPage(new {detector}(settings), settings);\n'
-    script = "".join(map(source, (*_SCRIPTS, *scripts))) + start
+    start = f"""
+const settings = JSON.parse(element("settings").textContent);
+showPage(new {detector}(settings), settings);
+"""
+    script = "".join([*map(source, _SCRIPTS), *scripts, start])
     style = "".join(map(source, _STYLES))
     directives = {
         "default-src": "'none'",

@@ -85,7 +85,7 @@ class ServerDetector {
       precision: card.precision,
       threshold: running.threshold,
       temperature: card.temperature,
-      runtime: `${location.host}, ${running.provider}`,
+      runtime: running.provider,
       streams: card.architecture === "two_stream" ? 2 : 1,
       outputs: card.outputs,
       aligns: running.aligns,

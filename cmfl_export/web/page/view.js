@@ -252,9 +252,8 @@ class View {
   #showAbout() {
     const about = this.#about;
     const { card } = about;
-    const twoStreams = about.streams === 2;
-    element("running").replaceChildren(
-      `Model ${visible(about.name)}, ${about.precision}, `, this.#settings.server ? `run by ${about.runtime}` : "run in this page");
+    const where = this.#settings.server ? `run by ${location.host}` : "run in this page";
+    element("running").textContent = visible(`Model ${about.name} (${about.precision}), ${where} on ${about.runtime}`);
     element("intended").textContent = card.intended_use ?? "";
     element("intended").hidden = !card.intended_use;
     element("align-box").hidden = !about.aligns;
@@ -262,8 +261,11 @@ class View {
     if (about.aligned === false) element("no-align").textContent = "Images are resized, and cropped to their centre.";
     const threshold = String(+about.threshold.toPrecision(4));
     for (const place of document.querySelectorAll(".threshold-text")) place.textContent = threshold;
-    for (const place of document.querySelectorAll(".of-branches")) place.hidden = !twoStreams;
-    for (const place of document.querySelectorAll(".if-calibrated")) place.hidden = about.temperature === 1;
+    const missing = ["heatmap", "spectrum"].filter((kind) => !about.outputs.some((name) => name.startsWith(kind)));
+    const hide = (kind, hidden) => document.querySelectorAll(kind).forEach((place) => { place.hidden = hidden; });
+    hide(".of-branches", about.streams !== 2);
+    hide(".if-calibrated", about.temperature === 1);
+    for (const kind of ["heatmap", "spectrum"]) hide(`.of-${kind}`, missing.includes(kind));
     const source = about.threshold === card.threshold ? card.threshold_source : `the page's; the card says ${card.threshold}`;
     const facts = [
       ["Model", about.name],
@@ -283,7 +285,6 @@ class View {
     element("card-rows").replaceChildren(...cardItems(card).map(([name, value]) =>
       make("tr", {}, make("th", { scope: "row" }, visible(name)), make("td", {}, visible(value)))));
     element("model-section").hidden = false;
-    const missing = ["heatmap", "spectrum"].filter((kind) => !about.outputs.some((name) => name.startsWith(kind)));
     element("lacking").hidden = !missing.length;
     element("lacking").textContent = `This model has no ${missing.join(" and no ")} output. To see them here, export it `
       + `with: cmfl export WEIGHTS -o MODEL.onnx --outputs ${missing.join(",")}`;

@@ -18,13 +18,14 @@ from .decoding import (
     resize_shorter,
 )
 from .degradations import Degradation, add_noise, parse_degradations, recompress, resize_and_back
-from .foreign import is_foreign
-from .inputs import count_paths, iter_paths, root_of
+from .foreign import foreign_table, is_foreign
+from .inputs import EXTENSIONS, count_paths, iter_paths, root_of
 from .outputs import refuse_inputs
 from .status import Status
 
 __all__ = [
     "DEFAULT_MAX_PIXELS",
+    "EXTENSIONS",
     "EXTREME_RATIO",
     "FORMATS",
     "MAX_FILE_BYTES",
@@ -39,6 +40,7 @@ __all__ = [
     "count_paths",
     "decode",
     "fit",
+    "foreign_table",
     "is_foreign",
     "iter_paths",
     "open_rgb",

@@ -26,6 +26,13 @@ def web(
             show_default="CMFL_ONNXRUNTIME_WEB, node_modules, else npm fetches it",
         ),
     ] = None,
+    faces: Annotated[
+        bool | None,
+        typer.Option(
+            help="Whether the page looks for faces in photographs.",
+            show_default="if the extra faces is installed",
+        ),
+    ] = None,
 ) -> None:
     """Write a page that scores images in the browser: one file, no network.
 
@@ -33,5 +40,5 @@ def web(
     """
     from ..web import build_page
 
-    for line in build_page(model, out, runtime).lines():
+    for line in build_page(model, out, runtime, faces=faces).lines():
         say(line)

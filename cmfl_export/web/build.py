@@ -7,16 +7,18 @@ import gzip
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from ..base.errors import PackageError
 from ..base.files import check_ending, refuse_overwriting, whole_file, writing
 from ..base.locks import one_writer
 from ..base.versions import own_version
+from ..faces import network_files
 from ..images import DEFAULT_MAX_PIXELS, foreign_table
 from ..report import source
 from ..runtime import PACKAGE, ModelCard, Session
@@ -33,12 +35,14 @@ _WORKER = (
     "jpeg.js",
     "decode.js",
     "resample.js",
+    "mtcnn.js",
+    "align.js",
     "rows.js",
     "model.js",
     "worker.js",
 )
-# The page opens no connection: all it needs is in it. Its Worker is made of a Blob and inherits the policy; there
-# onnxruntime-web imports its second script, also a Blob, and compiles WebAssembly.
+# The page opens no connection: all it needs is in it. Its Worker is made of a Blob and inherits the policy. In
+# the Worker, onnxruntime-web imports its second script, also a Blob, and compiles WebAssembly.
 _POLICY = {"connect-src": "'none'", "worker-src": "blob:", "script-src": "blob: 'wasm-unsafe-eval'"}
 _TURNED = 6
 _GZIP_LEVEL = 6  # 9 takes longer and saves 0.4 %
@@ -53,16 +57,19 @@ class BuiltPage:
         size: its bytes.
         card: of the model in it.
         runtime: onnxruntime-web's name and version.
+        finds_faces: whether it looks for faces in photographs.
     """
 
     path: Path
     size: int
     card: ModelCard
     runtime: str
+    finds_faces: bool
 
     def lines(self) -> list[str]:
         """The result as text."""
-        what = f"{self.card.name} ({self.card.precision}), {self.runtime}"
+        faces = "finds faces" if self.finds_faces else "for face crops only"
+        what = f"{self.card.name} ({self.card.precision}), {self.runtime}, {faces}"
         return [f"{self.path}: {self.size / 1e6:.1f} MB, {what}; open it in a browser"]
 
 
@@ -71,6 +78,8 @@ def build_page(
     model: str | os.PathLike[str] | None,
     out: str | os.PathLike[str],
     runtime: str | os.PathLike[str] | None = None,
+    *,
+    faces: bool | None = None,
 ) -> BuiltPage:
     """Writes a page that scores images in the browser and opens no connection.
 
@@ -81,34 +90,37 @@ def build_page(
         out: the page, .html.
         runtime: the folder of the npm package onnxruntime-web; None finds or fetches it, see
             `find_webassembly`.
+        faces: whether the page looks for faces in photographs; None means if the extra `faces` is installed.
 
     Raises:
         UsageError: the page cannot be written, or is the model itself.
         ModelError: the model cannot be used.
         ProviderError: there is no onnxruntime-web, or the model does not run here.
         DownloadError: onnxruntime-web cannot be fetched.
+        PackageError: the extra `faces` is not installed, with `faces`.
     """
     path, page = resolve(model), Path(out)
     check_ending(page, (".html", ".htm"), "the page")
     refuse_overwriting([page], [("the model", path)])
     wasm = find_webassembly(runtime)
+    networks = _face_networks(faces)
     session = Session.open(path, "onnxruntime", exact=True)
     name = f"{PACKAGE} {wasm.version}"
     pieces = render_page(
         "Detection of synthetic faces",
         "LocalDetector",
         [source("web/page/local_detector.js")],
-        _settings(session, f"{name}, WebAssembly, one thread"),
+        _settings(session, f"{name}, WebAssembly, one thread", bool(networks)),
         _POLICY,
         policy_in_page=True,
-        payload=_parts(path, wasm),
+        payload=_parts({**_files(path, wasm), **networks}),
     ).pieces
     with whole_file(page) as part, writing(page), part.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(pieces)
-    return BuiltPage(page, page.stat().st_size, session.card, name)
+    return BuiltPage(page, page.stat().st_size, session.card, name, bool(networks))
 
 
-def _settings(session: Session, runtime: str) -> dict[str, Any]:
+def _settings(session: Session, runtime: str, aligns: bool) -> dict[str, Any]:
     """What local_detector.js and the Worker read."""
     card = json.loads(session.card.to_json())
     card["calibration"].pop("subjects", None)  # hashes that only `evaluate` uses
@@ -117,7 +129,7 @@ def _settings(session: Session, runtime: str) -> dict[str, Any]:
         "card": card,
         "threshold": session.card.threshold,
         "aligned": session.card.aligned,
-        "aligns": False,
+        "aligns": aligns,
         "version": own_version(),
         "sha256": session.sha256,
         "runtime": runtime,
@@ -126,22 +138,38 @@ def _settings(session: Session, runtime: str) -> dict[str, Any]:
     }
 
 
-def _parts(model: Path, wasm: WebAssembly) -> Iterator[tuple[str, str]]:
-    """Yields the id and the text of each part that the page unpacks."""
+def _face_networks(wanted: bool | None) -> dict[str, bytes]:
+    """The ONNX files of the networks that look for faces, by name."""
+    if wanted is False:
+        return {}
+    try:
+        return network_files()
+    except PackageError:
+        if wanted:
+            raise
+        return {}
+
+
+def _files(model: Path, wasm: WebAssembly) -> dict[str, bytes]:
+    """What every page unpacks, by name."""
     own = "".join(source(f"web/page/{name}") for name in _WORKER)
-    parts = {
+    return {
         "worker": wasm.script + b"\n" + own.encode(),
         "glue": wasm.glue,
         "wasm": wasm.wasm,
         "model": model.read_bytes(),
         "probe": _turned_jpeg(),
     }
-    for name, data in parts.items():
+
+
+def _parts(files: Mapping[str, bytes]) -> Iterator[tuple[str, str]]:
+    """Yields the id and the text of each part of the page."""
+    for name, data in files.items():
         yield f"part-{name}", base64.b64encode(gzip.compress(data, _GZIP_LEVEL, mtime=0)).decode()
 
 
 def _turned_jpeg() -> bytes:
-    """A JPEG file that is wider than high as stored, and whose EXIF orientation says that it stands on its side."""
+    """A JPEG file that is wider than high as stored, with the EXIF orientation that it lies on its side."""
     exif = Image.Exif()
     exif[0x0112] = _TURNED
     stream = io.BytesIO()

@@ -51,7 +51,7 @@ class Browser:
         return [entry["message"] for entry in self._log("browser")]
 
     def requests(self) -> list[str]:
-        """The addresses that the page reached for and was not kept from; itself, `data:` and `blob:` left out."""
+        """The addresses that the page reached for and was not kept from, but itself, `data:` and `blob:`."""
         log = self._log("performance")
         events = [json.loads(entry["message"])["message"] for entry in log]
         page = self.driver.current_url.partition("#")[0]

@@ -66,10 +66,10 @@ class LocalPage:
     def count(self) -> int:
         return int(self.browser.run("return window.heard.length"))
 
-    def rows(self, files: Sequence[Path]) -> list[dict[str, Any]]:
-        """What the Worker answers for the files; pictures as arrays."""
+    def rows(self, files: Sequence[Path], count: int | None = None) -> list[dict[str, Any]]:
+        """The rows that the Worker answers for the files, `count` of them; pictures as arrays."""
         self.give(files)
-        self.until(lambda: self.count() >= len(files))
+        self.until(lambda: self.count() >= (count or len(files)))
         found = self.browser.run(_TAKE)
         for row in found:
             for name in ("crop", "spectrum"):

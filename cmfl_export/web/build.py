@@ -14,9 +14,11 @@ from typing import Any
 
 from PIL import Image
 
+from ..base.errors import PackageError
 from ..base.files import check_ending, refuse_overwriting, whole_file, writing
 from ..base.locks import one_writer
 from ..base.versions import own_version
+from ..faces import network_files
 from ..images import DEFAULT_MAX_PIXELS, foreign_table
 from ..report import source
 from ..runtime import PACKAGE, ModelCard, Session
@@ -33,6 +35,8 @@ _WORKER = (
     "jpeg.js",
     "decode.js",
     "resample.js",
+    "mtcnn.js",
+    "align.js",
     "rows.js",
     "model.js",
     "worker.js",
@@ -52,17 +56,20 @@ class BuiltPage:
         size: its bytes.
         card: of the model in it.
         runtime: onnxruntime-web's name and version.
+        no_faces: why it cannot look for faces, or "".
     """
 
     path: Path
     size: int
     card: ModelCard
     runtime: str
+    no_faces: str
 
     def lines(self) -> list[str]:
         """The result as text."""
         what = f"{self.card.name} ({self.card.precision}), {self.runtime}"
-        return [f"{self.path}: {self.size / 1e6:.1f} MB, {what}; open it in a browser"]
+        lines = [f"{self.path}: {self.size / 1e6:.1f} MB, {what}; open it in a browser"]
+        return [*lines, f"It does not look for faces: {self.no_faces}"] if self.no_faces else lines
 
 
 @one_writer("out")
@@ -73,7 +80,7 @@ def build_page(
 ) -> BuiltPage:
     """Writes a page that scores images in the browser and opens no connection.
 
-    The same model, runtime and versions give the same bytes.
+    The same model, runtime and versions give the same bytes. With the extra `faces`, the page finds faces.
 
     Args:
         model: an exported file, or a name of the zoo; None is the starter.
@@ -84,7 +91,8 @@ def build_page(
     Raises:
         UsageError: the page cannot be written, or is the model itself.
         ModelError: the model cannot be used.
-        ProviderError: there is no onnxruntime-web, or the model does not run here.
+        ProviderError: there is no onnxruntime-web, the model does not run here, or the package with the
+            networks that find faces has other files.
         DownloadError: onnxruntime-web cannot be fetched.
     """
     path, page = resolve(model), Path(out)
@@ -93,21 +101,30 @@ def build_page(
     wasm = find_webassembly(runtime)
     session = Session.open(path, "onnxruntime", exact=True)
     name = f"{PACKAGE} {wasm.version}"
+    networks, no_faces = _networks()
     pieces = render_page(
         "Detection of synthetic faces",
         "LocalDetector",
         ["web/page/local_detector.js"],
-        _settings(session, f"{name}, WebAssembly, one thread"),
+        _settings(session, f"{name}, WebAssembly, one thread", aligns=bool(networks)),
         _POLICY,
         policy_in_page=True,
-        payload=_parts(path, wasm),
+        payload=_parts(path, wasm, networks),
     ).pieces
     with whole_file(page) as part, writing(page), part.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(pieces)
-    return BuiltPage(page, page.stat().st_size, session.card, name)
+    return BuiltPage(page, page.stat().st_size, session.card, name, no_faces)
 
 
-def _settings(session: Session, runtime: str) -> dict[str, Any]:
+def _networks() -> tuple[dict[str, bytes], str]:
+    """The networks that find faces, and why there are none, else ""."""
+    try:
+        return network_files(), ""
+    except PackageError as error:
+        return {}, str(error)
+
+
+def _settings(session: Session, runtime: str, *, aligns: bool) -> dict[str, Any]:
     """What local_detector.js and the Worker read."""
     card = json.loads(session.card.to_json())
     card["calibration"].pop("subjects", None)  # hashes that only `evaluate` uses
@@ -116,7 +133,7 @@ def _settings(session: Session, runtime: str) -> dict[str, Any]:
         "card": card,
         "threshold": session.card.threshold,
         "aligned": session.card.aligned,
-        "aligns": False,
+        "aligns": aligns,
         "version": own_version(),
         "sha256": session.sha256,
         "runtime": runtime,
@@ -125,7 +142,7 @@ def _settings(session: Session, runtime: str) -> dict[str, Any]:
     }
 
 
-def _parts(model: Path, wasm: WebAssembly) -> Iterator[tuple[str, str]]:
+def _parts(model: Path, wasm: WebAssembly, networks: dict[str, bytes]) -> Iterator[tuple[str, str]]:
     """Yields the id and the text of each part that the page unpacks."""
     own = "".join(source(f"web/page/{name}") for name in _WORKER)
     parts = {
@@ -134,6 +151,7 @@ def _parts(model: Path, wasm: WebAssembly) -> Iterator[tuple[str, str]]:
         "wasm": wasm.wasm,
         "model": model.read_bytes(),
         "probe": _turned_jpeg(),
+        **networks,
     }
     for name, data in parts.items():
         yield f"part-{name}", base64.b64encode(gzip.compress(data, 9, mtime=0)).decode()

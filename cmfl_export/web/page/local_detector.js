@@ -39,7 +39,8 @@ class LocalDetector {
 
   async #open() {
     const parts = {};
-    for (const name of ['worker', 'glue', 'wasm', 'model', 'probe']) parts[name] = await unpackPart(name);
+    const networks = this.#settings.aligns ? ['pnet', 'rnet', 'onet'] : [];
+    for (const name of ['worker', 'glue', 'wasm', 'model', 'probe', ...networks]) parts[name] = await unpackPart(name);
     const { worker, ...rest } = parts;
     const address = URL.createObjectURL(new Blob([worker], { type: 'text/javascript' }));
     this.#worker = new Worker(address);

@@ -2,7 +2,10 @@
 //
 // Messages to it: {kind: "open", parts: {glue, wasm, model, probe}, settings}, then {kind: "score", number, file,
 // align}. From it: {kind: "ready"} or {kind: "failed", message}; then for each file {kind: "rows", number, rows} or
-// {kind: "stopped", number, message}.
+// {kind: "stopped", number, message}. If settings.aligns, parts has pnet, rnet and onet too.
+
+// The fields of a row without a face, where faces are looked for.
+const NO_PLACE = { face: null, faces: null, left: null, top: null, right: null, bottom: null };
 
 let detector = null;
 
@@ -15,22 +18,37 @@ async function openDetector({ parts, settings }) {
     return Object.fromEntries(SCORE_NAMES.filter((name) => name in outputs).map((name) => [name, outputs[name][0]]));
   };
   await selfTest(score, settings.self_test);
-  return { model, settings, canvas: await probeCanvas(parts.probe) };
+  const nets = settings.aligns ? await openFaceNetworks(ort, parts) : null;
+  return { model, nets, settings, canvas: await probeCanvas(parts.probe) };
 }
 
-async function scoreFile({ file }, { model, settings, canvas }) {
-  let rgb;
+async function scoreFile({ file, align }, { model, nets, settings, canvas }) {
+  const failed = (...why) => [{ ...failedRow(...why), ...(align === 'none' ? {} : NO_PLACE) }];
+  let picture;
+  let inputs;
   try {
     const bytes = new Uint8Array(await readFile(file));
-    const picture = await decode(bytes, file.name, settings.limits, canvas);
-    rgb = fitToModel(picture.rgb, picture.width, picture.height, settings.aligned);
+    picture = await decode(bytes, file.name, settings.limits, canvas);
+    if (align === 'none') {
+      inputs = [{ crop: fitToModel(picture.rgb, picture.width, picture.height, settings.aligned) }];
+    }
   } catch (error) {
-    if (error instanceof ImageError) return [failedRow(error.status, error.message)];
-    if (error instanceof RangeError) return [failedRow('too_large', 'not enough memory to decode it')];
-    return [failedRow('unreadable', `${error.name}: ${error.message}`)];
+    if (error instanceof ImageError) return failed(error.status, error.message);
+    if (error instanceof RangeError) return failed('too_large', 'not enough memory to decode it');
+    return failed('unreadable', `${error.name}: ${error.message}`);
   }
-  const outputs = await model.run(rgb, ort);
-  return [rowOf(outputs, rgb, { threshold: settings.threshold, temperature: settings.card.temperature })];
+  if (align !== 'none') {
+    const found = await alignFaces(nets, picture.rgb, picture.width, picture.height, align);
+    if (found.status !== 'ok') return failed(found.status, found.error);
+    inputs = found.faces;
+  }
+  const rule = { threshold: settings.threshold, temperature: settings.card.temperature };
+  const rows = [];
+  for (const { crop, face, faces, left, top, right, bottom } of inputs) {
+    const place = align === 'none' ? {} : { face, faces, left, top, right, bottom };
+    rows.push({ ...rowOf(await model.run(crop, ort), crop, rule), ...place });
+  }
+  return rows;
 }
 
 async function readFile(file) {

@@ -26,19 +26,13 @@ def web(
             show_default="CMFL_ONNXRUNTIME_WEB, node_modules, else npm fetches it",
         ),
     ] = None,
-    faces: Annotated[
-        bool | None,
-        typer.Option(
-            help="Whether the page looks for faces in photographs.",
-            show_default="if the extra faces is installed",
-        ),
-    ] = None,
 ) -> None:
     """Write a page that scores images in the browser: one file, no network.
 
-    The model and its runtime are in the page, whose security policy forbids every connection.
+    The model and its runtime are in the page, whose security policy forbids every connection. With the extra
+    faces installed, the page finds the faces in photographs.
     """
     from ..web import build_page
 
-    for line in build_page(model, out, runtime, faces=faces).lines():
+    for line in build_page(model, out, runtime).lines():
         say(line)

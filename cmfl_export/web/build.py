@@ -57,20 +57,20 @@ class BuiltPage:
         size: its bytes.
         card: of the model in it.
         runtime: onnxruntime-web's name and version.
-        finds_faces: whether it looks for faces in photographs.
+        no_faces: why it cannot look for faces, or "".
     """
 
     path: Path
     size: int
     card: ModelCard
     runtime: str
-    finds_faces: bool
+    no_faces: str
 
     def lines(self) -> list[str]:
         """The result as text."""
-        faces = "finds faces" if self.finds_faces else "for face crops only"
-        what = f"{self.card.name} ({self.card.precision}), {self.runtime}, {faces}"
-        return [f"{self.path}: {self.size / 1e6:.1f} MB, {what}; open it in a browser"]
+        what = f"{self.card.name} ({self.card.precision}), {self.runtime}"
+        lines = [f"{self.path}: {self.size / 1e6:.1f} MB, {what}; open it in a browser"]
+        return [*lines, f"It does not look for faces: {self.no_faces}"] if self.no_faces else lines
 
 
 @one_writer("out")
@@ -78,49 +78,46 @@ def build_page(
     model: str | os.PathLike[str] | None,
     out: str | os.PathLike[str],
     runtime: str | os.PathLike[str] | None = None,
-    *,
-    faces: bool | None = None,
 ) -> BuiltPage:
     """Writes a page that scores images in the browser and opens no connection.
 
-    The same model, runtime and versions give the same bytes.
+    The same model, runtime and versions give the same bytes. With the extra `faces`, the page finds faces.
 
     Args:
         model: an exported file, or a name of the zoo; None is the starter.
         out: the page, .html.
         runtime: the folder of the npm package onnxruntime-web; None finds or fetches it, see
             `find_webassembly`.
-        faces: whether the page looks for faces in photographs; None means if the extra `faces` is installed.
 
     Raises:
         UsageError: the page cannot be written, or is the model itself.
         ModelError: the model cannot be used.
-        ProviderError: there is no onnxruntime-web, or the model does not run here.
+        ProviderError: there is no onnxruntime-web, the model does not run here, or the package with the
+            networks that find faces has other files.
         DownloadError: onnxruntime-web cannot be fetched.
-        PackageError: the extra `faces` is not installed, with `faces`.
     """
     path, page = resolve(model), Path(out)
     check_ending(page, (".html", ".htm"), "the page")
     refuse_overwriting([page], [("the model", path)])
     wasm = find_webassembly(runtime)
-    networks = _face_networks(faces)
+    networks, no_faces = _networks()
     session = Session.open(path, "onnxruntime", exact=True)
     name = f"{PACKAGE} {wasm.version}"
     pieces = render_page(
         "Detection of synthetic faces",
         "LocalDetector",
         [source("web/page/local_detector.js")],
-        _settings(session, f"{name}, WebAssembly, one thread", bool(networks)),
+        _settings(session, f"{name}, WebAssembly, one thread", aligns=bool(networks)),
         _POLICY,
         policy_in_page=True,
         payload=_parts({**_files(path, wasm), **networks}),
     ).pieces
     with whole_file(page) as part, writing(page), part.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(pieces)
-    return BuiltPage(page, page.stat().st_size, session.card, name, bool(networks))
+    return BuiltPage(page, page.stat().st_size, session.card, name, no_faces)
 
 
-def _settings(session: Session, runtime: str, aligns: bool) -> dict[str, Any]:
+def _settings(session: Session, runtime: str, *, aligns: bool) -> dict[str, Any]:
     """What local_detector.js and the Worker read."""
     card = json.loads(session.card.to_json())
     card["calibration"].pop("subjects", None)  # hashes that only `evaluate` uses
@@ -138,16 +135,12 @@ def _settings(session: Session, runtime: str, aligns: bool) -> dict[str, Any]:
     }
 
 
-def _face_networks(wanted: bool | None) -> dict[str, bytes]:
-    """The ONNX files of the networks that look for faces, by name."""
-    if wanted is False:
-        return {}
+def _networks() -> tuple[dict[str, bytes], str]:
+    """The networks that find faces, and why there are none, else ""."""
     try:
-        return network_files()
-    except PackageError:
-        if wanted:
-            raise
-        return {}
+        return network_files(), ""
+    except PackageError as error:
+        return {}, str(error)
 
 
 def _files(model: Path, wasm: WebAssembly) -> dict[str, bytes]:

@@ -23,10 +23,12 @@ const MOST_CROPS = 128;
 // What the networks read for each value of a pixel.
 const NORMALISED = Float32Array.from({ length: 256 }, (_, value) => (value - 127.5) / 128);
 
-// Loads the networks from their ONNX files, {pnet, rnet, onet}: Uint8Array; `ort` is onnxruntime-web.
-async function openFaceNetworks(ort, files, options = { executionProviders: ['wasm'] }) {
+// Loads the networks from their ONNX files, {pnet, rnet, onet}: ArrayBuffer or Uint8Array; `ort` is
+// onnxruntime-web.
+async function openFaceNetworks(ort, files) {
+  const options = { executionProviders: ['wasm'], logSeverityLevel: 4 };
   const open = async (file) => {
-    const session = await ort.InferenceSession.create(file, options);
+    const session = await ort.InferenceSession.create(new Uint8Array(file), options);
     return async (data, dims) => {
       const input = new ort.Tensor('float32', data, dims);
       const found = await session.run({ [session.inputNames[0]]: input });

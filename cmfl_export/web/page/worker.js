@@ -1,8 +1,11 @@
 // The Worker of a page with its own detector: opens the model, tests it, and scores one file after the other.
 //
-// Messages to it: {kind: "open", parts: {glue, wasm, model, probe, and pnet, rnet, onet if it finds faces}, settings},
-// then {kind: "score", number, file, align}. From it: {kind: "ready"} or {kind: "failed", message}; then for each file {kind: "rows", number, rows} or
-// {kind: "stopped", number, message}.
+// Messages to it: {kind: "open", parts: {glue, wasm, model, probe}, settings}, then {kind: "score", number, file,
+// align}. From it: {kind: "ready"} or {kind: "failed", message}; then for each file {kind: "rows", number, rows} or
+// {kind: "stopped", number, message}. If settings.aligns, parts has pnet, rnet and onet too.
+
+// The fields of a row without a face, where faces are looked for.
+const NO_PLACE = { face: null, faces: null, left: null, top: null, right: null, bottom: null };
 
 let detector = null;
 
@@ -17,49 +20,37 @@ async function openDetector({ parts, settings }) {
     return Object.fromEntries(SCORE_NAMES.filter((name) => name in outputs).map((name) => [name, outputs[name][0]]));
   };
   await selfTest(score, settings.self_test);
-  const networks = settings.aligns ? await openFaceNetworks(ort, bytesOf(parts, ['pnet', 'rnet', 'onet'])) : null;
-  return { model, networks, settings, canvas: await probeCanvas(parts.probe) };
+  const nets = settings.aligns ? await openFaceNetworks(ort, parts) : null;
+  return { model, nets, settings, canvas: await probeCanvas(parts.probe) };
 }
 
-const bytesOf = (parts, names) => Object.fromEntries(names.map((name) => [name, new Uint8Array(parts[name])]));
-
-// The rows of a file; with `align` one for each face.
-async function scoreFile({ file, align }, detector) {
-  const { model, settings } = detector;
-  const rule = { threshold: settings.threshold, temperature: settings.card.temperature };
+async function scoreFile({ file, align }, { model, nets, settings, canvas }) {
+  const failed = (...why) => [{ ...failedRow(...why), ...(align === 'none' ? {} : NO_PLACE) }];
+  let picture;
   let inputs;
   try {
-    inputs = await inputsOf(file, align, detector);
+    const bytes = new Uint8Array(await readFile(file));
+    picture = await decode(bytes, file.name, settings.limits, canvas);
+    if (align === 'none') {
+      inputs = [{ crop: fitToModel(picture.rgb, picture.width, picture.height, settings.aligned) }];
+    }
   } catch (error) {
-    return [{ ...failureOf(error), ...faceOf({}, align) }];
+    if (error instanceof ImageError) return failed(error.status, error.message);
+    if (error instanceof RangeError) return failed('too_large', 'not enough memory to decode it');
+    return failed('unreadable', `${error.name}: ${error.message}`);
   }
+  if (align !== 'none') {
+    const found = await alignFaces(nets, picture.rgb, picture.width, picture.height, align);
+    if (found.status !== 'ok') return failed(found.status, found.error);
+    inputs = found.faces;
+  }
+  const rule = { threshold: settings.threshold, temperature: settings.card.temperature };
   const rows = [];
-  for (const { crop, ...face } of inputs) {
-    rows.push({ ...rowOf(await model.run(crop, ort), crop, rule), ...faceOf(face, align) });
+  for (const { crop, face, faces, left, top, right, bottom } of inputs) {
+    const place = align === 'none' ? {} : { face, faces, left, top, right, bottom };
+    rows.push({ ...rowOf(await model.run(crop, ort), crop, rule), ...place });
   }
   return rows;
-}
-
-// The model's inputs for a file, {crop} and with `align` the face that each is of.
-async function inputsOf(file, align, { networks, settings, canvas }) {
-  const bytes = new Uint8Array(await readFile(file));
-  const { rgb, width, height } = await decode(bytes, file.name, settings.limits, canvas);
-  if (align === 'none') return [{ crop: fitToModel(rgb, width, height, settings.aligned) }];
-  const { status, error, faces } = await alignFaces(networks, rgb, width, height, align);
-  if (status !== 'ok') throw new ImageError(status, error);
-  return faces;
-}
-
-function faceOf({ face, faces, left, top, right, bottom }, align) {
-  if (align === 'none') return {};
-  const found = { face, faces, left, top, right, bottom };
-  return Object.fromEntries(Object.entries(found).map(([name, value]) => [name, value ?? null]));
-}
-
-function failureOf(error) {
-  if (error instanceof ImageError) return failedRow(error.status, error.message);
-  if (error instanceof RangeError) return failedRow('too_large', 'not enough memory to decode it');
-  return failedRow('unreadable', `${error.name}: ${error.message}`);
 }
 
 async function readFile(file) {

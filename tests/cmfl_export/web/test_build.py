@@ -46,26 +46,24 @@ def test_the_same_inputs_give_the_same_bytes(tiny: Path, small: Path, tmp_path: 
     assert pages[0].read_bytes() == pages[1].read_bytes()
     assert built[0].size == pages[0].stat().st_size
     assert built[0].lines() == [
-        f"{pages[0]}: {built[0].size / 1e6:.1f} MB, tiny (fp32), onnxruntime-web 1.2.3, finds faces; "
-        "open it in a browser"
+        f"{pages[0]}: {built[0].size / 1e6:.1f} MB, tiny (fp32), onnxruntime-web 1.2.3; open it in a browser"
     ]
     text = pages[0].read_text()
     assert "http:" not in text.replace("http://www.w3.org", "")
     assert "https:" not in text
 
 
-def test_without_search_for_faces(
+def test_the_command_says_what_the_page_lacks(
     tiny: Path, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build_page(tiny, tmp_path / "a.html", small, faces=False)
-    assert "part-pnet" not in (tmp_path / "a.html").read_text()
-    monkeypatch.setattr(mtcnn, "PACKAGE", "not-installed")
-    assert not build_page(tiny, tmp_path / "b.html", small).finds_faces
-    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
-    done = cmfl("web", tiny, "-o", tmp_path / "c.html", "--runtime", small, "--no-faces")
+    done = cmfl("web", tiny, "-o", tmp_path / "a.html", "--runtime", small)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"{tmp_path / 'c.html'}: ")
-    assert "for face crops only" in done.stdout
+    assert done.stdout.startswith(f"{tmp_path / 'a.html'}: ")
+    monkeypatch.setattr(mtcnn, "PACKAGE", "not-installed")
+    (_, reason) = build_page(tiny, tmp_path / "b.html", small).lines()
+    assert reason.startswith("It does not look for faces: finding faces (not-installed) needs packages")
+    assert "part-pnet" in (tmp_path / "a.html").read_text()
+    assert "part-pnet" not in (tmp_path / "b.html").read_text()
 
 
 def test_what_is_refused(tiny: Path, small: Path, tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ import pytest
 from cmfl_export import Detector
 from cmfl_export.images import Status
 from cmfl_export.web import build_page
-from tests.cmfl_export.photographs import astronaut, coffee, group
 from tests.cmfl_export.web import inputs
 from tests.cmfl_export.web.conftest import LocalPage
 
@@ -209,25 +208,3 @@ def test_no_way_out(opened: LocalPage, listener: Listener) -> None:
     assert said == ["refused"] * 10
     assert listener.asked == []
     assert len(opened.browser.complaints()) >= 10
-
-
-def test_faces_in_photographs(opened: LocalPage, pictured: Path, tmp_path: Path) -> None:
-    group_of_two = group((120, 60, 80), (200, 300, 150))
-    for name, picture_of in (("one", astronaut()), ("two", group_of_two), ("none", coffee())):
-        picture_of.save(tmp_path / f"{name}.png")
-    paths = [tmp_path / f"{name}.png" for name in ("one", "two", "none")]
-    (tmp_path / "bad.png").write_bytes(b"")
-    paths.append(tmp_path / "bad.png")
-    opened.browser.run("document.getElementById('align').value = 'all'")
-    rows = opened.rows(paths, count=5)
-    detector = Detector(pictured, provider="onnxruntime", align="all")
-    for row, expected in zip(rows, detector.predict(list(paths), extras=True), strict=True):
-        assert (row["status"], row["face"], row["faces"]) == (expected.status, expected.face, expected.faces)
-        box = None if expected.box is None else list(expected.box)
-        assert [row[side] for side in ("left", "top", "right", "bottom")] == pytest.approx(
-            box or [None] * 4, abs=0.11
-        )
-        if expected.ok:
-            assert abs(row["p_real"] - expected.p_real) < 1e-3
-            assert np.abs(row["crop"].astype(int) - expected.extras["image"]).mean() < 1
-    assert [row["faces"] for row in rows] == [1, 2, 2, None, None]

@@ -29,7 +29,7 @@ def about(**changes: Any) -> dict[str, Any]:
 
 def write(
     page: Path,
-    rows: Mapping[str, Sequence[Prediction]] = {},  # noqa: B006
+    rows: Mapping[str, Sequence[Prediction]] = {},
     *,
     server: bool = False,
     refused: str = "",

@@ -41,8 +41,8 @@ _WORKER = (
     "model.js",
     "worker.js",
 )
-# The page opens no connection: all it needs is in it. Its Worker is made of a Blob and inherits the policy. In
-# the Worker, onnxruntime-web imports its second script, also a Blob, and compiles WebAssembly.
+# The page opens no connection: all it needs is in it. Its Worker is made of a Blob and inherits the policy;
+# in the Worker, onnxruntime-web imports its second script, also a Blob, and compiles WebAssembly.
 _POLICY = {"connect-src": "'none'", "worker-src": "blob:", "script-src": "blob: 'wasm-unsafe-eval'"}
 _TURNED = 6
 _GZIP_LEVEL = 6  # 9 takes longer and saves 0.4 %

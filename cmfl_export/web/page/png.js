@@ -55,6 +55,12 @@ function pngChunks(bytes) {
     const content = bytes.subarray(start + 8, start + 8 + size);
     const end = start + 8 + size;
     if (name === 'IEND') break;
+    const whole = end + 4 <= bytes.length;
+    const matches = whole && crc32(bytes.subarray(start + 4, end)) === view.getUint32(end);
+    if (name !== 'IDAT' && !found.data.length && !matches) {
+      if (!whole) throw new ImageError('truncated', 'the file ends too early');
+      throw new Error(`bad checksum in ${name}`);
+    }
     if (name === 'IHDR' && size >= 13 && content.length >= 13) {
       const [width, height] = [view.getUint32(start + 8), view.getUint32(start + 12)];
       found.header = { width, height, depth: content[8], colour: content[9], interlaced: content[12] === 1 };
@@ -63,7 +69,7 @@ function pngChunks(bytes) {
     else if (name === 'eXIf') found.orientation = tiffOrientation(content);
     else if (name === 'IDAT') {
       found.data.push(content);
-      found.sound &&= end + 4 <= bytes.length && crc32(bytes.subarray(start + 4, end)) === view.getUint32(end);
+      found.sound &&= matches;
     }
     start = end + 4;
   }

@@ -29,6 +29,24 @@ def _filtered() -> bytes:
     return png(230, 240, 8, 2, b"".join(bytes([y % 5]) + row.tobytes() for y, row in enumerate(values)))
 
 
+def _interlaced() -> bytes:
+    """Adam7: seven pictures, each of the pixels at every so many columns and rows."""
+    values = np.random.default_rng(2).integers(0, 256, (230, 227, 3), dtype=np.uint8)
+    passes = [
+        (0, 0, 8, 8),
+        (4, 0, 8, 8),
+        (0, 4, 4, 8),
+        (2, 0, 4, 4),
+        (0, 2, 2, 4),
+        (1, 0, 2, 2),
+        (0, 1, 1, 2),
+    ]
+    rows = [
+        b"\0" + row[left::across].tobytes() for left, top, across, down in passes for row in values[top::down]
+    ]
+    return png(227, 230, 8, 2, b"".join(rows), interlace=1)
+
+
 def sound() -> dict[str, bytes]:
     """Files that the page scores as Python does, by name."""
     photo = astronaut().resize((320, 260))
@@ -56,6 +74,7 @@ def sound() -> dict[str, bytes]:
         "photo.bmp": encoded(photo, "BMP"),
         "photo.png": encoded(photo, "PNG"),
         "filters.png": _filtered(),
+        "interlaced.png": _interlaced(),
         "palette.png": encoded(palette, "PNG"),
         "clear palette.png": encoded(palette, "PNG", transparency=bytes(range(0, 250, 16))),
         "grey.png": encoded(photo.convert("L"), "PNG"),

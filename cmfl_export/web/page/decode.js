@@ -33,8 +33,9 @@ const FORMATS = [
     ['\n', ' ', '\r', '\t'].map((end) => ['PPM', 0, magic + end])),
 ];
 const NOT_IN_PAGES = ['TIFF', 'JPEG 2000', 'PPM'];
-// These signatures are letters that a text may begin with.
-const WEAK_SIGNATURES = ['BMP', 'PPM'];
+// AVIF files with this in their header have an alpha channel, which browsers and Pillow apply differently.
+const AVIF_ALPHA = 'urn:mpeg:mpegB:cicp:systems:auxiliary:alpha';
+const AVIF_HEADER = 4096;
 
 // {width, height, rgb} of a file's bytes; `name` is the file's, `limits` is {most_pixels, foreign}, of which the
 // latter is what `foreign_table` of images/foreign.py gives, and `canvas` is what `probeCanvas` found.
@@ -53,7 +54,6 @@ async function decode(bytes, name, limits, canvas) {
   } catch (error) {
     if (error instanceof ImageError) throw error;
     if (endsEarly(format, bytes)) throw new ImageError('truncated', 'the file ends too early');
-    if (WEAK_SIGNATURES.includes(format)) throw unknownFile(name, limits.foreign.names);
     throw new ImageError('unreadable', `damaged image data (${String(error.message).slice(0, 100)})`);
   }
 }
@@ -93,8 +93,11 @@ async function decodeFormat(format, bytes, { most_pixels: mostPixels }, canvas) 
     if (size) check(...size);
     if (endsEarly(format, bytes)) throw new ImageError('truncated', 'the file ends too early');
     orientation = webpOrientation(bytes);
-  } else if (format === 'AVIF' && endsEarly(format, bytes)) {
-    throw new ImageError('truncated', 'the file ends too early');
+  } else if (format === 'AVIF') {
+    if (endsEarly(format, bytes)) throw new ImageError('truncated', 'the file ends too early');
+    if (String.fromCharCode(...bytes.subarray(0, AVIF_HEADER)).includes(AVIF_ALPHA)) {
+      throw new ImageError('unsupported', 'AVIF with transparency, which browsers blend differently; save it as PNG');
+    }
   }
   return turnUpright(await readPixels(new Blob([bytes]), check), orientation);
 }
@@ -140,7 +143,14 @@ function formatOf(bytes, foreign) {
     throw new ImageError('unsupported', foreign.container);
   }
   if (hasBytes(bytes, 0, 'RIFF') && hasBytes(bytes, 8, 'WEBP')) return 'WebP';
-  return FORMATS.find(([, offset, magic]) => hasBytes(bytes, offset, magic))?.[0] ?? '';
+  const format = FORMATS.find(([, offset, magic]) => hasBytes(bytes, offset, magic))?.[0] ?? '';
+  // Its signature is two letters that a text may begin with.
+  return format === 'BMP' && !isBmp(bytes) ? '' : format;
+}
+
+function isBmp(bytes) {
+  const size = bytes[14];
+  return [12, 40, 52, 56, 64, 108, 124].includes(size) && bytes.length >= 14 + size;
 }
 
 function unknownFile(name, names) {

@@ -38,6 +38,9 @@ class LocalDetector {
   }
 
   async #open() {
+    for (const name of ['DecompressionStream', 'OffscreenCanvas', 'WebAssembly']) {
+      if (!globalThis[name]) throw new Error(`This browser is too old for the page: it has no ${name}.`);
+    }
     const parts = {};
     const networks = this.#settings.aligns ? ['pnet', 'rnet', 'onet'] : [];
     for (const name of ['worker', 'glue', 'wasm', 'model', 'probe', ...networks]) parts[name] = await unpackPart(name);
@@ -47,7 +50,7 @@ class LocalDetector {
     this.#worker.onmessage = ({ data }) => this.#take(data);
     this.#worker.onerror = (event) => {
       event.preventDefault();
-      this.#fail(event.message || 'the browser does not start a worker');
+      this.#fail(event.message || 'This browser does not start a worker for the page.');
     };
     this.#worker.postMessage({ kind: 'open', parts: rest, settings: this.#settings }, Object.values(rest));
   }
@@ -119,10 +122,14 @@ function resolvers() {
 // A part of the page, which stands in an element as base64 of gzip; the element is removed to free its memory.
 async function unpackPart(name) {
   const place = document.getElementById(`part-${name}`);
-  const packed = fromBase64(place.textContent);
-  place.remove();
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream('gzip'));
-  return new Response(stream).arrayBuffer();
+  try {
+    const stream = new Blob([fromBase64(place.textContent)]).stream();
+    return await new Response(stream.pipeThrough(new DecompressionStream('gzip'))).arrayBuffer();
+  } catch {
+    throw new Error('This page is damaged: a part of the file is missing or wrong. Copy or make it again.');
+  } finally {
+    place?.remove();
+  }
 }
 
 function fromBase64(text) {

@@ -20,7 +20,7 @@ function rowOf(outputs, rgb, { threshold, temperature }) {
     row[name] = name === 'p_real' ? temper(score, temperature) : score;
   }
   row.decision = row.p_real >= threshold ? 'real' : 'synthetic';
-  row.crop = imageOf((i) => [rgb[3 * i], rgb[3 * i + 1], rgb[3 * i + 2]]);
+  row.crop = imageOf((i, c) => rgb[3 * i + c]);
   row.heatmap_rgb = outputs.heatmap_rgb ?? null;
   row.heatmap_spectrum = outputs.heatmap_spectrum ?? null;
   row.spectrum = outputs.spectrum ? spectrumImage(outputs.spectrum) : null;
@@ -36,15 +36,16 @@ function failedRow(status, error) {
 // The mean of the colour channels' spectra, from [3, 224, 224] in [-1, 1], as grey.
 function spectrumImage(values) {
   const size = values.length / 3;
-  return imageOf((i) => {
-    const mean = (values[i] + values[i + size] + values[i + 2 * size]) / 3;
-    const grey = Number.isNaN(mean) ? 0 : Math.round((mean + 1) * 127.5);
-    return [grey, grey, grey];
-  });
+  const mean = (i) => (values[i] + values[i + size] + values[i + 2 * size]) / 3;
+  return imageOf((i) => (mean(i) + 1) * 127.5);
 }
 
-function imageOf(colour) {
+// `value(i, c)` is that of a pixel in one of the colours; what is not a number counts as 0.
+function imageOf(value) {
   const image = new ImageData(224, 224);
-  for (let i = 0; i < 224 * 224; i++) image.data.set([...colour(i), 255], 4 * i);
+  for (let i = 0, to = 0; to < image.data.length; i++, to += 4) {
+    for (let c = 0; c < 3; c++) image.data[to + c] = value(i, c);
+    image.data[to + 3] = 255;
+  }
   return image;
 }

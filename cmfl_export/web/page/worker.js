@@ -12,7 +12,9 @@ let detector = null;
 async function openDetector({ parts, settings }) {
   const { card } = settings;
   const shown = card.outputs.filter((name) => name !== 'embedding');
-  const model = await Model.open(ort, parts, shown);
+  const model = await Model.open(ort, parts, shown).catch((error) => {
+    throw new Error(`The model does not start in this browser: ${error.message ?? error}`);
+  });
   const score = async (rgb) => {
     const outputs = await model.run(rgb, ort);
     return Object.fromEntries(SCORE_NAMES.filter((name) => name in outputs).map((name) => [name, outputs[name][0]]));

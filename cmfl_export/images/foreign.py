@@ -89,8 +89,8 @@ def foreign_table() -> dict[str, Any]:
     """The kinds of this module with their advice, for a program that is not Python.
 
     Returns:
-        `content`: triples of an offset, the bytes there as Latin-1 text, and the advice; `names`: the advice by
-        suffix; `container`: the advice for a container without the brand `avif`, see `foreign_kind`.
+        `content`: triples of an offset, the bytes there as Latin-1 text, and the advice. `names`: the advice
+        by suffix. `container`: the advice for a container without the brand `avif`, see `foreign_kind`.
     """
     return {
         "content": [[offset, magic.decode("latin-1"), advice(kind)] for offset, magic, kind in _BY_CONTENT],

@@ -7,7 +7,7 @@ import gzip
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,8 +41,8 @@ _WORKER = (
     "model.js",
     "worker.js",
 )
-# The page opens no connection: all it needs is in it. Its Worker is made of a Blob and inherits the policy; there
-# onnxruntime-web imports its second script, also a Blob, and compiles WebAssembly.
+# The page opens no connection: all it needs is in it. Its Worker is made of a Blob and inherits the policy;
+# in the Worker, onnxruntime-web imports its second script, also a Blob, and compiles WebAssembly.
 _POLICY = {"connect-src": "'none'", "worker-src": "blob:", "script-src": "blob: 'wasm-unsafe-eval'"}
 _TURNED = 6
 _GZIP_LEVEL = 6  # 9 takes longer and saves 0.4 %
@@ -100,9 +100,9 @@ def build_page(
     check_ending(page, (".html", ".htm"), "the page")
     refuse_overwriting([page], [("the model", path)])
     wasm = find_webassembly(runtime)
+    networks, no_faces = _networks()
     session = Session.open(path, "onnxruntime", exact=True)
     name = f"{PACKAGE} {wasm.version}"
-    networks, no_faces = _networks()
     pieces = render_page(
         "Detection of synthetic faces",
         "LocalDetector",
@@ -110,19 +110,11 @@ def build_page(
         _settings(session, f"{name}, WebAssembly, one thread", aligns=bool(networks)),
         _POLICY,
         policy_in_page=True,
-        payload=_parts(path, wasm, networks),
+        payload=_parts({**_files(path, wasm), **networks}),
     ).pieces
     with whole_file(page) as part, writing(page), part.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(pieces)
     return BuiltPage(page, page.stat().st_size, session.card, name, no_faces)
-
-
-def _networks() -> tuple[dict[str, bytes], str]:
-    """The networks that find faces, and why there are none, else ""."""
-    try:
-        return network_files(), ""
-    except PackageError as error:
-        return {}, str(error)
 
 
 def _settings(session: Session, runtime: str, *, aligns: bool) -> dict[str, Any]:
@@ -143,23 +135,34 @@ def _settings(session: Session, runtime: str, *, aligns: bool) -> dict[str, Any]
     }
 
 
-def _parts(model: Path, wasm: WebAssembly, networks: dict[str, bytes]) -> Iterator[tuple[str, str]]:
-    """Yields the id and the text of each part that the page unpacks."""
+def _networks() -> tuple[dict[str, bytes], str]:
+    """The networks that find faces, and why there are none, else ""."""
+    try:
+        return network_files(), ""
+    except PackageError as error:
+        return {}, str(error)
+
+
+def _files(model: Path, wasm: WebAssembly) -> dict[str, bytes]:
+    """What every page unpacks, by name."""
     own = "".join(source(f"web/page/{name}") for name in _WORKER)
-    parts = {
+    return {
         "worker": wasm.script + b"\n" + own.encode(),
         "glue": wasm.glue,
         "wasm": wasm.wasm,
         "model": model.read_bytes(),
         "probe": _turned_jpeg(),
-        **networks,
     }
-    for name, data in parts.items():
+
+
+def _parts(files: Mapping[str, bytes]) -> Iterator[tuple[str, str]]:
+    """Yields the id and the text of each part of the page."""
+    for name, data in files.items():
         yield f"part-{name}", base64.b64encode(gzip.compress(data, _GZIP_LEVEL, mtime=0)).decode()
 
 
 def _turned_jpeg() -> bytes:
-    """A JPEG file that is wider than high as stored, and whose EXIF orientation says that it stands on its side."""
+    """A JPEG file that is wider than high as stored, with the EXIF orientation that it lies on its side."""
     exif = Image.Exif()
     exif[0x0112] = _TURNED
     stream = io.BytesIO()

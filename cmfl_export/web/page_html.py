@@ -51,6 +51,8 @@ def render_page(
         policy_in_page: whether the page brings its policy with it; else it belongs in a header.
         payload: ids and texts that the scripts read; ASCII without `<`, such as base64. Taken one by one.
     """
+    from markupsafe import Markup
+
     start = f"""
 const settings = JSON.parse(element("settings").textContent);
 showPage(new {detector}(settings), settings);
@@ -75,8 +77,8 @@ showPage(new {detector}(settings), settings);
         "web/page/page.html.jinja",
         title=title,
         policy=text if policy_in_page else "",
-        style=style,
-        script=script,
+        style=Markup(style),
+        script=Markup(script),
         settings={**common, **settings},
         payload=payload,
     )

@@ -33,7 +33,7 @@ _SHOWN = 200
 
 
 class WebAssembly(NamedTuple):
-    """onnxruntime-web for WebAssembly alone: its version, its script, what the script loads, and the binary."""
+    """onnxruntime-web without its other backends: version, script, what the script imports, and binary."""
 
     version: str
     script: bytes

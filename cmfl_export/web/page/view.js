@@ -31,7 +31,7 @@ class View {
   #session = 0;
   #progress = { done: 0, total: 0 };
   #redraw = 0;
-  #spoken = 0;
+  #spoken = 0; // when; Infinity after the end
 
   constructor(detector, settings) {
     this.#detector = detector;
@@ -109,6 +109,7 @@ class View {
     element("trouble").hidden = true;
     const { done } = this.#progress;
     this.#showProgress({ done, total: done });
+    this.#spoken = Infinity;
     this.#say(`Cancelled. ${this.#summary()}`);
   }
 
@@ -225,7 +226,7 @@ class View {
 
   #summary() {
     const { images, synthetic, real, failed } = countsOf(this.#entries);
-    return `${whole.format(images)} results: ${synthetic} synthetic, ${real} real, ${failed} failed.`;
+    return `${whole.format(images)} ${images === 1 ? "result" : "results"}: ${synthetic} synthetic, ${real} real, ${failed} failed.`;
   }
 
   /** For screen readers, which the bar and the changing counts would flood. */

@@ -67,10 +67,9 @@ class LocalPage:
         return int(self.browser.run("return window.heard.length"))
 
     def rows(self, files: Sequence[Path], count: int | None = None) -> list[dict[str, Any]]:
-        """What the Worker answers for the files, one row for each or `count`; pictures as arrays."""
-        expected = len(files) if count is None else count
+        """The rows that the Worker answers for the files, `count` of them; pictures as arrays."""
         self.give(files)
-        self.until(lambda: self.count() >= expected)
+        self.until(lambda: self.count() >= (count or len(files)))
         found = self.browser.run(_TAKE)
         for row in found:
             for name in ("crop", "spectrum"):

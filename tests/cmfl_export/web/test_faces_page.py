@@ -9,9 +9,7 @@ import pytest
 from selenium.webdriver.support.ui import Select
 
 from cmfl_export import Detector
-from cmfl_export.base.errors import PackageError
 from cmfl_export.base.options import Align
-from cmfl_export.web import build, build_page
 from tests.cmfl_export.photographs import astronaut, coffee, group
 from tests.cmfl_export.pictures import encoded
 from tests.cmfl_export.web import inputs
@@ -48,18 +46,3 @@ def test_the_rows_are_those_of_python(
         assert row["p_real"] == pytest.approx(right.p_real, abs=1e-5)
     assert local.browser.complaints() == []
     assert local.browser.requests() == []
-
-
-def test_without_the_networks_the_page_and_its_maker_say_so(
-    local: LocalPage, pictured: Path, package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def missing() -> dict[str, bytes]:
-        raise PackageError("finding faces needs a package")
-
-    monkeypatch.setattr(build, "network_files", missing)
-    built = build_page(pictured, tmp_path / "page.html", package)
-    assert built.lines()[1:] == ["It does not look for faces: finding faces needs a package"]
-    local.open(built.path)
-    assert local.trouble == ""
-    assert not local.browser.one("#align-box").is_displayed()
-    assert local.browser.one("#no-align").is_displayed()

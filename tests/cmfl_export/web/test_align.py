@@ -15,7 +15,6 @@ from cmfl_export.faces.crop import Similarity, align, template
 from cmfl_export.faces.mtcnn import network_files
 from cmfl_export.images import ImageError
 from tests.cmfl_export.photographs import astronaut, cameraman, coffee, group, head
-from tests.cmfl_export.runtime.test_web import needed_package
 from tests.cmfl_export.web import in_node
 
 SCRIPTS = ["resample.js", "mtcnn.js", "align.js"]
@@ -81,7 +80,7 @@ def found_in_python(picture: Image.Image, options: dict[str, Any]) -> list[Align
         return []
 
 
-def test_the_same_faces_and_crops(tmp_path: Path) -> None:
+def test_the_same_faces_and_crops(package: Path, tmp_path: Path) -> None:
     pictures, networks = [draw() for draw, _, _ in PICTURES.values()], []
     for name, content in network_files().items():
         networks.append((name, str(tmp_path / name)))
@@ -94,7 +93,7 @@ def test_the_same_faces_and_crops(tmp_path: Path) -> None:
         }
         for picture, (_, options, _) in zip(pictures, PICTURES.values(), strict=True)
     ]
-    job = {"package": str(needed_package()), "networks": networks, "cases": cases}
+    job = {"package": str(package), "networks": networks, "cases": cases}
     arrays = [np.asarray(picture) for picture in pictures]
     answers, content = in_node.run(SCRIPTS, FIND, job, arrays, tmp_path)
     crops = iter(np.frombuffer(content, np.uint8).reshape(-1, 224, 224, 3))

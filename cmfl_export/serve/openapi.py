@@ -25,7 +25,7 @@ _COLUMNS: dict[str, Any] = {
     **{side: {"type": ["number", "null"]} for side in FACE_COLUMNS[2:]},
     "pictures": {
         "type": "object",
-        "description": "PNG files in base64, if they were asked for",
+        "description": "JPEG (image) and PNG files in base64, if they were asked for",
         "additionalProperties": {"type": "string", "contentEncoding": "base64"},
     },
     "values": {

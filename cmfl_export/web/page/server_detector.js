@@ -251,9 +251,9 @@ async function takeRows(items, rows) {
 
 const flat = (values) => (values ? Float32Array.from(values.flat()) : null);
 
-async function pixelsOf(png) {
-  if (!png) return null;
-  const bytes = Uint8Array.from(atob(png), (letter) => letter.charCodeAt(0));
+async function pixelsOf(file) {
+  if (!file) return null;
+  const bytes = Uint8Array.from(atob(file), (letter) => letter.charCodeAt(0));
   const bitmap = await createImageBitmap(new Blob([bytes]), { colorSpaceConversion: "none" });
   const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d");
   context.drawImage(bitmap, 0, 0);

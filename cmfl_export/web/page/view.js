@@ -30,6 +30,7 @@ class View {
   #last = Promise.resolve();
   #session = 0;
   #progress = { done: 0, total: 0 };
+  #cleared = 0; // files that were scored before the results were cleared
   #redraw = 0;
   #spoken = 0; // when; Infinity after the end
 
@@ -115,6 +116,8 @@ class View {
 
   #clear() {
     this.#detector.cancel();
+    this.#cleared = this.#progress.done;
+    element("trouble").hidden = true;
     this.#session += 1;
     this.#pictures.forEach(dropPictures);
     this.#pictures.clear();
@@ -191,13 +194,13 @@ class View {
   }
 
   #showAdded() {
+    clearTimeout(this.#redraw);
     this.#redraw = 0;
     if (!this.#entries.length) return;
     element("found").hidden = false;
     showAdded();
     const counts = countsOf(this.#entries);
     for (const [name, value] of Object.entries(counts)) element(`count-${name}`).textContent = whole.format(value);
-    if (this.#progress.done >= this.#progress.total && this.#spoken !== Infinity) this.#finish();
   }
 
   // ---- progress ----
@@ -207,20 +210,26 @@ class View {
     const running = done < total;
     const box = element("progress");
     if (running && box.hidden) this.#say(`${whole.format(total - done)} to score.`);
-    if (!running && box.contains(document.activeElement)) element("results").focus({ preventScroll: true });
+    if (!running && box.contains(document.activeElement)) {
+      element(element("found").hidden ? "choose-files" : "results").focus({ preventScroll: true });
+    }
     box.hidden = !running;
-    element("bar").max = Math.max(total, 1);
-    element("bar").value = done;
-    element("done").textContent = `${whole.format(done)} of ${whole.format(total)} scored`;
+    const [now, all] = [done - this.#cleared, total - this.#cleared];
+    element("bar").max = Math.max(all, 1);
+    element("bar").value = now;
+    element("done").textContent = `${whole.format(now)} of ${whole.format(all)} scored`;
     if (running && Date.now() - this.#spoken > SPEAK) {
       if (done) this.#say(element("done").textContent);
       this.#spoken = Date.now();
     }
-    if (!running && done) this.#redraw ||= setTimeout(() => this.#showAdded(), REDRAW);
+    if (!running && done) this.#last = this.#last.then(() => this.#finish());
   }
 
+  /** Comes after the last row was taken. */
   #finish() {
+    if (this.#spoken === Infinity || this.#progress.done < this.#progress.total) return;
     this.#spoken = Infinity;
+    this.#showAdded();
     this.#say(`Done. ${this.#summary()}`);
   }
 

@@ -109,6 +109,7 @@ class TestRows:
         assert opened.focused().get_attribute("id") == "choose-files"
         assert opened.run("return fake.cancelled") == 1
         choose(opened, files[2])
+        assert opened.one("#done").text == "0 of 1 scored"
         give(opened, 1)
         results(opened, 1)
         assert opened.texts(NAMES) == ["bad.jpg"]

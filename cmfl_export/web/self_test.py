@@ -21,25 +21,23 @@ def pictures() -> NDArray[np.uint8]:
     k, y, x, c = np.ogrid[:COUNT, :SIZE, :SIZE, :3]
     wave = x * (2 * k + c + 1) + y * (5 - k + c) + 97 * c
     smooth = np.abs(wave % 512 - 256) * 3 // 4
-    words = [part.astype(np.uint32) for part in (x, y, c + 1, k + 1)]
     primes = (73_856_093, 19_349_663, 83_492_791, 2_654_435_761)
-    mixed = np.uint32(0)
-    for word, prime in zip(words, primes, strict=True):
-        mixed = mixed ^ (word * np.uint32(prime))
+    parts = zip((x, y, c + 1, k + 1), primes, strict=True)
+    across, down, colour, number = (part.astype(np.uint32) * np.uint32(prime) for part, prime in parts)
+    mixed = across ^ down ^ colour ^ number
     mixed = (mixed ^ (mixed >> np.uint32(15))) * np.uint32(2_246_822_519)
     noise = (mixed >> np.uint32(26)).astype(np.int64)
     return np.ascontiguousarray((smooth + noise).astype(np.uint8))
 
 
-def goldens(session: Session, tolerance: float | None = None) -> dict[str, Any]:
+def goldens(session: Session) -> dict[str, Any]:
     """The scores of the pictures, for the page.
 
     Args:
         session: the page's model, which computes 8-bit products exactly.
-        tolerance: of the page's scores; None takes that of the card's precision.
     """
     scores = session.run(pictures(), session.score_outputs)
     return {
-        "tolerance": TOLERANCES[session.card.precision] if tolerance is None else tolerance,
+        "tolerance": TOLERANCES[session.card.precision],
         "scores": {name: [float(value) for value in values] for name, values in scores.items()},
     }

@@ -68,6 +68,25 @@ def test_has_the_script_for_node(cmfl: Path, tmp_path: Path) -> None:
     assert "site-packages" in path
 
 
+def test_has_the_files_of_the_page(cmfl: Path, tmp_path: Path) -> None:
+    (tmp_path / "dist").mkdir()
+    (tmp_path / "package.json").write_text('{"name": "onnxruntime-web", "version": "1.2.3"}')
+    for name in ("ort.wasm.min.js", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"):
+        (tmp_path / "dist" / name).touch()
+    done = subprocess.run(
+        [cmfl, "web", "starter:int8", "-o", "page.html", "--runtime", "."],
+        cwd=tmp_path,
+        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "It does not look for faces: " in done.stdout
+    assert "class LocalDetector" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
 def test_without_cuda_s_runtime(cmfl: Path, tmp_path: Path) -> None:
     """Comes after the others: it exchanges the runtime of the environment."""
     pip = [*PIP, "--python", str(cmfl.with_name("python")), "--quiet"]

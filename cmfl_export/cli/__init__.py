@@ -25,6 +25,7 @@ from .output import say
 from .protocol import app as protocol
 from .serve import serve
 from .training import demo, refit, simulate, train
+from .web import web
 from .zoo import app as zoo
 
 app = typer.Typer(
@@ -46,6 +47,7 @@ for command in (
     align,
     explain,
     serve,
+    web,
     evaluate,
     calibrate,
     verify,

@@ -6,6 +6,7 @@ from .align_folder import align_to
 from .aligner import AlignedFace, Aligner
 from .crop import FACE_SCALE, MARKER
 from .find import MINIMUM
+from .mtcnn import network_files
 
 __all__ = [
     "FACE_SCALE",
@@ -14,4 +15,5 @@ __all__ = [
     "AlignedFace",
     "Aligner",
     "align_to",
+    "network_files",
 ]

@@ -116,6 +116,16 @@ class FaceNetworks:
         return outputs
 
 
+def network_files() -> dict[str, bytes]:
+    """The ONNX files of the three networks, for other runtimes: "pnet", "rnet" and "onet".
+
+    Raises:
+        PackageError: the package with the weights is missing.
+        ProviderError: the package has other files.
+    """
+    return {name: Path(path).read_bytes() for name, path in zip(_SHA256, _weights(), strict=True)}
+
+
 def _weights() -> list[str]:
     """The files of P-Net, R-Net and O-Net."""
     try:

@@ -19,7 +19,8 @@ from .decoding import (
     resize_shorter,
 )
 from .degradations import Degradation, add_noise, parse_degradations, recompress, resize_and_back
-from .foreign import is_foreign
+from .folders import EXTENSIONS
+from .foreign import foreign_table, is_foreign
 from .inputs import count_paths, iter_paths, root_of
 from .jpeg_tables import Tables, tables_of
 from .outputs import refuse_inputs
@@ -42,6 +43,7 @@ from .status import ImageError, Status
 
 __all__ = [
     "DEFAULT_MAX_PIXELS",
+    "EXTENSIONS",
     "EXTREME_RATIO",
     "FORMATS",
     "MAX_FILE_BYTES",
@@ -62,6 +64,7 @@ __all__ = [
     "decode",
     "file_bytes",
     "fit",
+    "foreign_table",
     "is_foreign",
     "is_reference",
     "iter_paths",

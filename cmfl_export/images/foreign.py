@@ -6,6 +6,7 @@ HEIC is one of them where the extra `heic` is not installed.
 from __future__ import annotations
 
 from pathlib import PurePath
+from typing import Any
 
 HEIC, _JXL, _RAW = "a HEIC/HEIF image", "a JPEG XL image", "a camera's raw file"
 _SVG, _PHOTOSHOP, _PAM = "an SVG drawing", "a Photoshop document", "a PAM or colour PFM image"
@@ -85,6 +86,20 @@ def advice(kind: str) -> str:
         _RAW: " with the program that develops your photographs",
     }
     return f"{kind}, which is not decoded; convert it to PNG or JPEG{example.get(kind, '')}"
+
+
+def foreign_table() -> dict[str, Any]:
+    """The kinds of this module with their advice, for a program that is not Python.
+
+    Returns:
+        `content`: triples of an offset, the bytes there as Latin-1 text, and the advice. `names`: the advice
+        by suffix. `container`: the advice for a container without the brand `avif`, see `foreign_kind`.
+    """
+    return {
+        "content": [[offset, magic.decode("latin-1"), advice(kind)] for offset, magic, kind in _BY_CONTENT],
+        "names": {suffix: advice(kind) for suffix, kind in _KIND_OF_SUFFIX.items()},
+        "container": advice(_HEIC),
+    }
 
 
 def _suffix(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .figures import INK, LEGEND_ROW, QUIET, finish, line_of, new_figure, save, short, styled, svg
-from .html import data_uri, render, stream
+from .html import data_uri, render, sha256_of, source, stream
 
 __all__ = [
     "INK",
@@ -15,7 +15,9 @@ __all__ = [
     "new_figure",
     "render",
     "save",
+    "sha256_of",
     "short",
+    "source",
     "stream",
     "styled",
     "svg",

@@ -50,8 +50,8 @@ def environment() -> Environment:
     )
     # The text is ASCII, and nothing in it can end a script element.
     made.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
-    made.filters |= {"sha256": _sha256, "thousands": "{:,}".format}
-    made.globals |= {"source": partial(_source, made), "zip": partial(zip, strict=True)}
+    made.filters |= {"sha256": sha256_of, "thousands": "{:,}".format}
+    made.globals |= {"source": source, "zip": partial(zip, strict=True)}
     return made
 
 
@@ -65,17 +65,18 @@ def _finalize(value: object) -> object:
     return value if hasattr(value, "__html__") else visible(str(value))
 
 
-def _source(environment: Environment, name: str) -> Markup:
-    """The text of a file, whose braces are no template's.
+def source(name: str) -> Markup:
+    """The text of a stylesheet or script of this package, whose braces are no template's.
 
     With \\n as the ends of lines: the browser's parser turns \\r\\n into \\n before the hash is taken.
     """
     from markupsafe import Markup
 
-    assert environment.loader is not None
-    return Markup(environment.loader.get_source(environment, name)[0].replace("\r\n", "\n"))
+    loader = environment().loader
+    assert loader is not None
+    return Markup(loader.get_source(environment(), name)[0].replace("\r\n", "\n"))
 
 
-def _sha256(text: str) -> str:
-    """As a content security policy names a script."""
+def sha256_of(text: str) -> str:
+    """The hash of a script or style as a content security policy names it."""
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

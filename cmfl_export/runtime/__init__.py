@@ -16,10 +16,10 @@ from .model_check import INPUT_NAME, SCORE_OUTPUTS, SPECTRUM, SPECTRUM_STANDARDI
 from .onnx_writer import write_model
 from .portability import MOST_OF_A_PAIR, NOT_PORTABLE, layouts
 from .prediction import COLUMNS, FACE_COLUMNS, Prediction
-from .providers import load_onnxruntime, load_openvino, silent_options
+from .providers import Trouble, load_onnxruntime, load_openvino, silent_options
 from .session import Session, choose_provider, create_session, read_card, read_checked
 from .tolerances import TOLERANCES
-from .web import open_web, web_trouble
+from .web import PACKAGE, PACKAGE_VARIABLE, open_web, package_folder, web_trouble
 
 __all__ = [
     "COLUMNS",
@@ -30,6 +30,8 @@ __all__ = [
     "METADATA_KEY",
     "MOST_OF_A_PAIR",
     "NOT_PORTABLE",
+    "PACKAGE",
+    "PACKAGE_VARIABLE",
     "PRECISIONS",
     "SCHEMA_VERSION",
     "SCORE_OUTPUTS",
@@ -40,12 +42,14 @@ __all__ = [
     "ModelCard",
     "Prediction",
     "Session",
+    "Trouble",
     "choose_provider",
     "create_session",
     "layouts",
     "load_onnxruntime",
     "load_openvino",
     "open_web",
+    "package_folder",
     "read_card",
     "read_checked",
     "silent_options",

@@ -107,9 +107,15 @@ def web_trouble() -> Trouble | None:
     return found if isinstance(found, Trouble) else None
 
 
-def _look(package: str | os.PathLike[str] | None) -> Path | Trouble:
-    if shutil.which("node") is None:
-        return Trouble("Node.js is not installed (no node on PATH)", f"install Node.js, then: {_INSTALL}")
+def package_folder(
+    package: str | os.PathLike[str] | None = None, files: Sequence[Path] = (_BUILD,)
+) -> Path | Trouble:
+    """The folder of the npm package onnxruntime-web, or why there is none; Node.js is not needed for this.
+
+    Args:
+        package: the folder; None looks where `find_package` does.
+        files: files of the package that the caller needs.
+    """
     named = package or os.environ.get(PACKAGE_VARIABLE)
     if named:
         folder = Path(named).absolute()
@@ -124,9 +130,16 @@ def _look(package: str | os.PathLike[str] | None) -> Path | Trouble:
             cause = f"the npm package {PACKAGE} is not in node_modules of {here} or of a folder above it"
             return Trouble(cause, f"{_INSTALL}, or let {PACKAGE_VARIABLE} name its folder")
         folder = first
-    if not (folder / _BUILD).is_file():
-        return Trouble(f"{folder} has no {_BUILD.as_posix()}", f"npm install {PACKAGE}@latest")
+    missing = next((file for file in files if not (folder / file).is_file()), None)
+    if missing is not None:
+        return Trouble(f"{folder} has no {missing.as_posix()}", f"npm install {PACKAGE}@latest")
     return folder
+
+
+def _look(package: str | os.PathLike[str] | None) -> Path | Trouble:
+    if shutil.which("node") is None:
+        return Trouble("Node.js is not installed (no node on PATH)", f"install Node.js, then: {_INSTALL}")
+    return package_folder(package)
 
 
 def _name_in(folder: Path) -> str | None:

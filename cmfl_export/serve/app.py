@@ -19,7 +19,8 @@ from .answers import answer, refusal
 from .guard import Guard
 from .limits import RefusedError, read_images
 from .metrics import CONTENT_TYPE
-from .pictures import KINDS, lacking
+from .page import page_response
+from .pictures import KINDS, VALUES, lacking
 from .service import Service
 
 T = TypeVar("T")
@@ -29,6 +30,7 @@ _ALIGN: dict[str, Align] = {"all": "all", "largest": "largest"}
 def build(service: Service) -> Starlette:
     """Returns the ASGI application of a service."""
     routes = [
+        Route("/", _page),
         Route("/v1/predict", _predict, methods=["POST"]),
         Route("/v1/model", _model),
         Route("/openapi.json", _document),
@@ -52,12 +54,13 @@ def build(service: Service) -> Starlette:
         exception_handlers={RefusedError: _refused, HTTPException: _no_such},
     )
     app.state.service = service
+    app.state.page = page_response(service)
     return app
 
 
 async def _predict(request: Request) -> Response:
     service = _service(request)
-    align, pictures = _asked(request, service)
+    align, pictures, values = _asked(request, service)
     end = asyncio.get_running_loop().time() + service.options.deadline
     service.scorer.check_room()
     service.store.check_length(request.headers.get("content-length"))
@@ -68,7 +71,7 @@ async def _predict(request: Request) -> Response:
                 uploads = await read_images(content_type, request.stream(), take, service.most_files)
         except TimeoutError as error:
             raise RefusedError(408, "the body came too slowly") from error
-        work = service.scorer.records(uploads, align, pictures)
+        work = service.scorer.records(uploads, align, pictures, values)
         return answer({"results": await _before(end, request, work)})
 
 
@@ -94,22 +97,31 @@ async def _until_gone(request: Request) -> None:
         pass
 
 
-def _asked(request: Request, service: Service) -> tuple[Align | None, list[str]]:
-    """Returns `align` and `pictures` of the query."""
+def _asked(request: Request, service: Service) -> tuple[Align | None, list[str], list[str]]:
+    """Returns `align`, `pictures` and `values` of the query."""
     query = request.query_params
-    unknown = set(query) - {"align", "pictures"}
+    unknown = set(query) - {"align", "pictures", "values"}
     if unknown:
-        raise RefusedError(400, f"no parameter {min(unknown)[:60]!r}; there are: align, pictures")
+        raise RefusedError(400, f"no parameter {min(unknown)[:60]!r}; there are: align, pictures, values")
     align = query.get("align")
     if align is not None and align not in _ALIGN:
         raise RefusedError(400, "align must be all or largest")
-    pictures = [kind for text in query.getlist("pictures") for kind in text.split(",")]
+    pictures, values = (
+        [kind for text in query.getlist(name) for kind in text.split(",")] for name in ("pictures", "values")
+    )
     if not set(pictures) <= set(KINDS):
         raise RefusedError(400, f"pictures must be of: {', '.join(KINDS)}")
-    missing = lacking(service.scorer.detector.card, pictures)
+    if not set(values) <= set(VALUES):
+        raise RefusedError(400, f"values must be: {', '.join(VALUES)}")
+    missing = lacking(service.scorer.detector.card, [*pictures, *values])
     if missing:
         raise RefusedError(400, f"this model has no {' and no '.join(missing)} among its outputs")
-    return None if align is None else _ALIGN[align], pictures
+    return None if align is None else _ALIGN[align], pictures, values
+
+
+async def _page(request: Request) -> Response:
+    page: Response = request.app.state.page
+    return page
 
 
 async def _model(request: Request) -> Response:

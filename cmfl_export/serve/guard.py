@@ -16,8 +16,8 @@ from .answers import answer, refusal
 from .limits import RefusedError
 from .service import Service
 
-# What a service manager or a load balancer asks needs no token.
-_FREE = ("/livez", "/readyz")
+# What a service manager or a load balancer asks needs no token, nor does the page, which asks for it.
+_FREE = ("/", "/livez", "/readyz")
 _CLIENT_LEFT = 499  # of nginx; nobody gets this answer
 _log = logging.getLogger("cmfl")
 

@@ -40,11 +40,12 @@ class Store:
 
     Attributes:
         held: bytes of all requests now.
+        most_each: bytes of one request.
     """
 
     def __init__(self, most_each: int, most: int) -> None:
         self.held = 0
-        self._most_each = most_each
+        self.most_each = most_each
         self._most = most
 
     def check_length(self, length: str | None) -> None:
@@ -53,7 +54,7 @@ class Store:
         Raises:
             RefusedError: it is too long.
         """
-        if length is not None and length.isdecimal() and int(length[:18]) > self._most_each:
+        if length is not None and length.isdecimal() and int(length[:18]) > self.most_each:
             raise self._too_long()
 
     @contextmanager
@@ -68,7 +69,7 @@ class Store:
             nonlocal mine
             mine += size
             self.held += size
-            if mine > self._most_each:
+            if mine > self.most_each:
                 raise self._too_long()
             if self.held > self._most:
                 raise RefusedError(429, "the server has too many images to hold", retry=True)
@@ -79,7 +80,7 @@ class Store:
             self.held -= mine
 
     def _too_long(self) -> RefusedError:
-        return RefusedError(413, f"the body is longer than the limit of {self._most_each} bytes")
+        return RefusedError(413, f"the body is longer than the limit of {self.most_each} bytes")
 
 
 async def read_images(

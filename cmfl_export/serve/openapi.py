@@ -8,7 +8,7 @@ from ..images import Status
 from ..runtime import COLUMNS, FACE_COLUMNS
 from .limits import FIELD
 from .options import ServeOptions
-from .pictures import KINDS
+from .pictures import KINDS, VALUES
 
 _PROBABILITY = {"type": ["number", "null"], "minimum": 0, "maximum": 1}
 _TEXT = {"type": "string"}
@@ -25,8 +25,16 @@ _COLUMNS: dict[str, Any] = {
     **{side: {"type": ["number", "null"]} for side in FACE_COLUMNS[2:]},
     "pictures": {
         "type": "object",
-        "description": "PNG files in base64, if they were asked for",
+        "description": "JPEG (image) and PNG files in base64, if they were asked for",
         "additionalProperties": {"type": "string", "contentEncoding": "base64"},
+    },
+    "values": {
+        "type": "object",
+        "description": "heatmaps as 14 lines of 14 numbers, if they were asked for",
+        "additionalProperties": {
+            "type": "array",
+            "items": {"type": "array", "items": {"type": ["number", "null"]}},
+        },
     },
 }
 
@@ -47,6 +55,7 @@ def document(version: str, options: ServeOptions, *, token: bool) -> dict[str, A
             "description": "Detection of synthetic face images. A score is evidence and not proof.",
         },
         "paths": {
+            "/": _get("The page that sends images to this server", media="text/html"),
             "/v1/predict": {"post": _predict(options, token)},
             "/v1/model": _get("The card of the model and how it runs", token=token),
             "/openapi.json": _get("This document", token=token),
@@ -87,10 +96,15 @@ def _predict(options: ServeOptions, token: bool) -> dict[str, Any]:
             ),
             _parameter(
                 "pictures",
-                "Also draw heatmaps and spectrum of each row; separated by commas",
+                "Also draw the image as the model saw it, its heatmaps and spectrum; separated by commas",
                 {"type": "array", "items": {"type": "string", "enum": list(KINDS)}},
                 style="form",
                 explode=False,
+            ),
+            _parameter(
+                "values",
+                "Also give the numbers of the heatmaps",
+                {"type": "string", "enum": list(VALUES)},
             ),
         ],
         "requestBody": {

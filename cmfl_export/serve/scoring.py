@@ -18,7 +18,7 @@ from ..runtime import COLUMNS, FACE_COLUMNS, pipeline
 from .batching import Batcher
 from .limits import RefusedError, Upload
 from .metrics import Metrics
-from .pictures import pictures_of
+from .pictures import pictures_of, values_of
 
 T = TypeVar("T")
 
@@ -68,6 +68,11 @@ class Scorer:
         """
         await self._batcher.warm_up(np.zeros((SIZE, SIZE, 3), np.uint8))
 
+    @property
+    def aligns(self) -> bool:
+        """Whether requests may ask for faces to be looked for."""
+        return len(self._detectors) > 1
+
     def check_room(self, images: int = 1) -> None:
         """Refuses a request that brings more images than there is room for.
 
@@ -78,7 +83,11 @@ class Scorer:
             raise RefusedError(429, f"{self.waiting} images are waiting", retry=True)
 
     async def records(
-        self, uploads: Sequence[Upload], align: Align | None, pictures: Collection[str]
+        self,
+        uploads: Sequence[Upload],
+        align: Align | None,
+        pictures: Collection[str],
+        values: Collection[str] = (),
     ) -> list[dict[str, Any]]:
         """Returns the rows of the images, in order; one image that cannot be scored has a status.
 
@@ -88,6 +97,7 @@ class Scorer:
             uploads: the images.
             align: see `DetectorOptions`.
             pictures: of `pictures.KINDS`; drawn into the field `pictures` of the rows.
+            values: of `pictures.VALUES`; in the field `values` of the rows.
 
         Raises:
             RefusedError: there is no room now, or faces cannot be looked for here.
@@ -98,7 +108,9 @@ class Scorer:
         tasks: list[asyncio.Task[list[dict[str, Any]]]] = []
         try:
             detector = self._aligning(align)
-            tasks += [asyncio.create_task(self._records_of(each, detector, pictures)) for each in uploads]
+            tasks += [
+                asyncio.create_task(self._records_of(each, detector, pictures, values)) for each in uploads
+            ]
             return [record for records in await asyncio.gather(*tasks) for record in records]
         finally:
             for task in tasks:
@@ -116,9 +128,9 @@ class Scorer:
         return self._detectors[align]
 
     async def _records_of(
-        self, upload: Upload, detector: Detector, pictures: Collection[str]
+        self, upload: Upload, detector: Detector, pictures: Collection[str], values: Collection[str]
     ) -> list[dict[str, Any]]:
-        extras = bool(pictures)
+        extras = bool(pictures or values)
         outcomes: list[pipeline.Outcome[None]]
         try:
             images = await self._in_thread(detector.images_of, upload.data)
@@ -135,8 +147,10 @@ class Scorer:
         for outcome in outcomes:
             row = detector.row_of(upload.name, outcome, extras=extras)
             record = row.record(columns)
-            if extras:
+            if pictures:
                 record["pictures"] = await self._in_thread(pictures_of, row, pictures)
+            if values:
+                record["values"] = values_of(row)
             self._metrics.count_row(row.status.value)
             records.append(record)
         return records

@@ -68,6 +68,8 @@ class Service:
             "provider": detector.provider,
             "threshold": detector.threshold,
             "aligned": detector.aligned,
+            "aligns": self.scorer.aligns,
+            "version": own_version(),
         }
 
     def close(self) -> None:

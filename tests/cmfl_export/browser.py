@@ -36,10 +36,11 @@ class Browser:
     def __init__(self, driver: Chrome) -> None:
         self.driver = driver
 
-    def open(self, page: Path) -> None:
+    def open(self, page: Path | str) -> None:
+        """Opens a file or an address."""
         self._log("browser")
         self._log("performance")
-        self.driver.get(page.as_uri())
+        self.driver.get(page if isinstance(page, str) else page.as_uri())
 
     def _log(self, kind: str) -> list[dict[str, Any]]:
         """What was logged since the last call."""
@@ -51,7 +52,7 @@ class Browser:
         return [entry["message"] for entry in self._log("browser")]
 
     def requests(self) -> list[str]:
-        """The addresses that the page reached for and was not kept from; itself and `data:` left out."""
+        """The addresses that the page reached for and was not kept from; what it holds itself left out."""
         log = self._log("performance")
         events = [json.loads(entry["message"])["message"] for entry in log]
         page = self.driver.current_url.partition("#")[0]
@@ -63,7 +64,7 @@ class Browser:
             elif event["method"] == "Network.loadingFailed" and values.get("blockedReason") == "csp":
                 blocked.add(values["requestId"])
         addresses = [address for request, address in sent.items() if request not in blocked]
-        return [address for address in addresses if not address.startswith(("data:", page))]
+        return [address for address in addresses if not address.startswith(("data:", "blob:", page))]
 
     def run(self, script: str, *arguments: Any) -> Any:
         return self.driver.execute_script(script, *arguments)

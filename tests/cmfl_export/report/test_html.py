@@ -139,7 +139,7 @@ def test_every_page_is_a_template() -> None:
     assert {"evaluate/report_page.html.jinja", "predict/report_page.html.jinja"} < set(TEMPLATES)
     html_in_python = [
         path.name
-        for package in ("report", "predict", "evaluate")
+        for package in ("report", "predict", "evaluate", "web", "serve")
         for path in (Path(html.__file__).parents[1] / package).glob("*.py")
         if re.search(r"""['"](</?(p|h\d|dl|div|span|section|table|td|li|img|script)\b)""", path.read_text())
     ]

@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.routing import Route
 
 from cmfl_export import Detector, PackageError
+from cmfl_export.base.versions import own_version
 from cmfl_export.runtime import COLUMNS, FACE_COLUMNS
 from cmfl_export.serve.app import build
 from tests.cmfl_export import pictured_model
@@ -94,18 +95,35 @@ class TestRows:
 
 
 class TestPictures:
-    def test_are_png_in_base64(self, tmp_path: Path, faces: Path) -> None:
+    def test_are_files_in_base64(self, tmp_path: Path, faces: Path) -> None:
         served = service(pictured_model.write(tmp_path / "m.onnx"))
-        query = "?pictures=heatmap,spectrum"
+        query = "?pictures=image,heatmap,spectrum"
         good, bad = post(served, query, files=form(faces / "a.png", faces / "bad.jpg")).json()["results"]
-        assert set(good["pictures"]) == {"heatmap_rgb", "heatmap_spectrum", "spectrum"}
+        assert set(good["pictures"]) == {"image", "heatmap_rgb", "heatmap_spectrum", "spectrum"}
+        image = Image.open(io.BytesIO(base64.b64decode(good["pictures"]["image"])))
+        assert (image.format, image.size) == ("JPEG", (224, 224))
+        np.testing.assert_allclose(np.array(image), np.array(Image.open(faces / "a.png")), atol=1)
         grey = Image.open(io.BytesIO(base64.b64decode(good["pictures"]["spectrum"])))
         assert (grey.format, grey.size) == ("PNG", (224, 224))
         assert np.array(grey).min() == np.array(grey).max() == 51
         assert bad["pictures"] == {}
 
-    def test_a_model_without_them(self, tiny: Path, faces: Path) -> None:
-        response = post(service(tiny), "?pictures=heatmap", files=form(faces / "a.png"))
+    def test_of_the_image_need_no_output(self, tiny: Path, faces: Path) -> None:
+        (row,) = post(service(tiny), "?pictures=image", files=form(faces / "a.png")).json()["results"]
+        assert set(row["pictures"]) == {"image"}
+
+    def test_as_numbers(self, tmp_path: Path, faces: Path) -> None:
+        served = service(pictured_model.write(tmp_path / "m.onnx"))
+        good, bad = post(served, "?values=heatmap", files=form(faces / "a.png", faces / "bad.jpg")).json()[
+            "results"
+        ]
+        assert good["values"] == dict.fromkeys(("heatmap_rgb", "heatmap_spectrum"), [[51.0] * 14] * 14)
+        assert bad["values"] == {}
+        assert "pictures" not in good
+
+    @pytest.mark.parametrize("query", ["?pictures=heatmap", "?values=heatmap"])
+    def test_a_model_without_them(self, tiny: Path, faces: Path, query: str) -> None:
+        response = post(service(tiny), query, files=form(faces / "a.png"))
         assert error_of(response, 400) == "this model has no heatmap among its outputs"
 
 
@@ -114,8 +132,9 @@ class TestRefusals:
         ("query", "message"),
         [
             ("?align=some", "align must be all or largest"),
-            ("?pictures=cat", "pictures must be of: heatmap, spectrum"),
-            ("?url=http://x/", "no parameter 'url'; there are: align, pictures"),
+            ("?pictures=cat", "pictures must be of: image, heatmap, spectrum"),
+            ("?url=http://x/", "no parameter 'url'; there are: align, pictures, values"),
+            ("?values=cat", "values must be: heatmap"),
         ],
     )
     def test_of_queries(self, tiny: Path, query: str, message: str) -> None:
@@ -328,6 +347,8 @@ class TestSmallRoutes:
             "provider": "cpu",
             "threshold": 0.5,
             "aligned": True,
+            "aligns": True,
+            "version": own_version(),
         }
 
     def test_metrics(self, tiny: Path, faces: Path) -> None:
@@ -367,7 +388,7 @@ class TestDocument:
 
     def test_has_the_columns_of_a_row(self, tiny: Path) -> None:
         row = get(service(tiny), "/openapi.json").json()["components"]["schemas"]["Row"]
-        assert list(row["properties"]) == [*COLUMNS, *FACE_COLUMNS, "pictures"]
+        assert list(row["properties"]) == [*COLUMNS, *FACE_COLUMNS, "pictures", "values"]
 
     @pytest.mark.parametrize("token", [None, "secret"])
     def test_says_whether_there_is_a_token(self, tiny: Path, token: str | None) -> None:

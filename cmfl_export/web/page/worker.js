@@ -1,0 +1,81 @@
+// The Worker of a page with its own detector: opens the model, tests it, and scores one file after the other.
+//
+// Messages to it: {kind: "open", parts: {glue, wasm, model, probe}, settings}, then {kind: "score", number, file,
+// align}. From it: {kind: "ready"} or {kind: "failed", message}; then for each file {kind: "rows", number, rows} or
+// {kind: "stopped", number, message}. If settings.aligns, parts has pnet, rnet and onet too.
+
+// The fields of a row without a face, where faces are looked for.
+const NO_PLACE = { face: null, faces: null, left: null, top: null, right: null, bottom: null };
+
+let detector = null;
+
+async function openDetector({ parts, settings }) {
+  const { card } = settings;
+  const shown = card.outputs.filter((name) => name !== 'embedding');
+  const model = await Model.open(ort, parts, shown).catch((error) => {
+    throw new Error(`The model does not start in this browser: ${error.message ?? error}`);
+  });
+  const score = async (rgb) => {
+    const outputs = await model.run(rgb, ort);
+    return Object.fromEntries(SCORE_NAMES.filter((name) => name in outputs).map((name) => [name, outputs[name][0]]));
+  };
+  await selfTest(score, settings.self_test);
+  const nets = settings.aligns ? await openFaceNetworks(ort, parts) : null;
+  return { model, nets, settings, canvas: await probeCanvas(parts.probe) };
+}
+
+async function scoreFile({ file, align }, { model, nets, settings, canvas }) {
+  const failed = (...why) => [{ ...failedRow(...why), ...(align === 'none' ? {} : NO_PLACE) }];
+  let picture;
+  let inputs;
+  try {
+    const bytes = new Uint8Array(await readFile(file));
+    picture = await decode(bytes, file.name, settings.limits, canvas);
+    if (align === 'none') {
+      inputs = [{ crop: fitToModel(picture.rgb, picture.width, picture.height, settings.aligned) }];
+    }
+  } catch (error) {
+    if (error instanceof ImageError) return failed(error.status, error.message);
+    if (error instanceof RangeError) return failed('too_large', 'not enough memory to decode it');
+    return failed('unreadable', `${error.name}: ${error.message}`);
+  }
+  if (align !== 'none') {
+    const found = await alignFaces(nets, picture.rgb, picture.width, picture.height, align);
+    if (found.status !== 'ok') return failed(found.status, found.error);
+    inputs = found.faces;
+  }
+  const rule = { threshold: settings.threshold, temperature: settings.card.temperature };
+  const rows = [];
+  for (const { crop, face, faces, left, top, right, bottom } of inputs) {
+    const place = align === 'none' ? {} : { face, faces, left, top, right, bottom };
+    rows.push({ ...rowOf(await model.run(crop, ort), crop, rule), ...place });
+  }
+  return rows;
+}
+
+async function readFile(file) {
+  try {
+    return await file.arrayBuffer();
+  } catch (error) {
+    if (error.name === 'NotFoundError') throw new ImageError('not_found', 'no such file');
+    if (error.name === 'NotReadableError') throw new ImageError('permission_denied', 'the file cannot be read');
+    throw error;
+  }
+}
+
+onmessage = async ({ data }) => {
+  if (data.kind === 'open') {
+    try {
+      detector = await openDetector(data);
+      postMessage({ kind: 'ready' });
+    } catch (error) {
+      postMessage({ kind: 'failed', message: error.message || String(error) });
+    }
+    return;
+  }
+  try {
+    postMessage({ kind: 'rows', number: data.number, rows: await scoreFile(data, detector) });
+  } catch (error) {
+    postMessage({ kind: 'stopped', number: data.number, message: error.message || String(error) });
+  }
+};

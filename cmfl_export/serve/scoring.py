@@ -18,6 +18,7 @@ from ..runtime import COLUMNS, FACE_COLUMNS, pipeline
 from .batching import Batcher
 from .limits import RefusedError, Upload
 from .metrics import Metrics
+from .pace import Pace
 from .pictures import pictures_of
 
 T = TypeVar("T")
@@ -28,7 +29,7 @@ class Scorer:
 
     Attributes:
         detector: without search for faces.
-        waiting: images that are decoded, wait or run now.
+        pace: counts the images that are decoded, wait or run now.
     """
 
     def __init__(self, detector: Detector, *, wait: float, most_waiting: int, metrics: Metrics) -> None:
@@ -44,7 +45,7 @@ class Scorer:
             UsageError: an option about faces is out of its range.
         """
         self.detector = detector
-        self.waiting = 0
+        self.pace = Pace()
         self._most_waiting = most_waiting
         self._metrics = metrics
         self._detectors, self._no_faces = _for_each_align(detector)
@@ -58,7 +59,7 @@ class Scorer:
             pad=detector.full_batches,
             on_batch=metrics.count_batch,
         )
-        metrics.watch_queue(lambda: self.waiting)
+        metrics.watch_queue(lambda: self.pace.images)
 
     async def warm_up(self) -> None:
         """Runs the model once in every way that requests need.
@@ -74,8 +75,8 @@ class Scorer:
         Raises:
             RefusedError: there is no room now.
         """
-        if self.waiting + images > self._most_waiting:
-            raise RefusedError(429, f"{self.waiting} images are waiting", retry=True)
+        if self.pace.images + images > self._most_waiting:
+            raise RefusedError(429, f"{self.pace.images} images are waiting", retry=True)
 
     async def records(
         self, uploads: Sequence[Upload], align: Align | None, pictures: Collection[str]
@@ -94,7 +95,7 @@ class Scorer:
             ProviderError: the model failed to run.
         """
         self.check_room(len(uploads))
-        self.waiting += len(uploads)
+        self.pace.enter(len(uploads))
         tasks: list[asyncio.Task[list[dict[str, Any]]]] = []
         try:
             detector = self._aligning(align)
@@ -103,7 +104,7 @@ class Scorer:
         finally:
             for task in tasks:
                 task.cancel()
-            self.waiting -= len(uploads)
+            self.pace.leave(len(uploads))
 
     def close(self) -> None:
         """Starts no further work."""

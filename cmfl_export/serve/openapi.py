@@ -106,7 +106,7 @@ def _predict(options: ServeOptions, guarded: tuple[int, ...]) -> dict[str, Any]:
         },
         "responses": {
             "200": _answer("The rows, in order", {"application/json": {"schema": results}}),
-            **_errors(400, 408, 413, 429, 500, 501, 503, guarded=guarded),
+            **_errors(400, 408, 413, 429, 500, 501, 503, *guarded),
         },
         **_security(guarded),
     }

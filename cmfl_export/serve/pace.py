@@ -38,12 +38,13 @@ class Pace:
             self._busy /= 2
             self._left /= 2
 
+    def wait(self, images: int) -> float:
+        """Returns the seconds until so many have left at the rate so far; 0 before one has left."""
+        return images * self._busy / self._left if self._left else 0.0
+
     def seconds_to_empty(self, most: float) -> int:
-        """Returns whole seconds, from 1 to `most`, until the images of now have left at the rate so far."""
-        if not self._left:
-            return 1
-        seconds = self.images * self._busy / self._left
-        return max(1, math.ceil(min(seconds, most)))
+        """Returns whole seconds, from 1 to `most`, until the images of now have left."""
+        return max(1, math.ceil(min(self.wait(self.images), most)))
 
     def _pass_time(self) -> None:
         now = self._clock()

@@ -32,13 +32,16 @@ class Scorer:
         pace: counts the images that are decoded, wait or run now.
     """
 
-    def __init__(self, detector: Detector, *, wait: float, most_waiting: int, metrics: Metrics) -> None:
+    def __init__(
+        self, detector: Detector, *, wait: float, most_waiting: int, most_seconds: float, metrics: Metrics
+    ) -> None:
         """Prepares the threads, and the networks that look for faces if they are installed.
 
         Args:
             detector: without search for faces.
             wait: seconds that an image waits for others of its batch.
             most_waiting: images that are decoded, wait or run at one time.
+            most_seconds: in which they must be done, at the rate so far.
             metrics: counts rows and batches.
 
         Raises:
@@ -47,6 +50,7 @@ class Scorer:
         self.detector = detector
         self.pace = Pace()
         self._most_waiting = most_waiting
+        self._most_seconds = most_seconds
         self._metrics = metrics
         self._detectors, self._no_faces = _for_each_align(detector)
         self._threads = ThreadPoolExecutor(detector.workers, thread_name_prefix="cmfl-decode")
@@ -75,8 +79,11 @@ class Scorer:
         Raises:
             RefusedError: there is no room now.
         """
-        if self.pace.images + images > self._most_waiting:
-            raise RefusedError(429, f"{self.pace.images} images are waiting", retry=True)
+        waiting = self.pace.images
+        # A request that finds nobody waiting is tried, however slow the last ones were.
+        late = waiting > 0 and self.pace.wait(waiting + images) > self._most_seconds
+        if late or waiting + images > self._most_waiting:
+            raise RefusedError(429, f"{waiting} images are waiting", retry=True)
 
     async def records(
         self, uploads: Sequence[Upload], align: Align | None, pictures: Collection[str]

@@ -47,6 +47,7 @@ class Service:
             detector,
             wait=options.max_wait_ms / 1000,
             most_waiting=options.max_queue,
+            most_seconds=options.deadline,
             metrics=self.metrics,
         )
         self.most_files = min(options.max_files, options.max_queue)

@@ -233,6 +233,17 @@ class TestQueue:
         assert error_of(response, 429) == "2 images are waiting"
         assert response.headers["retry-after"] == "7"
 
+    def test_what_would_miss_the_deadline_is_refused_at_once(self, tiny: Path, faces: Path) -> None:
+        served = service(tiny, deadline=10.0)
+        now = [0.0]
+        served.scorer.pace = pace = Pace(lambda: now[0])
+        pace.enter(4)
+        now[0] = 2.5
+        pace.leave(1)
+        # At 2.5 s per image the fifth would be too late, the fourth is done in time.
+        codes = [post(served, files=form(*[faces / "a.png"] * images)).status_code for images in (2, 1)]
+        assert codes == [429, 200]
+
     def test_deadline(self, tiny: Path, faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         served = service(tiny, deadline=0.5)
         gate = Gate(served.scorer.detector)

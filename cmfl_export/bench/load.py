@@ -16,11 +16,12 @@ _REQUEST = (
 
 
 class Place(NamedTuple):
-    """Where images are sent to."""
+    """Where images are sent to, and as what kind of content."""
 
     host: str
     port: int
     path: str = "/v1/predict"
+    kind: str = "application/octet-stream"
 
 
 class Answer(NamedTuple):
@@ -89,7 +90,7 @@ async def _drive(place: Place, images: Iterable[str], clients: int, seconds: flo
 async def _ask(
     place: Place, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, body: bytes
 ) -> dict[str, Any]:
-    head = _REQUEST.format(**place._asdict(), kind="application/octet-stream", length=len(body))
+    head = _REQUEST.format(**place._asdict(), length=len(body))
     writer.write(head.encode("ascii") + body)
     await writer.drain()
     status, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")

@@ -71,7 +71,12 @@ def _predict(options: ServeOptions, guarded: tuple[int, ...]) -> dict[str, Any]:
         "minItems": 1,
         "maxItems": min(options.max_files, options.max_queue),
     }
-    form = {"type": "object", "required": [FIELD], "properties": {FIELD: images}}
+    form = {
+        "type": "object",
+        "required": [FIELD],
+        "properties": {FIELD: images},
+        "additionalProperties": False,
+    }
     row = {"$ref": "#/components/schemas/Row"}
     results = {
         "type": "object",
@@ -90,7 +95,7 @@ def _predict(options: ServeOptions, guarded: tuple[int, ...]) -> dict[str, Any]:
             _parameter(
                 "pictures",
                 "Also draw heatmaps and spectrum of each row; separated by commas",
-                {"type": "array", "items": {"type": "string", "enum": list(KINDS)}},
+                {"type": "array", "minItems": 1, "items": {"type": "string", "enum": list(KINDS)}},
                 style="form",
                 explode=False,
             ),

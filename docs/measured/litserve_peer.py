@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,7 +28,7 @@ from cmfl_export import Detector
 from cmfl_export.bench.contenders import FOLDER, Contender
 from cmfl_export.bench.load import Place, drive
 from cmfl_export.bench.process import Worker
-from cmfl_export.runtime import machine, pipeline
+from cmfl_export.runtime import COLUMNS, machine, pipeline
 
 CLIENTS, ROUNDS, SECONDS, PORT = (1, 4, 16, 64), 3, 5.0, 8397
 
@@ -54,7 +56,7 @@ class Api(litserve.LitAPI):
 
     def encode_response(self, output: dict[str, Any]) -> dict[str, Any]:
         row = self.detector.row_of("", pipeline.Outcome(None, None, output, np.zeros(0, np.uint8)))
-        return {"results": [row.record()]}
+        return {"results": [row.record(COLUMNS)]}
 
 
 def serve(model: str, provider: str) -> None:
@@ -89,11 +91,13 @@ def main(model: str, folder: str, out: str, provider: str = "onnxruntime") -> No
         predict = stack.enter_context(Worker(Contender("predict", "model", "", (FOLDER,), options), None))
         served = stack.enter_context(Worker(Contender("served", "served", "", measures, options), None))
         scores = [worker.load(given)["scores"] for worker in (predict, served)]
-        peer = subprocess.Popen([sys.executable, __file__, "--server", model, provider])
-        stack.callback(peer.terminate)
+        # It has processes of its own, which end as a group.
+        command = [sys.executable, __file__, "--server", model, provider]
+        peer = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+        stack.callback(os.killpg, peer.pid, signal.SIGKILL)
         while not ready():
             time.sleep(0.2)
-        place, turn = Place("127.0.0.1", PORT, "/predict"), cycle(bodies)
+        place, turn = Place("127.0.0.1", PORT, "/predict", "application/json"), cycle(bodies)
         answers = sorted(drive(place, bodies, 8))
         scores.append([answer.content["results"][0]["p_real"] for answer in answers])
         for _ in range(ROUNDS):

@@ -20,6 +20,7 @@ BACKENDS = {
     "tensorrt": "TensorRT",
 }
 FOLDER, START_UP = "folder", "start-up"
+_CLIENTS = " clients"
 PLAIN = "plain eager fp32"  # the training that others are compared with
 # torch.compile takes minutes per batch size, so only this one is compiled: that of the whole pipeline.
 _COMPILED_BATCH = 8
@@ -33,9 +34,10 @@ class Contender:
 
     Attributes:
         name: its name in the table.
-        kind: which engine the worker makes: "model", "torch", "loop", "products", "training" or "loader".
+        kind: which engine the worker makes: "model", "served", "torch", "loop", "products", "training" or
+            "loader".
         precision: the precision that it computes in; decides its limit.
-        measures: "batch N", "folder", "start-up", "products", "step", "fed" or "loader".
+        measures: "batch N", "folder", "start-up", "N clients", "products", "step", "fed" or "loader".
         options: arguments of the engine; JSON values.
         on_gpu: whether its limit is the GPU's.
     """
@@ -85,6 +87,29 @@ def of_models(
         for model in models
         for backend in backends
     ]
+
+
+def of_servers(models: Sequence[Variant], backends: Sequence[str], clients: Sequence[int]) -> list[Contender]:
+    """Returns `predict` and the server, in turn, with each model on each backend."""
+    found = []
+    for model in models:
+        for backend in backends:
+            name, precision = f"{BACKENDS[backend]} {model.label}", model.card.precision
+            options = {"model": str(model.path), "provider": backend}
+            measures = tuple(f"{count}{_CLIENTS}" for count in dict.fromkeys(clients))
+            found.append(Contender(name, "model", precision, (FOLDER,), options))
+            found.append(Contender(f"{name} served", "served", precision, measures, options))
+    return found
+
+
+def clients_of(measure: str) -> int:
+    """Returns the number of clients of a measure "N clients"."""
+    return int(measure.removesuffix(_CLIENTS))
+
+
+def can_serve() -> bool:
+    """Whether the packages of the extra `serve` are installed."""
+    return all(find_spec(name) for name in ("starlette", "uvicorn", "prometheus_client", "python_multipart"))
 
 
 def of_pytorch(card: ModelCard, devices: Sequence[str], batch_sizes: Sequence[int]) -> list[Contender]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-Unit = Callable[[], float]
+# Returns its amount; or the seconds of each of several pieces that ran at once, each of the amount 1.
+Unit = Callable[[], float | Sequence[float]]
 
 
 class Engine(Protocol):
@@ -14,8 +15,8 @@ class Engine(Protocol):
     def unit(self, measure: str, seconds: float) -> Unit:
         """Returns a function that does the smallest whole piece of a measure.
 
-        It returns the amount: images or, for matrix products, operations. `seconds` is how long a measurement
-        will take.
+        It returns the amount: images or, for matrix products, operations; or the seconds of each image.
+        `seconds` is how long a measurement will take.
         """
         ...
 

@@ -44,6 +44,11 @@ class Latency:
     p99: float
     n: int
 
+    @classmethod
+    def of(cls, times: Sequence[float]) -> Latency:
+        """Returns the latency of images that took these seconds."""
+        return cls(float(np.median(times)), float(np.percentile(times, 99)), len(times))
+
 
 @dataclass(frozen=True)
 class BenchReport:
@@ -123,34 +128,18 @@ class BenchReport:
         Of the rate that varies most; None with fewer than two rounds.
         """
         names = [name for name in result.contender.measures if name != START_UP]
-        found = [rates for name in names if len(rates := result.rates(name)) > 1]
-        return max(((max(rates) - min(rates)) / 2 / float(np.median(rates)) for rates in found), default=None)
+        found = [spread for name in names if (spread := spread_of(result.rates(name))) is not None]
+        return max(found, default=None)
 
     def latency(self, result: Result) -> Latency | None:
         """The latency at batch 1, over all runs of all rounds."""
         times = [time for sample in result.samples.get("batch 1", []) for time in sample.times]
-        if not times:
-            return None
-        return Latency(float(np.median(times)), float(np.percentile(times, 99)), len(times))
+        return Latency.of(times) if times else None
 
     def difference(self, result: Result) -> Difference | None:
         """Its scores against the reference's, over the images that both scored; None for the reference."""
         reference = self.reference
-        if reference is None or result is reference:
-            return None
-        mine, theirs = result.about.get("scores") or [], reference.about.get("scores") or []
-        if not mine or not theirs:
-            return None
-        pairs = [(a, b) for a, b in zip(mine, theirs, strict=True) if a is not None and b is not None]
-        if not pairs:
-            return None
-        scores = np.array(pairs)
-        decisions = scores >= [result.about["threshold"], reference.about["threshold"]]
-        return Difference(
-            float(np.abs(scores[:, 0] - scores[:, 1]).max()),
-            int((decisions[:, 0] != decisions[:, 1]).sum()),
-            len(pairs),
-        )
+        return None if reference is None or result is reference else difference(result, reference)
 
     def loader_share(self, result: Result) -> float | None:
         """The share of a training step's time that the loader costs."""
@@ -212,12 +201,35 @@ class BenchReport:
             "options": contender.options,
             **about,
             **derived,
-            "measures": {name: _summary(name, samples) for name, samples in result.samples.items()},
+            "measures": {name: summary(name, samples) for name, samples in result.samples.items()},
             "failures": result.failures,
         }
 
 
-def _summary(name: str, samples: Sequence[Sample]) -> dict[str, Any]:
+def difference(result: Result, reference: Result) -> Difference | None:
+    """The scores of a contender against those of another, over the images that both scored."""
+    mine, theirs = result.about.get("scores") or [], reference.about.get("scores") or []
+    if not mine or not theirs:
+        return None
+    pairs = [(a, b) for a, b in zip(mine, theirs, strict=True) if a is not None and b is not None]
+    if not pairs:
+        return None
+    scores = np.array(pairs)
+    decisions = scores >= [result.about["threshold"], reference.about["threshold"]]
+    return Difference(
+        float(np.abs(scores[:, 0] - scores[:, 1]).max()),
+        int((decisions[:, 0] != decisions[:, 1]).sum()),
+        len(pairs),
+    )
+
+
+def spread_of(rates: Sequence[float]) -> float | None:
+    """Half the distance from the slowest to the fastest, relative to the median; None with fewer than two."""
+    return (max(rates) - min(rates)) / 2 / float(np.median(rates)) if len(rates) > 1 else None
+
+
+def summary(name: str, samples: Sequence[Sample]) -> dict[str, Any]:
+    """The rounds of a measure as JSON values, with their median and range."""
     unit, values = "per_second", [sample.rate for sample in samples]
     if name == START_UP:
         unit, values = "seconds", [sample.seconds for sample in samples]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..base.errors import UsageError, need
-from ..base.files import check_ending, refuse_overwriting, write_whole, writing
+from ..base.files import refuse_overwriting, write_whole
 from ..base.locks import one_writer
 from ..images import refuse_inputs
 from ..runtime.machine import describe
@@ -17,13 +17,13 @@ from ..zoo import find_variants
 from . import contenders, plot
 from .contenders import Contender
 from .measuring import measure
+from .options import check
 from .pictures import pictures
 from .report import BenchReport
 from .work import operations
 
 # A single image, and what `cmfl predict` takes per run; a CPU gains nothing from more.
 BATCH_SIZES, GPU_BATCH_SIZES = (1, 8), (1, 8, 64)
-_MOST_SECONDS = 86_400  # of one measurement
 
 
 @one_writer("out", "picture")
@@ -69,9 +69,7 @@ def bench(
         raise UsageError("no model given; name exported .onnx files, or a model of the zoo")
     if batch_sizes is not None and (not batch_sizes or min(batch_sizes) < 1):
         raise UsageError("batch sizes are whole numbers of at least 1, such as 1,8,64")
-    _check(out, picture, seconds, rounds, threads)
-    if compared < 1:
-        raise UsageError(f"the number of compared images must be at least 1, not {compared}")
+    check(out, picture, seconds, rounds, threads, compared)
     found = find_variants(models)
     refuse_overwriting([out, picture], [("a model", model.path) for model in found])
     refuse_inputs([out, picture], [] if images is None else [str(images)])
@@ -131,7 +129,7 @@ def bench_training(
         from .training_contenders import of_training, protocol_of
     except ImportError as error:
         raise need("train", f"measuring training ({error.name})") from error
-    _check(out, picture, seconds, rounds, threads)
+    check(out, picture, seconds, rounds, threads)
     if file is not None:
         refuse_overwriting([out, picture], [("the configuration", file)])
     with protocol_of(make_config(None, file, **(overrides or {}))) as (whole, words):
@@ -148,25 +146,6 @@ def bench_training(
         report = _measured(entries, settings, [], None, [], training=True)
     _write(report, out, picture)
     return report
-
-
-def _check(out: Path | None, picture: Path | None, seconds: float, rounds: int, threads: int | None) -> None:
-    """Refuses unusable options before anything is measured."""
-    if not 0 < seconds <= _MOST_SECONDS:
-        raise UsageError(f"seconds must be more than 0 and at most {_MOST_SECONDS:,}, not {seconds}")
-    for name, value in (("rounds", rounds), ("threads", threads)):
-        if value is not None and value < 1:
-            raise UsageError(f"{name} must be at least 1, not {value}")
-    refuse_overwriting([out, picture], [])
-    check_ending(out, (".json",), "the report")
-    if picture is not None:
-        plot.check(picture)
-    for path in (out, picture):
-        if path is not None:
-            with writing(path):
-                if path.is_dir():
-                    raise UsageError(f"{path} is a folder; give the name of a file")
-                path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def _measured(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from .contenders import FOLDER
 from .measuring import Result
@@ -19,7 +20,7 @@ def lines(report: BenchReport) -> list[str]:
 def _inference_lines(report: BenchReport) -> list[str]:
     """Returns a table of images/s per contender, a table of its other figures, then failures and notes."""
     sizes = report.settings["batch_sizes"]
-    head = ["images/s", *(f"b{size}" for size in sizes), FOLDER, "x loop", "spread", "limit"]
+    columns = ["images/s", *(f"b{size}" for size in sizes), FOLDER, "x loop", "spread", "limit"]
     rates = [
         [
             result.contender.name,
@@ -32,13 +33,14 @@ def _inference_lines(report: BenchReport) -> list[str]:
         for result in report.results
     ]
     others = [_other_figures(report, result) for result in report.results]
-    columns = ["", "p50 ms", "p99 ms", "start s", "MB", "max Δp", "flips"]
+    more = ["", "p50 ms", "p99 ms", "start s", "MB", "max Δp", "flips"]
     return [
-        *_head(report),
+        *head(report.machine, report.settings),
+        *_limits(report),
         "",
-        *markdown([head, *rates]),
+        *markdown([columns, *rates]),
         "",
-        *markdown([columns, *others]),
+        *markdown([more, *others]),
         "",
         *_comparison(report),
         *_tail(report),
@@ -47,7 +49,7 @@ def _inference_lines(report: BenchReport) -> list[str]:
 
 def _training_lines(report: BenchReport) -> list[str]:
     """Returns a table of images/s of training steps and of the loader, alone and together."""
-    head = ["images/s", "alone", "+loader", "share", "x plain", "spread", "limit", "MB"]
+    columns = ["images/s", "alone", "+loader", "share", "x plain", "spread", "limit", "MB"]
     rows = [
         [
             result.contender.name,
@@ -61,7 +63,8 @@ def _training_lines(report: BenchReport) -> list[str]:
         ]
         for result in report.results
     ]
-    return [*_head(report), "", *markdown([head, *rows]), *_tail(report)]
+    about = [*head(report.machine, report.settings), *_limits(report)]
+    return [*about, "", *markdown([columns, *rows]), *_tail(report)]
 
 
 def markdown(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
@@ -112,18 +115,18 @@ def _other_figures(report: BenchReport, result: Result) -> list[str]:
     ]
 
 
-def _head(report: BenchReport) -> list[str]:
-    machine, settings = report.machine, report.settings
+def head(machine: dict[str, Any], settings: dict[str, Any]) -> list[str]:
+    """Returns lines about the machine and the settings of a run."""
     place = [machine["cpu"], f"{settings['threads'] or machine['cores']} threads"]
     if machine["gpu"]:
         place.append(machine["gpu"])
-    head = [
+    lines = [
         "; ".join(place),
         f"{settings['images']}; median of {settings['rounds']} rounds of {settings['seconds']:g} s each",
     ]
     if machine["load_before"] is not None and machine["load_before"] > 0.5:
-        head.append(f"other programs were running (load {machine['load_before']:.1f}); the figures are low")
-    return [*head, *_limits(report)]
+        lines.append(f"other programs were running (load {machine['load_before']:.1f}); the figures are low")
+    return lines
 
 
 def _limits(report: BenchReport) -> list[str]:
@@ -160,9 +163,13 @@ def _comparison(report: BenchReport) -> list[str]:
 
 
 def _tail(report: BenchReport) -> list[str]:
-    failures = [
+    return [*failures([*report.results, *report.products]), *report.notes]
+
+
+def failures(results: Sequence[Result]) -> list[str]:
+    """Returns a line for each measure that a contender has not."""
+    return [
         f"{result.contender.name}: {'does not load' if name == 'load' else f'no {name}'}: {reason}"
-        for result in [*report.results, *report.products]
+        for result in results
         for name, reason in result.failures.items()
     ]
-    return [*failures, *report.notes]

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -47,6 +48,10 @@ def make(kind: str, options: dict[str, Any]) -> Engine:
         from .exported import ExportedModel
 
         return ExportedModel(**options)
+    if kind == "served":
+        from .served import Served
+
+        return Served(**options)
     if kind == "products":
         from .products import Products
 
@@ -66,12 +71,17 @@ def make(kind: str, options: dict[str, Any]) -> Engine:
 
 def timed(unit: Unit, seconds: float) -> dict[str, Any]:
     """Repeats a unit for `seconds`, at least once; returns the amount, and the seconds in all and of each."""
-    amount, times = 0.0, []
+    amount, times = 0.0, list[float]()
     start = before = time.perf_counter()
     while before - start < seconds:
-        amount += unit()
+        done = unit()
         now = time.perf_counter()
-        times.append(now - before)
+        if isinstance(done, Sequence):
+            amount += len(done)
+            times += done
+        else:
+            amount += done
+            times.append(now - before)
         before = now
     return {"amount": amount, "seconds": before - start, "times": times}
 

@@ -35,7 +35,8 @@ def bench(
         ),
     ] = None,
     seconds: Annotated[
-        float | None, typer.Option(help="Seconds per measurement.", show_default="1, and 4 with --train")
+        float | None,
+        typer.Option(help="Seconds per measurement.", show_default="1, with --train 4, with --serve 5"),
     ] = None,
     rounds: Annotated[int, typer.Option(help="How often each measurement is taken.")] = 3,
     threads: Threads = None,
@@ -46,6 +47,15 @@ def bench(
     peers: Annotated[
         bool, typer.Option(help="Also measure PyTorch, and a loop like that of the official script.")
     ] = True,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Measure cmfl serve instead, beside predict on the same files.")
+    ] = False,
+    clients: Annotated[
+        str | None,
+        typer.Option(
+            help="With --serve: how many ask at once, separated by commas.", show_default="1,4,16,64"
+        ),
+    ] = None,
     compare: Annotated[int, typer.Option(help="Number of images whose scores are compared.")] = 64,
     train: Annotated[
         bool, typer.Option("--train", help="Measure training instead, on a protocol or drawn images.")
@@ -60,15 +70,35 @@ def bench(
 
     Backends and precisions stand beside PyTorch and the limit of the machine. It takes minutes.
     """
-    from ..bench import bench as run
-    from ..bench import bench_training, lines
-
     training = {
         "protocol": str(protocol) if protocol else None,
         "data_root": str(data_root) if data_root else None,
         "batch_size": batch_size,
         "workers": workers,
     }
+    if serve:
+        if train or any(value is not None for value in (plot, batch_sizes, config, *training.values())):
+            raise UsageError("--serve goes without --plot, --batch-sizes and the options of --train")
+        from ..bench import bench_serving, serving_lines
+
+        served = bench_serving(
+            models or [],
+            out,
+            images=images,
+            clients=(1, 4, 16, 64) if clients is None else _numbers(clients, "numbers of clients"),
+            seconds=5.0 if seconds is None else seconds,
+            rounds=rounds,
+            threads=threads,
+            providers=None if providers is None else _list(providers),
+            compared=compare,
+        )
+        _print(serving_lines(served), ok=served.ok)
+        return
+    if clients is not None:
+        raise UsageError("--clients goes with --serve")
+    from ..bench import bench as run
+    from ..bench import bench_training, lines
+
     if train:
         if models:
             raise UsageError(
@@ -91,7 +121,7 @@ def bench(
             out,
             picture=plot,
             images=images,
-            batch_sizes=None if batch_sizes is None else _sizes(batch_sizes),
+            batch_sizes=None if batch_sizes is None else _numbers(batch_sizes, "batch sizes"),
             seconds=1.0 if seconds is None else seconds,
             rounds=rounds,
             threads=threads,
@@ -99,9 +129,13 @@ def bench(
             peers=peers,
             compared=compare,
         )
-    for line in lines(report):
+    _print(lines(report), ok=report.ok)
+
+
+def _print(lines: list[str], *, ok: bool) -> None:
+    for line in lines:
         say(line)
-    if not report.ok:
+    if not ok:
         raise typer.Exit(1)
 
 
@@ -109,10 +143,8 @@ def _list(text: str) -> list[str]:
     return [item for part in text.split(",") if (item := part.strip())]
 
 
-def _sizes(text: str) -> list[int]:
+def _numbers(text: str, what: str) -> list[int]:
     try:
         return [int(item) for item in _list(text)]
     except ValueError as error:
-        raise UsageError(
-            f"batch sizes are numbers separated by commas, such as 1,8,64, not {text}"
-        ) from error
+        raise UsageError(f"{what} are numbers separated by commas, such as 1,8,64, not {text}") from error

@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 
 def export(
     weights: Weights,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Model file to write (.onnx).")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Model file to write (.onnx), or with --layout a folder.")
+    ],
     outputs: Annotated[
         str,
         typer.Option(help="More outputs of the graph, separated by commas: embedding, heatmap, spectrum."),
@@ -64,14 +66,19 @@ def export(
     max_d_eer_change: Annotated[
         float, typer.Option(help="Refuse fp16 or int8 if D-EER differs by more than this, in points.")
     ] = 0.3,
+    layout: Annotated[
+        Literal["file", "triton"],
+        typer.Option(help="triton: a model repository of the Triton Inference Server."),
+    ] = "file",
 ) -> None:
     """Export weights to one ONNX file, checked against PyTorch.
 
     The file appears whole and checked, or not at all.
     """
-    from ..export import Limits, summary
-    from ..export import export as run
+    from ..export import Limits, export_triton, summary
+    from ..export import export as export_file
 
+    run = export_triton if layout == "triton" else export_file
     card = run(
         weights,
         out,

@@ -31,6 +31,13 @@ def serve(
             show_default="the variable CMFL_SERVE_TOKEN",
         ),
     ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Another name by which requests may ask for the server; may be given several times.",
+            show_default="loopback names; all if others reach it",
+        ),
+    ] = None,
     allow_origin: Annotated[
         list[str] | None,
         typer.Option(help="A web page of this origin may read the answers; may be given several times."),
@@ -81,6 +88,7 @@ def serve(
         host=host,
         port=port,
         token_file=token_file,
+        allow_hosts=tuple(allow_host or ()),
         allow_origins=tuple(allow_origin or ()),
         max_body_mb=max_body,
         max_held_mb=max_held,

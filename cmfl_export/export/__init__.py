@@ -12,6 +12,7 @@ from .matrix import Matrix
 from .parity import Report, verify
 from .reduce import Limits
 from .run import OPTIONAL_OUTPUTS, export, summary
+from .triton import export_triton
 
 __all__ = [
     "OPTIONAL_OUTPUTS",
@@ -19,6 +20,7 @@ __all__ = [
     "Matrix",
     "Report",
     "export",
+    "export_triton",
     "sort_arguments",
     "summary",
     "verify",

@@ -88,10 +88,7 @@ def export(
             raise UsageError(
                 f"{weights} is already exported; give --precision fp16 or int8 for a variant of it"
             )
-        if outputs or name or spectra or data or threshold != 0.5 or licence != "not stated":
-            raise UsageError(
-                f"a variant keeps the outputs and the card of {weights}; leave these options out"
-            )
+        check_kept(weights, outputs, name, spectra, threshold, data, licence)
         return reduce(weights, out, precision, images, root, limits=limits)
     optional = check_outputs(outputs)
     if not 0 <= threshold <= 1:
@@ -150,6 +147,25 @@ def summary(card: ModelCard, out: str | Path) -> list[str]:
         lines[0] += ", in fp32" if "max_abs_p" in card.parity else ""
         lines += [f"against fp32 {Agreement(**figures).line()}" for figures in reduced["runtimes"]]
     return lines
+
+
+def check_kept(
+    weights: Path,
+    outputs: Sequence[str] = (),
+    name: str | None = None,
+    spectra: str | None = None,
+    threshold: float = 0.5,
+    data: str = "",
+    licence: str = "not stated",
+    **_: object,
+) -> None:
+    """Refuses options of `export` that would change what an exported file keeps.
+
+    Raises:
+        UsageError: one was given.
+    """
+    if outputs or name or spectra or data or threshold != 0.5 or licence != "not stated":
+        raise UsageError(f"a variant keeps the outputs and the card of {weights}; leave these options out")
 
 
 def check_outputs(outputs: Sequence[str]) -> tuple[str, ...]:

@@ -327,7 +327,8 @@ def _identify(stream: BinaryIO, head: bytes, name: str) -> ImageFile:
 def _foreign(stream: BinaryIO, kind: str) -> ImageFile:
     """Reads the header of a kind that Pillow does not know."""
     if kind != HEIC or not heif.is_available():
-        raise UnsupportedError(advice(kind))
+        remedy = ", or install cmfl-export[heic]" if kind == HEIC else ""
+        raise UnsupportedError(advice(kind) + remedy)
     stream.seek(0)
     return heif.open_heif(stream)
 

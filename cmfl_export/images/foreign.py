@@ -82,7 +82,7 @@ def hint(name: str) -> str:
 def advice(kind: str) -> str:
     """The error text for a file of this kind: what it is and how to convert it."""
     example = {
-        HEIC: ", or install cmfl-export[heic]",
+        HEIC: ", for instance with 'heif-convert photo.heic photo.jpg'",
         _RAW: " with the program that develops your photographs",
     }
     return f"{kind}, which is not decoded; convert it to PNG or JPEG{example.get(kind, '')}"
@@ -98,7 +98,7 @@ def foreign_table() -> dict[str, Any]:
     return {
         "content": [[offset, magic.decode("latin-1"), advice(kind)] for offset, magic, kind in _BY_CONTENT],
         "names": {suffix: advice(kind) for suffix, kind in _KIND_OF_SUFFIX.items()},
-        "container": advice(_HEIC),
+        "container": advice(HEIC),
     }
 
 

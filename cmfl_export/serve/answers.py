@@ -15,9 +15,9 @@ def answer(content: object, code: int = 200, **headers: str) -> Response:
     return Response(json.dumps(content), code, always | headers, media_type="application/json")
 
 
-def refusal(error: RefusedError) -> Response:
-    """Returns the response to a request that is refused."""
-    headers = {"Retry-After": "1"} if error.retry else {}
+def refusal(error: RefusedError, *, after: int = 1) -> Response:
+    """Returns the response to a request that is refused; `after` is in how many seconds it may succeed."""
+    headers = {"Retry-After": str(after)} if error.retry else {}
     if error.code == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return answer({"error": error.message}, error.code, **headers)

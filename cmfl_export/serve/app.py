@@ -145,9 +145,9 @@ async def _readyz(request: Request) -> Response:
     return answer({"ready": True}) if ready else answer({"error": "not ready"}, 503)
 
 
-async def _refused(_: Request, error: Exception) -> Response:
+async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, RefusedError)
-    return refusal(error)
+    return refusal(error, after=_service(request).seconds_to_empty())
 
 
 async def _no_such(_: Request, error: Exception) -> Response:

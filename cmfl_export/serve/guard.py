@@ -1,4 +1,4 @@
-"""What every request passes: the token, the counters, and one line for what went wrong."""
+"""What every request passes: host and token, the counters, and one line for what went wrong."""
 
 from __future__ import annotations
 
@@ -13,24 +13,27 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..base.errors import CmflError
 from .answers import answer, refusal
+from .hosts import host_of
 from .limits import RefusedError
 from .service import Service
 
-# What a service manager or a load balancer asks needs no token, nor does the page, which asks for it.
-_FREE = ("/", "/livez", "/readyz")
+# What a service manager or a load balancer asks, by whatever name, needs no token.
+_FREE = ("/livez", "/readyz")
+# The page has no secret, and asks for the token.
+_WITHOUT_TOKEN = ("/",)
 _CLIENT_LEFT = 499  # of nginx; nobody gets this answer
 _log = logging.getLogger("cmfl")
 
 
 class Guard:
-    """Checks the token, counts the request, and answers unexpected errors."""
+    """Checks the host and the token, counts the request, and answers unexpected errors."""
 
     def __init__(self, app: ASGIApp, service: Service, routes: Collection[str]) -> None:
         """Wraps an application.
 
         Args:
             app: the application.
-            service: has the token and the counters.
+            service: has the hosts, the token and the counters.
             routes: the paths that are counted by name.
         """
         self._app = app
@@ -45,10 +48,9 @@ class Guard:
         start = time.monotonic()
         exchange = _Exchange(scope, receive, send)
         try:
-            if not self._may_pass(scope):
-                await refusal(RefusedError(401, "the token is missing or wrong"))(
-                    scope, exchange.receive, exchange.send
-                )
+            refused = self._objection(scope)
+            if refused is not None:
+                await refusal(refused)(scope, exchange.receive, exchange.send)
             else:
                 await self._app(scope, exchange.receive, exchange.send)
         except ClientDisconnect:
@@ -66,13 +68,21 @@ class Guard:
                 route, exchange.code or _CLIENT_LEFT, time.monotonic() - start
             )
 
-    def _may_pass(self, scope: Scope) -> bool:
-        token = self._service.token
-        if token is None or scope["path"] in _FREE:
-            return True
-        scheme, _, given = Headers(scope=scope).get("authorization", "").partition(" ")
+    def _objection(self, scope: Scope) -> RefusedError | None:
+        if scope["path"] in _FREE:
+            return None
+        headers, token, hosts = Headers(scope=scope), self._service.token, self._service.hosts
+        if hosts is not None and host_of(headers.get("host", "")) not in hosts:
+            return RefusedError(421, "this server has another name; --allow-host gives it more")
+        if token is None or scope["path"] in _WITHOUT_TOKEN:
+            return None
+        scheme, _, given = headers.get("authorization", "").partition(" ")
         right = hmac.compare_digest(given.strip().encode("utf-8", "replace"), token.encode("ascii"))
-        return right and scheme.lower() == "bearer"
+        return (
+            None
+            if right and scheme.lower() == "bearer"
+            else RefusedError(401, "the token is missing or wrong")
+        )
 
 
 class _Exchange:

@@ -18,7 +18,7 @@ class RefusedError(Exception):
     """A request is answered with an error. `code` is that of HTTP, `message` one line.
 
     Attributes:
-        retry: whether the same request may succeed a second later.
+        retry: whether the same request may succeed later.
     """
 
     def __init__(self, code: int, message: str, *, retry: bool = False) -> None:

@@ -39,14 +39,16 @@ _COLUMNS: dict[str, Any] = {
 }
 
 
-def document(version: str, options: ServeOptions, *, token: bool) -> dict[str, Any]:
+def document(version: str, options: ServeOptions, *, token: bool, hosts: bool) -> dict[str, Any]:
     """Returns the document.
 
     Args:
         version: of this package.
         options: of the server.
         token: whether requests have to bring a token.
+        hosts: whether requests have to name a host that is allowed.
     """
+    guarded = (*((401,) if token else ()), *((421,) if hosts else ()))
     found: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {
@@ -55,11 +57,15 @@ def document(version: str, options: ServeOptions, *, token: bool) -> dict[str, A
             "description": "Detection of synthetic face images. A score is evidence and not proof.",
         },
         "paths": {
-            "/": _get("The page that sends images to this server", media="text/html"),
-            "/v1/predict": {"post": _predict(options, token)},
-            "/v1/model": _get("The card of the model and how it runs", token=token),
-            "/openapi.json": _get("This document", token=token),
-            "/metrics": _get("Metrics for Prometheus", media="text/plain", token=token),
+            "/": _get(
+                "The page that sends images to this server",
+                media="text/html",
+                guarded=(421,) if hosts else (),
+            ),
+            "/v1/predict": {"post": _predict(options, guarded)},
+            "/v1/model": _get("The card of the model and how it runs", guarded=guarded),
+            "/openapi.json": _get("This document", guarded=guarded),
+            "/metrics": _get("Metrics for Prometheus", media="text/plain", guarded=guarded),
             "/livez": _get("Whether the process answers"),
             "/readyz": _get("Whether the model has warmed up", more=(503,)),
         },
@@ -70,7 +76,7 @@ def document(version: str, options: ServeOptions, *, token: bool) -> dict[str, A
     return found
 
 
-def _predict(options: ServeOptions, token: bool) -> dict[str, Any]:
+def _predict(options: ServeOptions, guarded: tuple[int, ...]) -> dict[str, Any]:
     image = {"type": "string", "contentMediaType": "application/octet-stream"}
     images = {
         "type": "array",
@@ -78,7 +84,12 @@ def _predict(options: ServeOptions, token: bool) -> dict[str, Any]:
         "minItems": 1,
         "maxItems": min(options.max_files, options.max_queue),
     }
-    form = {"type": "object", "required": [FIELD], "properties": {FIELD: images}}
+    form = {
+        "type": "object",
+        "required": [FIELD],
+        "properties": {FIELD: images},
+        "additionalProperties": False,
+    }
     row = {"$ref": "#/components/schemas/Row"}
     results = {
         "type": "object",
@@ -97,7 +108,7 @@ def _predict(options: ServeOptions, token: bool) -> dict[str, Any]:
             _parameter(
                 "pictures",
                 "Also draw the image as the model saw it, its heatmaps and spectrum; separated by commas",
-                {"type": "array", "items": {"type": "string", "enum": list(KINDS)}},
+                {"type": "array", "minItems": 1, "items": {"type": "string", "enum": list(KINDS)}},
                 style="form",
                 explode=False,
             ),
@@ -118,20 +129,24 @@ def _predict(options: ServeOptions, token: bool) -> dict[str, Any]:
         },
         "responses": {
             "200": _answer("The rows, in order", {"application/json": {"schema": results}}),
-            **_errors(400, 408, 413, 429, 500, 501, 503, token=token),
+            **_errors(400, 408, 413, 429, 500, 501, 503, *guarded),
         },
-        **_security(token),
+        **_security(guarded),
     }
 
 
 def _get(
-    summary: str, *, media: str = "application/json", more: tuple[int, ...] = (), token: bool = False
+    summary: str,
+    *,
+    media: str = "application/json",
+    more: tuple[int, ...] = (),
+    guarded: tuple[int, ...] = (),
 ) -> dict[str, Any]:
     return {
         "get": {
             "summary": summary,
-            "responses": {"200": _answer(summary, {media: {}}), **_errors(*more, token=token)},
-            **_security(token),
+            "responses": {"200": _answer(summary, {media: {}}), **_errors(*more, *guarded)},
+            **_security(guarded),
         }
     }
 
@@ -144,24 +159,24 @@ def _answer(description: str, content: dict[str, Any]) -> dict[str, Any]:
     return {"description": description, "content": content}
 
 
-def _errors(*codes: int, token: bool) -> dict[str, Any]:
+def _errors(*codes: int) -> dict[str, Any]:
     words = {
         400: "The request cannot be understood",
         401: "The token is missing or wrong",
         408: "The body came too slowly",
         413: "The body is too long, or has too many images",
+        421: "The server has another name than the request says",
         429: "Too many images are waiting; see Retry-After",
         500: "The model failed to run",
         501: "This server cannot look for faces",
         503: "Not ready, or not done before the deadline",
     }
     content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
-    known = (*codes, 401) if token else codes
-    return {str(code): _answer(words[code], content) for code in sorted(known)}
+    return {str(code): _answer(words[code], content) for code in sorted(codes)}
 
 
-def _security(token: bool) -> dict[str, Any]:
-    return {"security": [{"token": []}]} if token else {}
+def _security(guarded: tuple[int, ...]) -> dict[str, Any]:
+    return {"security": [{"token": []}]} if 401 in guarded else {}
 
 
 def _row() -> dict[str, Any]:

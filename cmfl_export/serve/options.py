@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..base.errors import UsageError
 from ..base.options import DetectorOptions
+from .hosts import is_host
 
 TOKEN_VARIABLE = "CMFL_SERVE_TOKEN"
 _MOST_TOKEN_BYTES = 4096
@@ -28,6 +29,9 @@ class ServeOptions:
         deadline: seconds from the head of a request to its answer; what takes longer is answered with 503.
         token_file: a file with the token that requests have to bring; None takes the environment variable
             `TOKEN_VARIABLE`. Without both, everybody may ask.
+        allow_hosts: more names by which requests may ask for the server, without ports. A server on loopback
+            answers by its address and as localhost; one that other machines reach answers by every name
+            unless some are given.
         allow_origins: origins of web pages that may read the answers, such as "https://example.org".
         detector: how the model runs; its batch size is the largest batch. `align` is of the requests.
 
@@ -44,6 +48,7 @@ class ServeOptions:
     max_held_mb: int = 1024
     deadline: float = 30.0
     token_file: Path | None = None
+    allow_hosts: tuple[str, ...] = ()
     allow_origins: tuple[str, ...] = ()
     detector: DetectorOptions = field(default_factory=DetectorOptions)
 
@@ -58,6 +63,9 @@ class ServeOptions:
             raise UsageError(f"max wait must be within 0 and 10000 ms, not {self.max_wait_ms}")
         if not 0 < self.deadline <= 3600:
             raise UsageError(f"the deadline must be above 0 and at most 3600 s, not {self.deadline}")
+        for host in self.allow_hosts:
+            if not is_host(host):
+                raise UsageError(f"{host!r} is no host; give a name or an address, without http:// and port")
         if self.detector.align is not None:
             raise UsageError("each request says for itself whether faces are looked for; leave align out")
 

@@ -1,8 +1,9 @@
-"""A connection that has to send the head of a request in time."""
+"""A connection that has to send the head of a request in time, and gets answers at once."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -17,6 +18,9 @@ class TimedProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Starts the time of the first head."""
+        # asyncio leaves it out for sockets of `socket.create_server`, which do not say that they are TCP. An
+        # answer in two packets would wait up to 40 ms for the client to acknowledge the first.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().connection_made(transport)
         self._watch_head()
 

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from ..base import interrupts
@@ -74,16 +75,26 @@ def _listening(options: ServeOptions) -> Iterator[socket.socket]:
     """Gives a socket that listens, so that a taken port is known before the model is loaded."""
     address = f"{options.host}:{options.port}"
     try:
-        family, _, _, _, place = socket.getaddrinfo(
-            options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.create_server(place[:2], family=family, backlog=_BACKLOG)
+        family, place = _resolved(options.host, options.port)
+        listener = socket.create_server(place, family=family, backlog=_BACKLOG)
     except (OSError, UnicodeError) as error:
         # `create_server` adds the address to the reason.
         reason = str(getattr(error, "strerror", None) or error).partition(" (")[0]
         raise UsageError(f"cannot listen on {address}: {reason}; give another --port or --host") from error
     with listener:
         yield listener
+
+
+def _resolved(host: str, port: int) -> tuple[int, tuple[str, int]]:
+    """Returns the family and the address of a host; an address is not looked up."""
+    try:
+        version = ip_address(host).version
+    except ValueError:
+        family, _, _, _, place = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        return family, (str(place[0]), port)
+    return (socket.AF_INET6 if version == 6 else socket.AF_INET), (host, port)
 
 
 def _start_lines(

@@ -18,6 +18,7 @@ from ..runtime import COLUMNS, FACE_COLUMNS, pipeline
 from .batching import Batcher
 from .limits import RefusedError, Upload
 from .metrics import Metrics
+from .pace import Pace
 from .pictures import pictures_of, values_of
 
 T = TypeVar("T")
@@ -28,24 +29,28 @@ class Scorer:
 
     Attributes:
         detector: without search for faces.
-        waiting: images that are decoded, wait or run now.
+        pace: counts the images that are decoded, wait or run now.
     """
 
-    def __init__(self, detector: Detector, *, wait: float, most_waiting: int, metrics: Metrics) -> None:
+    def __init__(
+        self, detector: Detector, *, wait: float, most_waiting: int, most_seconds: float, metrics: Metrics
+    ) -> None:
         """Prepares the threads, and the networks that look for faces if they are installed.
 
         Args:
             detector: without search for faces.
             wait: seconds that an image waits for others of its batch.
             most_waiting: images that are decoded, wait or run at one time.
+            most_seconds: in which they must be done, at the rate so far.
             metrics: counts rows and batches.
 
         Raises:
             UsageError: an option about faces is out of its range.
         """
         self.detector = detector
-        self.waiting = 0
+        self.pace = Pace()
         self._most_waiting = most_waiting
+        self._most_seconds = most_seconds
         self._metrics = metrics
         self._detectors, self._no_faces = _for_each_align(detector)
         self._threads = ThreadPoolExecutor(detector.workers, thread_name_prefix="cmfl-decode")
@@ -58,7 +63,7 @@ class Scorer:
             pad=detector.full_batches,
             on_batch=metrics.count_batch,
         )
-        metrics.watch_queue(lambda: self.waiting)
+        metrics.watch_queue(lambda: self.pace.images)
 
     async def warm_up(self) -> None:
         """Runs the model once in every way that requests need.
@@ -79,8 +84,11 @@ class Scorer:
         Raises:
             RefusedError: there is no room now.
         """
-        if self.waiting + images > self._most_waiting:
-            raise RefusedError(429, f"{self.waiting} images are waiting", retry=True)
+        waiting = self.pace.images
+        # A request that finds nobody waiting is tried, however slow the last ones were.
+        late = waiting > 0 and self.pace.wait(waiting + images) > self._most_seconds
+        if late or waiting + images > self._most_waiting:
+            raise RefusedError(429, f"{waiting} images are waiting", retry=True)
 
     async def records(
         self,
@@ -104,7 +112,7 @@ class Scorer:
             ProviderError: the model failed to run.
         """
         self.check_room(len(uploads))
-        self.waiting += len(uploads)
+        self.pace.enter(len(uploads))
         tasks: list[asyncio.Task[list[dict[str, Any]]]] = []
         try:
             detector = self._aligning(align)
@@ -115,7 +123,7 @@ class Scorer:
         finally:
             for task in tasks:
                 task.cancel()
-            self.waiting -= len(uploads)
+            self.pace.leave(len(uploads))
 
     def close(self) -> None:
         """Starts no further work."""

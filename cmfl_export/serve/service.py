@@ -7,7 +7,7 @@ from typing import Any
 
 from ..base.versions import own_version
 from ..detector import Detector
-from . import openapi
+from . import hosts, openapi
 from .limits import Store
 from .metrics import Metrics
 from .options import ServeOptions
@@ -21,6 +21,7 @@ class Service:
 
     Attributes:
         options, token: as given.
+        hosts: those that requests may name, or None for all.
         scorer, store, metrics: see there.
         most_files: images in one request.
         ready: whether the model has warmed up and the server is not about to end.
@@ -39,12 +40,14 @@ class Service:
         """
         self.options = options
         self.token = token
+        self.hosts = hosts.allowed(options.host, options.allow_hosts, is_open=options.is_open)
         self.metrics = Metrics(detector)
         self.store = Store(options.max_body_mb * _MIB, options.max_held_mb * _MIB)
         self.scorer = Scorer(
             detector,
             wait=options.max_wait_ms / 1000,
             most_waiting=options.max_queue,
+            most_seconds=options.deadline,
             metrics=self.metrics,
         )
         self.most_files = min(options.max_files, options.max_queue)
@@ -72,10 +75,16 @@ class Service:
             "version": own_version(),
         }
 
+    def seconds_to_empty(self) -> int:
+        """In how many seconds what waits now is done; at the latest at its deadline."""
+        return self.scorer.pace.seconds_to_empty(self.options.deadline)
+
     def close(self) -> None:
         """Starts no further work."""
         self.scorer.close()
 
     def document(self) -> dict[str, Any]:
         """The OpenAPI document."""
-        return openapi.document(own_version(), self.options, token=self.token is not None)
+        return openapi.document(
+            own_version(), self.options, token=self.token is not None, hosts=self.hosts is not None
+        )

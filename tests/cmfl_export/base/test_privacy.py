@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import httpx
 import pytest
 
 from cmfl_export.base import privacy
@@ -96,6 +98,10 @@ def leave_no_trace(
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    nothing_was_left(environment)
+
+
+def nothing_was_left(environment: dict[str, str]) -> None:
     calls = Path(environment["CALLS"])
     assert not calls.exists(), calls.read_text()
     for name in ("HOME", "TMPDIR"):
@@ -122,6 +128,30 @@ def test_export(watched: dict[str, str], tmp_path: Path, monkeypatch: pytest.Mon
 def test_bench(watched: dict[str, str], tmp_path: Path) -> None:
     quick = ["--rounds", "1", "--seconds", "0.1", "--no-peers", "-o", str(tmp_path / "bench.json")]
     leave_no_trace(["bench", "starter:int8", *quick], watched)
+
+
+def test_serve(watched: dict[str, str], faces: Path) -> None:
+    with subprocess.Popen(
+        [CMFL, "serve", "starter:int8", "--port", "0", "--deadline", "600"],
+        env=watched,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        address = re.search(r"http://\S+", process.stderr.readline())
+        try:
+            assert address
+            answer = httpx.post(
+                f"{address[0]}/v1/predict", files=[("files", (faces / "a.png").open("rb"))] * 2, timeout=600
+            )
+            # Kept on the disk by many form parsers.
+            large = httpx.post(f"{address[0]}/v1/predict", content=bytes(8 << 20), timeout=600)
+        finally:
+            process.terminate()
+    assert process.returncode == 0
+    assert [row["status"] for row in answer.json()["results"]] == ["ok", "ok"]
+    assert large.json()["results"][0]["status"] == "not_an_image"
+    nothing_was_left(watched)
 
 
 def test_the_watch_sees_what_it_should(watched: dict[str, str]) -> None:

@@ -52,7 +52,7 @@ def ask(served: Service, talk: Callable[[httpx.AsyncClient], Awaitable[T]]) -> T
 
     async def conversation() -> T:
         transport = httpx.ASGITransport(build(served))
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             try:
                 return await talk(client)
             finally:

@@ -7,6 +7,7 @@ import base64
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -19,6 +20,7 @@ from cmfl_export import Detector, PackageError
 from cmfl_export.base.versions import own_version
 from cmfl_export.runtime import COLUMNS, FACE_COLUMNS
 from cmfl_export.serve.app import build
+from cmfl_export.serve.pace import Pace
 from tests.cmfl_export import pictured_model
 from tests.cmfl_export.photographs import group
 from tests.cmfl_export.serve.servers import Gate, ask, chunks, form, get, post, reached, service, until
@@ -237,7 +239,29 @@ class TestQueue:
         assert [row["p_real"] for row in first.json()["results"]] == [0.2, 0.4]
         assert error_of(refused, 429) == "2 images are waiting"
         assert refused.headers["retry-after"] == "1"
-        assert served.scorer.waiting == 0
+        assert served.scorer.pace.images == 0
+
+    def test_says_when_to_come_again(self, tiny: Path, faces: Path) -> None:
+        served = service(tiny, max_queue=2)
+        now = [0.0]
+        served.scorer.pace = pace = Pace(lambda: now[0])
+        pace.enter(3)
+        now[0] = 3.5
+        pace.leave(1)
+        response = post(served, files=form(faces / "a.png"))
+        assert error_of(response, 429) == "2 images are waiting"
+        assert response.headers["retry-after"] == "7"
+
+    def test_what_would_miss_the_deadline_is_refused_at_once(self, tiny: Path, faces: Path) -> None:
+        served = service(tiny, deadline=10.0)
+        now = [0.0]
+        served.scorer.pace = pace = Pace(lambda: now[0])
+        pace.enter(4)
+        now[0] = 2.5
+        pace.leave(1)
+        # At 2.5 s per image the fifth would be too late, the fourth is done in time.
+        codes = [post(served, files=form(*[faces / "a.png"] * images)).status_code for images in (2, 1)]
+        assert codes == [429, 200]
 
     def test_deadline(self, tiny: Path, faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         served = service(tiny, deadline=0.5)
@@ -252,7 +276,7 @@ class TestQueue:
         response = ask(served, talk)
         assert error_of(response, 503) == "not done before the deadline"
         assert response.headers["retry-after"] == "1"
-        assert served.scorer.waiting == served.store.held == 0
+        assert served.scorer.pace.images == served.store.held == 0
 
     def test_a_body_that_does_not_come(self, tiny: Path) -> None:
         async def body() -> object:
@@ -285,13 +309,13 @@ class TestQueue:
             await reached(gate)
             scope = {
                 **{"type": "http", "method": "POST", "path": "/v1/predict", "query_string": b""},
-                "headers": [],
+                "headers": [(b"host", b"localhost")],
             }
             leaving = asyncio.create_task(app(scope, receive, send))
-            await until(lambda: served.scorer.waiting == 2)
+            await until(lambda: served.scorer.pace.images == 2)
             left.set()
             await leaving
-            assert served.scorer.waiting == 1
+            assert served.scorer.pace.images == 1
             gate.opened.set()
             return await first
 
@@ -314,6 +338,41 @@ class TestToken:
 
     def test_service_managers_need_none(self, tiny: Path) -> None:
         assert get(service(tiny, "secret"), "/livez").json() == {"live": True}
+
+
+class TestHosts:
+    """A web page of another name that points at this machine (DNS rebinding) asks by that name."""
+
+    def code(self, tiny: Path, name: str, path: str = "/v1/model", **options: Any) -> int:
+        return get(service(tiny, **options), path, headers={"host": name}).status_code
+
+    @pytest.mark.parametrize(
+        "host", ["localhost", "LOCALHOST:8000", "127.0.0.1:8000", "[::1]:8000", "localhost."]
+    )
+    def test_its_own_are_served(self, tiny: Path, host: str) -> None:
+        assert self.code(tiny, host) == 200
+
+    @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example:80", "10.0.0.1", "[::2]", ""])
+    def test_others_are_refused(self, tiny: Path, host: str) -> None:
+        assert self.code(tiny, host) == 421
+
+    def test_the_refusal_says_what_to_do(self, tiny: Path) -> None:
+        response = get(service(tiny), "/v1/model", headers={"host": "evil.example"})
+        assert error_of(response, 421) == "this server has another name; --allow-host gives it more"
+
+    def test_more_can_be_given(self, tiny: Path) -> None:
+        names = ("Scores.example", "[fd00::1]")
+        assert self.code(tiny, "scores.example:8443", allow_hosts=names) == 200
+        assert self.code(tiny, "[fd00::1]", allow_hosts=names) == 200
+        assert self.code(tiny, "other.example", allow_hosts=names) == 421
+
+    def test_all_are_served_where_other_machines_ask(self, tiny: Path) -> None:
+        assert self.code(tiny, "any.example", host="0.0.0.0") == 200
+        given: dict[str, Any] = {"host": "0.0.0.0", "allow_hosts": ("scores.example",)}
+        assert [self.code(tiny, name, **given) for name in ("scores.example", "any.example")] == [200, 421]
+
+    def test_load_balancers_ask_by_address(self, tiny: Path) -> None:
+        assert self.code(tiny, "10.0.0.1", "/livez") == 200
 
 
 class TestOrigins:
@@ -396,3 +455,9 @@ class TestDocument:
         assert ("security" in document["paths"]["/v1/predict"]["post"]) == bool(token)
         assert ("401" in document["paths"]["/metrics"]["get"]["responses"]) == bool(token)
         assert "security" not in document["paths"]["/livez"]["get"]
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+    def test_says_whether_hosts_are_checked(self, tiny: Path, host: str) -> None:
+        paths = service(tiny, host=host).document()["paths"]
+        assert ("421" in paths["/v1/model"]["get"]["responses"]) == (host == "127.0.0.1")
+        assert "421" not in paths["/livez"]["get"]["responses"]

@@ -165,11 +165,11 @@ class TestLimits:
         served = service(tiny, max_queue=2)
         with listening(served) as live:
             browser.open(live.address)
-            served.scorer.waiting = 2
+            served.scorer.pace.images = 2
             choose(browser, faces / "a.png")
             refused = 'cmfl_requests_total{code="429",route="/v1/predict"}'
             until(browser, lambda: refused in httpx.get(f"{live.address}metrics").text)
-            served.scorer.waiting = 0
+            served.scorer.pace.images = 0
             results(browser, 1)
             assert browser.texts("#cards strong") == ["0.200"]
 
@@ -184,7 +184,7 @@ class TestLimits:
             choose(browser, faces / "a.png")
             assert gate.reached.wait(60)
             browser.one("#cancel").click()
-            until(browser, lambda: served.scorer.waiting == 0)
+            until(browser, lambda: served.scorer.pace.images == 0)
             gate.opened.set()
             choose(browser, faces / "b.png")
             results(browser, 1)

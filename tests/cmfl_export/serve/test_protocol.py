@@ -52,5 +52,20 @@ def test_the_second_head_is_timed_as_well(monkeypatch: pytest.MonkeyPatch) -> No
     assert talk(GET, b"GET / HTT").count(b"200 OK") == 1
 
 
+def test_answers_do_not_wait_for_an_acknowledgement(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    begin = TimedProtocol.data_received
+
+    def look(self: TimedProtocol, data: bytes) -> None:
+        connection = self.transport.get_extra_info("socket")
+        found.append(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        begin(self, data)
+
+    monkeypatch.setattr(TimedProtocol, "data_received", look)
+    talk(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+    assert found
+    assert all(found)
+
+
 def test_requests_on_one_connection_are_answered() -> None:
     assert talk(GET, GET, GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")).count(b"200 OK") == 3

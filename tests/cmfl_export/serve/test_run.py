@@ -20,6 +20,8 @@ from cmfl_export.serve import TOKEN_VARIABLE, ServeOptions, serve
 from tests.cmfl_export.command import CMFL, ENVIRONMENT, cmfl, the_error
 from tests.cmfl_export.serve.servers import form
 
+HEAD = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n"
+
 
 @contextmanager
 def started(model: Path, *options: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
@@ -53,10 +55,7 @@ def test_a_request_in_flight_is_answered_before_the_end(tiny: Path, faces: Path)
         assert [row["p_real"] for row in good.json()["results"]] == [0.2]
         host, port = address.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=60) as client:
-            head = (
-                f"POST /v1/predict HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {len(data)}"
-            )
-            client.sendall(f"{head}\r\n\r\n".encode())
+            client.sendall(HEAD % len(data))
             # The server reads the body now, so the request has begun.
             assert client.recv(1 << 16).startswith(b"HTTP/1.1 100")
             process.send_signal(signal.SIGTERM)
@@ -75,8 +74,7 @@ def test_a_second_signal_ends_at_once(tiny: Path) -> None:
     with started(tiny, "--deadline", "600") as (process, address):
         host, port = address.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=60) as client:
-            head = "POST /v1/predict HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n"
-            client.sendall(head.encode())
+            client.sendall(HEAD % 9)
             assert client.recv(1 << 16).startswith(b"HTTP/1.1 100")
             while process.poll() is None:
                 process.send_signal(signal.SIGTERM)
@@ -114,6 +112,8 @@ class TestOptions:
             (["--max-wait-ms", "nan"], "max wait must be within 0 and 10000 ms, not nan"),
             (["--deadline", "0"], "the deadline must be above 0 and at most 3600 s, not 0.0"),
             (["--port", "0", "--face-scale", "9"], "the face scale must be within 0.2 and 2.0, not 9.0"),
+            (["--allow-host", "http://x"], "'http://x' is no host; give a name or an address"),
+            (["--allow-host", "x:80"], "'x:80' is no host"),
             (["--max-batch", "0"], "batch size must be at least 1, not 0"),
             (["--token-file", "absent"], "cannot read the token in absent: No such file or directory"),
             (["--host", "no.such.host.invalid"], "cannot listen on no.such.host.invalid:8000: "),

@@ -9,14 +9,16 @@ import tracemalloc
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import pytest
 
 from cmfl_export.base.errors import InputError
 from cmfl_export.images import ImageError, Status, decode, iter_paths, located
 from cmfl_export.images.inputs import count_paths
-from cmfl_export.images.sources import archives, tars
+from cmfl_export.images.sources import archives, open_binary, tars
 from tests.cmfl_export.images.sources.archives_made import jpeg, parquet, tar, zipped
 
 PICTURES = {
@@ -89,11 +91,11 @@ def test_one_row_a_picture_in_the_order_of_the_archive(
 
 
 def test_rows_of_parquet() -> None:
-    values = [{"bytes": jpeg(10 * n), "path": f"{n}.jpg"} for n in range(7)]
+    values: list[object] = [{"bytes": jpeg(10 * n), "path": f"{n}.jpg"} for n in range(7)]
     values[2] = {"bytes": None, "path": "/etc/passwd"}
     expected: list[tuple[str, int | str]] = [(f"a.parquet::image/{n}/{n}.jpg", 10 * n) for n in range(7)]
     expected[2] = ("a.parquet::image/2//etc/passwd", "not_found")
-    make("a.parquet", parquet(list(values)))
+    make("a.parquet", parquet(values))
     assert found(iter_paths(["a.parquet"])) == expected
     make("b.parquet", parquet([jpeg(50), None], "photo"))
     with pytest.raises(InputError, match="neither a column image nor bytes; its columns are: label, photo"):
@@ -112,8 +114,12 @@ def test_a_list_of_members_is_read_in_one_pass(name: str, monkeypatch: pytest.Mo
     packed = tar(PICTURES, "w:gz") if name == "a.tar.gz" else parquet([jpeg(n) for n in range(9)])
     texts = list(map(str, iter_paths([make(name, packed)])))[2:5]
     opened: list[str] = []
-    real = archives.open_binary
-    monkeypatch.setattr(archives, "open_binary", lambda path: opened.append(path) or real(path))
+
+    def opening(path: str) -> AbstractContextManager[BinaryIO]:
+        opened.append(path)
+        return open_binary(path)
+
+    monkeypatch.setattr(archives, "open_binary", opening)
     paths = list(located(texts))
     assert paths == texts
     assert list(map(outcome, paths)) == list(map(outcome, texts))
@@ -272,7 +278,7 @@ def test_a_tar_takes_no_memory_for_the_members_that_have_passed() -> None:
             return offset
 
     tracemalloc.start()
-    count = sum(1 for _ in tars.entries(Endless()))  # type: ignore[arg-type]
+    count = sum(1 for _ in tars.entries(cast(BinaryIO, Endless())))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert (count, peak < 1_000_000) == (3_000, True)

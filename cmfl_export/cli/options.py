@@ -60,6 +60,10 @@ Workers = Annotated[
 Progress = Annotated[
     bool | None, typer.Option(help="Show a progress bar on standard error.", show_default="on a terminal")
 ]
+Column = Annotated[
+    str | None,
+    typer.Option(help="Column of Parquet files with the images.", show_default="image, or bytes"),
+]
 Recursive = Annotated[bool, typer.Option(help="Also search folders inside folders.")]
 Null = Annotated[bool, typer.Option("--null", "-0", help="Paths on standard input end with a NUL byte.")]
 Largest = Annotated[bool, typer.Option("--largest", help="Take only the largest face of each photograph.")]

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from cmfl_export.base.errors import ModelError, UsageError
+from cmfl_export.base.errors import UsageError
 from cmfl_export.cluster import gather, plan, predict_on_ray, ray_pool
 from cmfl_export.predict import predict_to
 from tests.cmfl_export import tiny_model
@@ -54,22 +54,6 @@ def slow(job: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Pat
     return model, folder
 
 
-def test_rows_are_those_of_predict_and_parts_are_kept(
-    cluster: Any, job: Path, tiny_of_job: Path, tmp_path: Path
-) -> None:
-    for scored, kept in ((5, 0), (0, 5)):
-        done = predict_on_ray(
-            tiny_of_job,
-            str(job / "m.parquet"),
-            str(tmp_path / "parts"),
-            address=cluster.address,
-            provider="cpu",
-        )
-        assert (len(done.done), len(done.kept), done.failed) == (scored, kept, {})
-    assert done.rows.skipped == 23
-    same_rows(tmp_path, job)
-
-
 def test_a_worker_is_killed_and_one_hangs(
     cluster: Any, slow: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,15 +83,12 @@ def test_a_node_is_killed(cluster: Any, slow: tuple[Path, Path], tmp_path: Path)
     done = disturbed(lambda: cluster.remove_node(node, allow_graceful=False), cluster, slow, tmp_path)
     assert done.failed == {}
     assert done.rows.provider == "2 workers on 2 nodes, cpu"
-    assert "1 worker died, and others took over" in done.notes
+    assert any("died, and others took over" in note for note in done.notes)
     same_rows(tmp_path, slow[1])
-
-
-def test_a_model_that_no_node_has(cluster: Any, job: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no such model file"):
-        predict_on_ray(
-            tmp_path / "none.onnx", str(job / "m.parquet"), str(tmp_path / "parts"), address=cluster.address
-        )
+    again = predict_on_ray(
+        slow[0], str(slow[1] / "m.parquet"), str(tmp_path / "parts"), address=cluster.address, provider="cpu"
+    )
+    assert (len(again.done), len(again.kept), again.rows.skipped) == (0, 12, 23)
 
 
 def test_what_is_no_cluster(job: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
-from schemathesis import Case, GenerationMode
+from schemathesis import GenerationMode
 
 from cmfl_export.serve.app import build
 from tests.cmfl_export import pictured_model
@@ -54,9 +54,11 @@ def test_answers_are_as_documented(document: Any, path: str, mode: GenerationMod
         suppress_health_check=list(HealthCheck),
     )
     @given(operation.as_strategy(generation_mode=mode))
-    def check(case: Case) -> None:
+    def check(case: Any) -> None:
         seen.append(case.call_and_validate(excluded_checks=excluded).status_code)
 
     check()
-    # Bodies with and without images of the document's kinds, and queries that are none.
-    assert {200, 400} >= set(seen) >= ({200, 400} if mode == GenerationMode.NEGATIVE else {200})
+    # It is shown that requests were refused, and that none of those that follow the document were.
+    codes = set(seen)
+    assert 200 in codes
+    assert 400 in codes if mode == GenerationMode.NEGATIVE else codes == {200}

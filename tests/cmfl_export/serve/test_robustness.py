@@ -62,8 +62,10 @@ def test_mutated_bodies(server: tuple[subprocess.Popen[str], str], faces: Path) 
         codes = set()
         for _ in range(150):
             for kind, body in kinds.items():
-                request = {"content": mutated(rng, body), "headers": {"content-type": kind}}
-                codes.add(client.post("/v1/predict", **request).status_code)
+                answer = client.post(
+                    "/v1/predict", content=mutated(rng, body), headers={"content-type": kind}
+                )
+                codes.add(answer.status_code)
     assert codes == {200, 400}
     assert score(address, faces) == [0.2]
 

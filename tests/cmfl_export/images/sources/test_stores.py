@@ -193,7 +193,7 @@ def test_outputs_that_cannot_be_are_refused_first(s3: Store, tiny: Path) -> None
         ({"output": out, "report": s3.url("page.html")}, "the report is written to a file"),
     ):
         with pytest.raises(UsageError, match=message):
-            predict_to(tiny, picture, provider="cpu", **arguments)  # type: ignore[arg-type]
+            predict_to(tiny, picture, provider="cpu", **arguments)
     s3.fails = {"uploads": [403]}
     with pytest.raises(UsageError, match=f"cannot write {out}: the store denies access") as caught:
         predict_to(tiny, picture, out, provider="cpu")

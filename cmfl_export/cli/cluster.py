@@ -149,7 +149,7 @@ def predict_shards(
             out,
             shard,
             address=ray,
-            workers=ray_workers,
+            ray_workers=ray_workers,
             progress=progress,
             options=options,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import time
@@ -35,7 +36,7 @@ def predict_on_ray(
     shards: str | None = None,
     *,
     address: str = "auto",
-    workers: int | None = None,
+    ray_workers: int | None = None,
     progress: bool | None = None,
     options: DetectorOptions | None = None,
     **settings: Unpack[DetectorSettings],
@@ -52,7 +53,7 @@ def predict_on_ray(
             read the model, the manifest and the inputs, and to write to `out`, at these places.
         address: of the cluster as `HOST:PORT`; "auto" is RAY_ADDRESS, else the cluster of this machine;
             "local" starts one on this machine alone.
-        workers: how many workers; None is as many as the cluster has room for.
+        ray_workers: how many workers; None is as many as the cluster has room for.
         progress: see `cmfl_export.predict.predict_to`.
 
     Raises:
@@ -62,8 +63,8 @@ def predict_on_ray(
     """
     options = DetectorOptions.of(options, settings)
     refuse_place(out)
-    if workers is not None and workers < 1:
-        raise UsageError(f"workers must be at least 1, not {workers}")
+    if ray_workers is not None and ray_workers < 1:
+        raise UsageError(f"--ray-workers must be at least 1, not {ray_workers}")
     job = Manifest.read(manifest if scheme_of(manifest) else str(Path(manifest).absolute()))
     chosen = chosen_shards(shards, job.shards)
     place = out if scheme_of(out) else str(Path(out).absolute())
@@ -71,7 +72,7 @@ def predict_on_ray(
         model = Path(model).absolute()
     summary = ShardsSummary(Summary(""), out)
     with _connected(address) as ray:
-        per_worker, capacity = _room(ray, options, workers)
+        per_worker, capacity = _room(ray, options, ray_workers)
         actors = ray.remote(Worker).options(**per_worker, max_restarts=0, max_task_retries=0)
         loading = (None if model is None else str(model), _of_worker(options), job, str(Path.cwd()))
 
@@ -118,8 +119,12 @@ def _connected(address: str) -> Iterator[Any]:
     except ImportError as error:
         raise need("ray", "--ray") from error
     try:
-        started_here = {"include_dashboard": False} if address == "local" else {}
-        ray.init(address, log_to_driver=False, logging_level="ERROR", **started_here)
+        ray.init(
+            address,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            include_dashboard=False if address == "local" else None,
+        )
     except (ConnectionError, RuntimeError, ValueError) as error:
         why = " ".join(str(error).split())[:200]
         raise UsageError(f"no Ray cluster at {address} ({why}); start one with: ray start --head") from None

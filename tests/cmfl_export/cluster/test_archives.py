@@ -7,6 +7,7 @@ import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,7 +30,8 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tar, a compressed tar, a zip and a Parquet file of five images each, a list of two, and damage."""
     folder = tmp_path_factory.mktemp("archives")
     images = {f"a/{number}.png": png(10 * number) for number in range(1, 6)} | {"a/6.png": b"none"}
-    for name, mode in (("a.tar", "w"), ("b.tar.gz", "w:gz")):
+    modes: tuple[tuple[str, Literal["w", "w:gz"]], ...] = (("a.tar", "w"), ("b.tar.gz", "w:gz"))
+    for name, mode in modes:
         with tarfile.open(folder / name, mode) as tar:
             for member, data in images.items():
                 info = tarfile.TarInfo(member)

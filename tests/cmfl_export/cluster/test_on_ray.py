@@ -33,7 +33,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         # Else Ray leaves a token in the home.
         patch.setenv("RAY_AUTH_MODE", "disabled")
         patch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
-        node = {"num_cpus": 1, "object_store_memory": _STORE, "include_dashboard": False}
+        node: dict[str, Any] = {"num_cpus": 1, "object_store_memory": _STORE, "include_dashboard": False}
         # Ray gives its workers the lowest priority but one, with which they stand still on a busy machine.
         head = node | {"_system_config": {"worker_niceness": 0}}
         made = Cluster(initialize_head=True, head_node_args=head)
@@ -41,7 +41,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
             made.add_node(**node)
             yield made
         finally:
-            made.shutdown()
+            made.shutdown()  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture(scope="module")

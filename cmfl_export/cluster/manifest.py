@@ -15,7 +15,7 @@ from .entries import text_of
 from .places import opened
 
 KEY = b"cmfl-manifest"
-# A shard reads the groups that it lies in; the footer, which every worker reads, has 400 bytes per group.
+# A shard reads the groups that it lies in; the footer, which every worker reads, has about 1 kB per group.
 ROWS_IN_GROUP = 16384
 _READ_AT_ONCE = 4096
 _READ = ("path", "path_bytes", "status", "error")

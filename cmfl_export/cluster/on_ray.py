@@ -64,7 +64,7 @@ def predict_on_ray(
     options = DetectorOptions.of(options, settings)
     refuse_place(out)
     if ray_workers is not None and ray_workers < 1:
-        raise UsageError(f"workers must be at least 1, not {ray_workers}")
+        raise UsageError(f"--ray-workers must be at least 1, not {ray_workers}")
     job = Manifest.read(manifest if scheme_of(manifest) else str(Path(manifest).absolute()))
     chosen = chosen_shards(shards, job.shards)
     place = out if scheme_of(out) else str(Path(out).absolute())
@@ -119,9 +119,12 @@ def _connected(address: str) -> Iterator[Any]:
     except ImportError as error:
         raise need("ray", "--ray") from error
     try:
-        # Only a cluster that is started here takes this option.
-        dashboard = False if address == "local" else None
-        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=dashboard)
+        ray.init(
+            address,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            include_dashboard=False if address == "local" else None,
+        )
     except (ConnectionError, RuntimeError, ValueError) as error:
         why = " ".join(str(error).split())[:200]
         raise UsageError(f"no Ray cluster at {address} ({why}); start one with: ray start --head") from None

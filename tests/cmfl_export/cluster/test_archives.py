@@ -30,8 +30,8 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tar, a compressed tar, a zip and a Parquet file of five images each, a list of two, and damage."""
     folder = tmp_path_factory.mktemp("archives")
     images = {f"a/{number}.png": png(10 * number) for number in range(1, 6)} | {"a/6.png": b"none"}
-    kinds: tuple[tuple[str, Literal["w", "w:gz"]], ...] = (("a.tar", "w"), ("b.tar.gz", "w:gz"))
-    for name, mode in kinds:
+    modes: tuple[tuple[str, Literal["w", "w:gz"]], ...] = (("a.tar", "w"), ("b.tar.gz", "w:gz"))
+    for name, mode in modes:
         with tarfile.open(folder / name, mode) as tar:
             for member, data in images.items():
                 info = tarfile.TarInfo(member)

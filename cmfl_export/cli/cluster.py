@@ -70,7 +70,7 @@ def plan(
         ),
     ] = False,
 ) -> None:
-    """List the inputs of a large job once, and divide them into shards.
+    """Divide the inputs of a large job into shards.
 
     Then score the shards anywhere with predict --manifest, and gather the parts.
     """
@@ -103,10 +103,10 @@ def gather(
         str | None, typer.Option(help="Check that there is a row for each input of this manifest.")
     ] = None,
 ) -> None:
-    """Make one file of the parts of all shards: the rows of predict, in their order.
+    """Make one file of the parts of all shards.
 
-    Parts that are missing are named. Parts of another model, manifest or other options are refused. Exit
-    code 1 where inputs have no score, as of predict.
+    It has the rows of predict, in their order. Parts that are missing are named. Parts of another model,
+    manifest or other options are refused. Exit code 1 where inputs have no score, as of predict.
     """
     from ..cluster import gather as run
 

@@ -238,7 +238,7 @@ def recheck(
     threads: Threads = None,
     progress: Progress = None,
 ) -> None:
-    """Check a case: the same images, and the same scores on this machine.
+    """Check a case: the same images, and the same scores here.
 
     Nothing in the case may have changed. The exit code is 1 if an image has other bytes, is missing, or has
     another score or decision.

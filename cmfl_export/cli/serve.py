@@ -77,7 +77,7 @@ def serve(
     min_face: MinFace = DetectorOptions.minimum_face,
     face_scale: FaceScale = DetectorOptions.face_scale,
 ) -> None:
-    """Score images over HTTP: POST /v1/predict, and a page at / for a browser.
+    """Score images over HTTP, and on a page at / for a browser.
 
     Ends at Ctrl-C or SIGTERM, after the requests that have begun are answered.
     """

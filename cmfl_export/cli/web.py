@@ -27,10 +27,10 @@ def web(
         ),
     ] = None,
 ) -> None:
-    """Write a page that scores images in the browser: one file, no network.
+    """Write a page that scores images in the browser, in one file.
 
-    The model and its runtime are in the page, whose security policy forbids every connection. With the extra
-    faces installed, the page finds the faces in photographs.
+    The page needs no network: the model and its runtime are in it, and its security policy forbids every
+    connection. With the extra faces installed, the page finds the faces in photographs.
     """
     from ..web import build_page
 

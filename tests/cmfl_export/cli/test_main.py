@@ -20,8 +20,21 @@ from tests.cmfl_export import tiny_model
 from tests.cmfl_export.command import TRAINING, cmfl, imported, the_error
 
 COMMANDS = (
-    *("train", "refit", "export", "predict", "align", "explain", "serve", "evaluate"),
-    *("calibrate", "verify", "bench", "show", "simulate", "demo", "doctor", "protocol", "zoo"),
+    *("train", "refit", "export", "predict", "align", "explain", "inspect", "recheck", "serve", "web"),
+    *(
+        "plan",
+        "gather",
+        "evaluate",
+        "calibrate",
+        "verify",
+        "bench",
+        "show",
+        "simulate",
+        "demo",
+        "doctor",
+        "protocol",
+        "zoo",
+    ),
 )
 HEAVY = {*TRAINING, "numpy", "PIL", "onnxruntime", "pyarrow", "rich", "starlette", "uvicorn"}
 

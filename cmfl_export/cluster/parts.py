@@ -11,7 +11,7 @@ from ..base.errors import UsageError
 from ..base.setups import Setup
 from ..predict import parquet_setup
 from .manifest import Manifest
-from .places import inside, is_there, opened
+from .places import MissingError, inside, opened
 
 _NAME = re.compile(r"part-(\d{6,9})\.parquet")
 
@@ -44,10 +44,11 @@ def is_done(folder: str, setup: Mapping[str, Any]) -> bool:
         InputError: the folder cannot be read.
     """
     place = inside(folder, name_of(setup["shard"]))
-    if not is_there(place):
+    try:
+        with opened(place, "the part") as stream:
+            found = parquet_setup(stream)
+    except MissingError:
         return False
-    with opened(place, "the part") as stream:
-        found = parquet_setup(stream)
     if found is None:
         return False
     changed = setups.differences(found, setups.complete(setup))

@@ -15,6 +15,10 @@ from ..images import ImageError, Status, objects, open_binary, scheme_of, upload
 _COPIED_AT_ONCE = 1 << 20
 
 
+class MissingError(InputError):
+    """There is no such file."""
+
+
 def inside(folder: str, name: str) -> str:
     """Returns the place of a file in a folder."""
     return f"{folder.rstrip('/')}/{name}" if scheme_of(folder) else str(Path(folder, name))
@@ -29,14 +33,16 @@ def opened(place: str, what: str) -> Iterator[BinaryIO]:
         what: what it is; begins the error.
 
     Raises:
-        InputError: it is not there, or cannot be read.
+        MissingError: it is not there.
+        InputError: it cannot be read.
         PackageError: a package for this store is missing.
     """
     try:
         with open_binary(place) as stream:
             yield stream
     except (OSError, ImageError) as error:
-        raise InputError(f"cannot read {what} {place}: {_reason(error)}") from None
+        kind = MissingError if _is_missing(error) else InputError
+        raise kind(f"cannot read {what} {place}: {_reason(error)}") from None
 
 
 def deliver(file: Path, place: str) -> None:
@@ -69,22 +75,6 @@ def names_in(folder: str) -> set[str]:
         if _is_missing(error):
             return set()
         raise InputError(f"cannot list {folder}: {_reason(error)}") from None
-
-
-def is_there(place: str) -> bool:
-    """Whether there is a file or object.
-
-    Raises:
-        InputError: that cannot be found out.
-        PackageError: a package for this store is missing.
-    """
-    try:
-        with open_binary(place):
-            return True
-    except (OSError, ImageError) as error:
-        if _is_missing(error):
-            return False
-        raise InputError(f"cannot read {place}: {_reason(error)}") from None
 
 
 def refuse_place(folder: str) -> None:

@@ -172,3 +172,10 @@ def test_the_user_has_the_last_word(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(privacy.VARIABLE, "1")
     privacy.silence_onnxruntime()
     assert privacy.ORT_VARIABLE not in os.environ
+
+
+def test_clusters_of_ray_report_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for given, wanted in (({}, "0"), ({privacy.RAY_VARIABLE: "1"}, "1"), ({privacy.VARIABLE: "1"}, None)):
+        monkeypatch.setattr(os, "environ", dict(given))
+        privacy.silence_ray()
+        assert os.environ.get(privacy.RAY_VARIABLE) == wanted

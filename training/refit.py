@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -36,8 +37,8 @@ class Refit:
     """How a head was fitted anew.
 
     Attributes:
-        c: the C that was chosen, see `training.logistic.Problem.fit`.
-        rates: for each C the mean D-EER by which it was chosen.
+        c: the C that was chosen, or given; see `training.logistic.Problem.fit`.
+        rates: for each C the mean D-EER by which it was chosen; empty where C was given.
         attacks: those that were left out one at a time; empty where C was chosen by dev.
         before, after: D-EER of the joint head on dev.
         images: of train that it was fitted to.
@@ -52,6 +53,11 @@ class Refit:
 
     def lines(self) -> list[str]:
         """The outcome as text."""
+        if not self.rates:
+            return [
+                f"joint head refitted to {self.images} images, C {self.c:g} as given",
+                self._on_dev(),
+            ]
         by = f"mean D-EER of {', '.join(self.attacks)}, each left out" if self.attacks else "D-EER on dev"
         return [
             f"joint head refitted to {self.images} images, C by the {by}:",
@@ -59,8 +65,11 @@ class Refit:
                 f"  C {c:<6g} {100 * rate:5.1f} %{'  chosen' if c == self.c else ''}"
                 for c, rate in self.rates.items()
             ),
-            f"dev D-EER {100 * self.before:.1f} % before, {100 * self.after:.1f} % after",
+            self._on_dev(),
         ]
+
+    def _on_dev(self) -> str:
+        return f"dev D-EER {100 * self.before:.1f} % before, {100 * self.after:.1f} % after"
 
     def metrics(self, before: Mapping[str, Any]) -> dict[str, Any]:
         """The figures for the weights file: those of the training that still hold, and these."""
@@ -78,6 +87,7 @@ def refit(
     protocol: str,
     data_root: str,
     leave_out_attacks: str = "",
+    c: float | None = None,
     workers: int = 2,
     skip_missing: bool = False,
     progress: bool | None = None,
@@ -89,6 +99,7 @@ def refit(
         out: the `.safetensors` file to write.
         protocol, data_root: the images, as for training.
         leave_out_attacks: attacks of train not to fit to, as `leave_out` of the configuration.
+        c: the C to fit with; None chooses it.
         workers: loader processes.
         skip_missing: go on without the files that are missing or unreadable.
         progress: a bar on standard error; None shows it on a terminal.
@@ -97,6 +108,8 @@ def refit(
         CmflError: unusable weights, protocol, data or output.
     """
     check_ending(out, (".safetensors",), "the weights")
+    if c is not None and not 0 < c < math.inf:
+        raise UsageError(f"C must be above 0, not {c}")
     loaded = load_weights(weights)
     refuse_overwriting([out], [("the weights file itself", loaded.path)])
     if not loaded.config:
@@ -110,7 +123,7 @@ def refit(
         usable(samples, data_root, split, skip_missing, opener(config))
         for split, samples in (("train", kept), ("dev", splits.dev))
     )
-    found = refit_head(loaded.net, config, train, dev, progress=progress)
+    found = refit_head(loaded.net, config, train, dev, c=c, progress=progress)
     figures = found.metrics(loaded.metrics) | {"refit_protocol": splits.name}
     save_weights(loaded.net, out, replace(trained, refit_head=True), figures)
     return found
@@ -122,12 +135,22 @@ def refit_head(
     train: Sequence[Sample],
     dev: Sequence[Sample],
     *,
+    c: float | None = None,
     progress: bool | None = None,
 ) -> Refit:
-    """Replaces the joint head of `net` by the regression whose C carries over best to attacks left out.
+    """Replaces the joint head of `net` by the regression whose C carries over to attacks left out.
 
     For each C and each attack of train, a regression without that attack is judged by it and the photographs
-    of dev. With a single attack the D-EER on dev decides. Among equals the smallest C wins.
+    of dev. Of the C whose mean is within one standard error of the best one's, over the attacks, the smallest
+    is taken: the strongest regularisation that is not clearly worse. With a single attack the D-EER on dev
+    decides, and among equals the smallest C.
+
+    Args:
+        net: changed in place.
+        config: says how images are read.
+        train, dev: the samples.
+        c: the C to fit with; None chooses it.
+        progress: as for `refit`.
     """
     log.info("computing the embeddings of %d images", len(train) + len(dev))
     embeddings = _embeddings(net, config, [*train, *dev], progress)
@@ -135,19 +158,33 @@ def refit_head(
     head = Linear(net.head_joint.weight[0].detach().double().numpy(), net.head_joint.bias.item())
     before = _d_eer(head(x_dev), dev)
     attacks = sorted({sample.attack_type for sample in train if not sample.is_real})
-    if len(attacks) < 2:
+    rates: dict[float, float] = {}
+    if c is not None:
+        attacks = []
+    elif len(attacks) < 2:
         attacks = []
         problem = Problem(x, train)
-        rates = {c: _d_eer(problem.fit(c)(x_dev), dev) for c in CS}
+        rates = {one: _d_eer(problem.fit(one)(x_dev), dev) for one in CS}
+        c = min(rates, key=lambda one: rates[one])
     else:
         folds = [_rates_without(attack, x, train, x_dev, dev) for attack in attacks]
-        rates = {c: float(np.mean([fold[c] for fold in folds])) for c in CS}
-    c = min(rates, key=lambda c: rates[c])
+        rates = {one: float(np.mean([fold[one] for fold in folds])) for one in CS}
+        c = _smallest_within_an_error(folds, rates)
     head = Problem(x, train).fit(c)
     with torch.no_grad():
         net.head_joint.weight.copy_(torch.from_numpy(head.weight)[None])
         net.head_joint.bias.fill_(head.bias)
     return Refit(c, rates, tuple(attacks), before, _d_eer(head(x_dev), dev), len(train))
+
+
+def _smallest_within_an_error(folds: Sequence[Mapping[float, float]], rates: Mapping[float, float]) -> float:
+    """The smallest C whose mean exceeds the best one by at most a standard error of their difference."""
+    best = min(rates, key=lambda one: rates[one])
+    for one in sorted(rates):
+        differences = [fold[one] - fold[best] for fold in folds]
+        if np.mean(differences) <= np.std(differences, ddof=1) / math.sqrt(len(differences)):
+            return one
+    return best
 
 
 def _rates_without(

@@ -119,6 +119,10 @@ def refit(
     leave_out: Annotated[
         str, typer.Option(help="Attacks of train not to fit to, as for cmfl train.", show_default=False)
     ] = "",
+    c: Annotated[
+        float | None,
+        typer.Option("--c", help="C of the regression; smaller is more regularised.", show_default="chosen"),
+    ] = None,
     workers: Annotated[int, typer.Option(help="Loader processes.")] = 2,
     skip_missing: Annotated[
         bool, typer.Option("--skip-missing", help="Go on without files that are missing or unreadable.")
@@ -127,7 +131,8 @@ def refit(
     """Fit the joint head of trained weights anew.
 
     A logistic regression on the embeddings of the protocol's train split takes the place of the head; the
-    branches stay as they are. How strongly it is regularised is chosen by leaving out one attack at a time.
+    branches stay as they are. How strongly it is regularised is chosen by leaving out one attack at a time,
+    unless --c gives it.
     """
     with _needs("train", "refitting"):
         from training.refit import refit as run
@@ -137,6 +142,7 @@ def refit(
         protocol=str(protocol),
         data_root=data_root,
         leave_out_attacks=leave_out,
+        c=c,
         workers=workers,
         skip_missing=skip_missing,
     )

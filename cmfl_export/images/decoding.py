@@ -26,6 +26,7 @@ from .decode_limits import TooSlowError, bytes_to_decode, check_header, check_sc
 from .foreign import HEIC, advice, foreign_kind, hint
 from .jpeg import Survey, load_in_doubt, survey
 from .pixel_layouts import Layout, Picture, UnsupportedError, layout_of, low_bytes, to_rgb
+from .reasons import as_image_error
 from .sources import is_reference, read_bytes
 from .status import ImageError, Status
 from .truncation import IncompleteError, has_a_hole, lacks_its_end
@@ -108,7 +109,7 @@ def open_header(data: bytes) -> ImageFile:
     Raises:
         ImageError: the bytes are no such picture, or the header is damaged.
     """
-    with _as_image_error():
+    with as_image_error():
         return _identify(io.BytesIO(data), data[:_HEAD], "")
 
 
@@ -118,7 +119,7 @@ def file_bytes(path: str | os.PathLike[str]) -> bytes:
     Raises:
         ImageError: the file cannot be read, is empty, or is above 512 MiB.
     """
-    with _as_image_error(), _file(os.fspath(path)) as (stream, length):
+    with as_image_error(), _file(os.fspath(path)) as (stream, length):
         _check_length(length)
         return stream.read()
 
@@ -132,7 +133,7 @@ def _opened(source: ImageLike, max_pixels: int) -> Iterator[Image.Image]:
     if not isinstance(source, Image.Image | bytes | str | os.PathLike):
         kind = type(source).__name__
         raise TypeError(f"a picture is a path, bytes, a Pillow image or a uint8 array, not {kind}")
-    with _as_image_error():
+    with as_image_error():
         if isinstance(source, Image.Image):
             _check_size(*source.size, max_pixels)
             with room.of(bytes_to_decode(source.format, source.mode, source.width * source.height)):
@@ -369,44 +370,3 @@ def _orientation(image: Image.Image) -> int:
     except Exception:
         # Broken metadata is no reason to refuse sound pixels; viewers also show them as stored.
         return 1
-
-
-@contextmanager
-def _as_image_error() -> Iterator[None]:
-    """Turns every exception into an ImageError with a status: Pillow's plugins raise many classes."""
-    try:
-        yield
-    except ImageError:
-        raise
-    except Exception as error:
-        status, message = _explain(error)
-        raise ImageError(status, message) from error
-
-
-def _explain(error: Exception) -> tuple[Status, str]:
-    text = " ".join(str(error).split()) or type(error).__name__
-    result = Status.UNREADABLE, f"damaged image data ({text[:100]})"
-    match error:
-        case TooSlowError():
-            result = Status.TOO_SLOW, text
-        case UnsupportedError():
-            result = Status.UNSUPPORTED, text
-        case FileNotFoundError(filename=str() as name) if Path(name).is_symlink():
-            result = Status.NOT_FOUND, "broken symbolic link"
-        case FileNotFoundError() | NotADirectoryError():
-            result = Status.NOT_FOUND, "no such file"
-        case PermissionError():
-            result = Status.PERMISSION_DENIED, "permission denied"
-        case OSError(errno=int() as number):
-            result = Status.UNREADABLE, os.strerror(number).lower()
-        case MemoryError():
-            result = Status.TOO_LARGE, "not enough memory to decode it"
-        case Image.DecompressionBombError():
-            result = Status.TOO_LARGE, "larger than Pillow decodes"
-        case IncompleteError():
-            result = Status.TRUNCATED, "a part of the picture's data is missing"
-        case EOFError() | SyntaxError(__cause__=EOFError()):
-            result = Status.TRUNCATED, "the file ends too early"
-        case OSError() if "truncated" in text.lower():
-            result = Status.TRUNCATED, "the file ends too early"
-    return result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import tempfile
 import warnings
 import zlib
@@ -245,3 +246,18 @@ def test_damaged_files_give_a_picture_or_an_image_error(format: str, data: st.Da
 def test_any_bytes_give_an_image_error(content: bytes) -> None:
     allowed = {Status.EMPTY, Status.NOT_AN_IMAGE, Status.TRUNCATED, Status.UNREADABLE, Status.UNSUPPORTED}
     assert failure(content)[0] in allowed
+
+
+@pytest.mark.parametrize(
+    ("text", "module", "extra"),
+    [("s3://b/a.jpg", "s3fs", "remote"), ("a.parquet::image/0", "pyarrow", "parquet")],
+)
+def test_a_package_that_is_missing_is_the_remedy(
+    text: str, module: str, extra: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.parquet").touch()
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImageError, match=rf"pip install 'cmfl-export\[{extra}\]'") as caught:
+        decode(text)
+    assert caught.value.status is Status.UNSUPPORTED

@@ -118,21 +118,23 @@ def faulty() -> dict[str, bytes]:
         "text.jpg": b"not an image at all",
         "empty.png": b"",
         "bm.bmp": b"BM is how this text begins",
-        "photo.heic": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40),
-        "photo.heif": b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + bytes(40),
         "drawing.svg": b'<?xml version="1.0"?><svg/>',
         "huge.png": png(20000, 6000, 8, 2, b""),
     }
 
 
 def refused() -> dict[str, bytes]:
-    """Files that Python scores and the page does not."""
+    """Files that Python scores, HEIC with an extra, and the page does not."""
     photo = astronaut().resize((320, 260))
     clear = photo.copy()
     clear.putalpha(100)
     formats = {"p.tiff": "TIFF", "p.ppm": "PPM", "p.jp2": "JPEG2000"}
     files = {name: encoded(photo, format) for name, format in formats.items()}
-    return files | {"clear.avif": encoded(clear, "AVIF")}
+    return files | {
+        "clear.avif": encoded(clear, "AVIF"),
+        "photo.heic": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40),
+        "photo.heif": b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + bytes(40),
+    }
 
 
 def write(files: dict[str, bytes], folder: Path) -> list[Path]:

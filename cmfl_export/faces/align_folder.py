@@ -16,7 +16,7 @@ from ..base.errors import CmflError, UsageError
 from ..base.files import remove_parts, whole_file, writing
 from ..base.locks import exclusive_folder
 from ..base.progress import bar
-from ..base.text import counted
+from ..base.text import counted, failures
 from ..base.threads import in_order
 from ..images import DEFAULT_MAX_PIXELS, ImageError, Status, count_paths, iter_paths, open_rgb, root_of
 from .aligner import AlignedFace, Aligner
@@ -65,8 +65,7 @@ class AlignSummary:
 
     def lines(self) -> list[str]:
         """The summary as text."""
-        reasons = ", ".join(f"{count} {status}" for status, count in sorted(self.failed.items()))
-        failed = f"{self.failed.total()} without a face" + (f" ({reasons})" if reasons else "")
+        failed = failures(self.failed, "without a face")
         lines = [f"{counted(self.n, 'image')}: {counted(self.faces, 'face')}, {failed}"]
         if self.skipped:
             lines.append(f"{self.skipped} skipped: they have their rows already")

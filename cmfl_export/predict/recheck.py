@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import islice
@@ -14,12 +14,11 @@ from ..base.options import DetectorOptions, ProviderName
 from ..base.progress import bar
 from ..base.text import counted
 from ..detector import Detector
-from ..runtime import TOLERANCES, Prediction
+from ..runtime import SCORE_OUTPUTS, TOLERANCES, Prediction
 from .case_file import fingerprint
 from .case_reader import CaseFile, open_case_file
 from .rows import row_of
 
-_SCORES = ("p_real", "p_real_rgb", "p_real_spectrum")
 # The options that change a score or a decision; the others are how fast it comes.
 _OPTIONS = ("threshold", "aligned", "align", "minimum_face", "face_scale", "max_pixels")
 _AT_ONCE = 256  # inputs whose rows are in memory
@@ -185,7 +184,7 @@ def _name_in_zoo(stored: dict[str, Any]) -> str:
 
 
 def _findings(case: CaseFile, detector: Detector, folder: Path | None, tolerance: float) -> Iterator[Finding]:
-    rows = _by_input(case)
+    rows = _by_input(_rows_in(case))
     inputs = case.inputs()
     while some := list(islice(inputs, _AT_ONCE)):
         before = [next(rows, []) for _ in some]
@@ -193,7 +192,8 @@ def _findings(case: CaseFile, detector: Detector, folder: Path | None, tolerance
         now = [fingerprint(place) for place in places]
         same = [_same_bytes(old, new) for old, new in zip(some, now, strict=True)]
         # Those that cannot be read any more have no bytes to score.
-        again = _rows_of(detector, [place for place, one in zip(places, same, strict=True) if one])
+        unchanged = [place for place, one in zip(places, same, strict=True) if one]
+        again = _by_input(detector.stream(unchanged))
         for entry, old, new, is_same in zip(some, before, now, same, strict=True):
             path = str(entry.get("path"))
             if is_same:
@@ -217,23 +217,18 @@ def _place(path: str, folder: Path | None) -> str:
     return str(whole if whole.is_file() else folder / relative.name)
 
 
-def _by_input(case: CaseFile) -> Iterator[list[Prediction]]:
-    """Yields the rows of each input; with faces, one per face."""
-    group: list[Prediction] = []
+def _rows_in(case: CaseFile) -> Iterator[Prediction]:
     for record in case.rows():
         try:
-            row = row_of(record)
+            yield row_of(record)
         except (ValueError, TypeError, KeyError) as error:
             raise InputError(f"{case.path}: a row cannot be read ({error})") from error
-        group.append(row)
-        if row.is_last:
-            yield group
-            group = []
 
 
-def _rows_of(detector: Detector, places: list[str]) -> Iterator[list[Prediction]]:
+def _by_input(rows: Iterable[Prediction]) -> Iterator[list[Prediction]]:
+    """Yields the rows of each input; with faces, one per face."""
     group: list[Prediction] = []
-    for row in detector.stream(places):
+    for row in rows:
         group.append(row)
         if row.is_last:
             yield group
@@ -247,7 +242,7 @@ def _compared(path: str, old: list[Prediction], new: list[Prediction], tolerance
     differences = [
         abs(before - after)
         for one, other in zip(old, new, strict=True)
-        for before, after in ((getattr(one, name), getattr(other, name)) for name in _SCORES)
+        for before, after in ((getattr(one, name), getattr(other, name)) for name in SCORE_OUTPUTS)
         if before is not None and after is not None
     ]
     largest = max(differences, default=None)

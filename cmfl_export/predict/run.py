@@ -18,7 +18,7 @@ from ..base.files import check_ending, refuse_overwriting
 from ..base.options import DetectorOptions, DetectorSettings
 from ..base.progress import Advance, bar
 from ..base.setups import Setup
-from ..base.text import counted
+from ..base.text import counted, failures
 from ..detector import Detector
 from ..images import count_paths, iter_paths, refuse_inputs, scheme_of, shown
 from ..runtime import Prediction
@@ -89,8 +89,7 @@ class Summary:
 
     def lines(self) -> list[str]:
         """The result as text, for standard error."""
-        reasons = ", ".join(f"{count} {status}" for status, count in sorted(self.failed.items()))
-        failed = f"{sum(self.failed.values())} failed" + (f" ({reasons})" if reasons else "")
+        failed = failures(self.failed, "failed")
         faces = f", {counted(self.faces, 'face')}" if self.faces else ""
         lines = [
             f"{counted(self.images, 'image')}{faces}: {self.real} real, {self.synthetic} synthetic, {failed}"

@@ -12,7 +12,7 @@ from ..base.csv_lines import csv_record
 from ..base.errors import InputError
 from ..base.files import check_ending, whole_file
 from ..base.locks import exclusive
-from ..base.text import counted
+from ..base.text import counted, failures
 from ..base.text_formats import read_bytes
 from ..base.threads import in_order
 from ..images import ImageError, Status, file_bytes, iter_paths, refuse_inputs
@@ -129,8 +129,7 @@ class InspectSummary:
 
     def lines(self) -> list[str]:
         """The result as text."""
-        reasons = ", ".join(f"{count} {status}" for status, count in sorted(self.failed.items()))
-        failed = f"{self.failed.total()} failed" + (f" ({reasons})" if reasons else "")
+        failed = failures(self.failed, "failed")
         lines = [
             f"{counted(self.n, 'file')}: {self.synthetic} made or edited by a trained model by their own "
             f"account, {self.silent} without a word, {failed}"

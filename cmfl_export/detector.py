@@ -126,6 +126,11 @@ class Detector:
         other._look_for_faces(replace(self.options, align=align))
         return other
 
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups of columns that its rows have, see `cmfl_export.runtime.columns`."""
+        return () if self.align is None else ("faces",)
+
     @overload
     def predict(
         self, x: str | os.PathLike[str] | bytes | Image.Image, *, extras: bool = False

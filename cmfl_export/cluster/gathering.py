@@ -75,7 +75,7 @@ def gather(folder: str, output: str, format: str | None = None, *, manifest: str
     with open_writer(
         output,
         format,
-        faces=setup.get("align") is not None,
+        groups=str(setup.get("columns", "")).split(),
         setup=described if setup["cmfl-export"] == own_version() else None,
     ) as writer:
         for shard in range(gathered.shards):

@@ -122,7 +122,7 @@ def score_shard(
     with scratch_folder() as scratch:
         # Written here and not in the folder: a lock there would keep another worker from taking over.
         part = scratch / name_of(shard)
-        with open_writer(part, faces=detector.align is not None, setup=setup) as writer:
+        with open_writer(part, groups=detector.groups, setup=setup) as writer:
             for row in detector.stream(pictures_of(job.paths(shard), job.column)):
                 writer.write([row])
                 summary.count(row)

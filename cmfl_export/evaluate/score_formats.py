@@ -15,14 +15,13 @@ from ..base.errors import InputError
 from ..images import Status
 from ..predict import check_score, number_in, row_of, row_of_csv
 from ..runtime import COLUMNS as RESULT_COLUMNS
-from ..runtime import FACE_COLUMNS, Prediction
+from ..runtime import GROUPS, KINDS, Prediction, columns_with, groups_of
 
 # The columns of an evaluation's scores: a row of a protocol, then its result without the path.
 COLUMNS = ("subject", "filename", "attack_type", *RESULT_COLUMNS[1:])
 OFFICIAL = ("id", "label", "path", "score")
 
-_PREDICT = (RESULT_COLUMNS, (*RESULT_COLUMNS, *FACE_COLUMNS))
-_KNOWN = {*COLUMNS, *RESULT_COLUMNS, *FACE_COLUMNS, *OFFICIAL}
+_KNOWN = {*COLUMNS, *KINDS, *OFFICIAL}
 _LINES, _ARRAY = (".jsonl", ".ndjson"), ".json"
 _BLANKS = " \t\r\n"
 _SHOWN = 200  # characters of a header in a message
@@ -133,7 +132,7 @@ def _not_json(line: int, error: ValueError | RecursionError) -> RecordError:
 def _row_of_json(line: int, item: object) -> Prediction:
     if not isinstance(item, dict):
         raise RecordError(line, f"a value of type {type(item).__name__}, not a row of cmfl predict")
-    expected = {*_PREDICT["face" in item]}
+    expected = {*columns_with([name for name, columns in GROUPS.items() if columns[0] in item])}
     if missing := sorted(expected - {*item}):
         raise RecordError(line, f"the row has no {', '.join(missing)}")
     try:
@@ -151,7 +150,7 @@ def _csv(text: str) -> Iterator[Row]:
     columns = tuple(header)
     if columns == COLUMNS:
         yield from _of_evaluation(records)
-    elif columns in _PREDICT:
+    elif groups_of(columns) is not None:
         for line, record in records:
             try:
                 yield Row(line, None, row_of_csv(columns, record))
@@ -174,7 +173,10 @@ def _no_header(header: Sequence[str]) -> str:
     shown = ",".join(header)[:_SHOWN]
     if len(header) != len(OFFICIAL) and len(header) > 1 and not _names(header) & _KNOWN:
         return f"{wrong_width(header, len(OFFICIAL))}: rows without a header are {','.join(OFFICIAL)}"
-    nearest = max((COLUMNS, *_PREDICT), key=lambda columns: len({*columns} & _names(header)))
+    nearest = max(
+        (COLUMNS, RESULT_COLUMNS, columns_with(["faces"])),
+        key=lambda columns: len({*columns} & _names(header)),
+    )
     advice = (
         "remove this line"
         if tuple(header) == OFFICIAL

@@ -28,7 +28,7 @@ from ..base.locks import exclusive
 from ..base.versions import own_version
 from ..detector import Detector
 from ..images import ImageError, file_bytes
-from ..runtime import COLUMNS, FACE_COLUMNS, Prediction, machine
+from ..runtime import COLUMNS, Prediction, columns_with, machine
 
 FORMAT, SCHEMA = "cmfl-case", 1
 MANIFEST, INPUTS, ROWS, CARD, SETUP, REPORT = (
@@ -90,9 +90,8 @@ def open_case(path: Path, detector: Detector) -> Iterator[Case]:
     check_ending(path, (".zip",), "the case")
     begun = _now()
     with exclusive(path), scratch_folder() as folder:
-        columns = COLUMNS if detector.align is None else (*COLUMNS, *FACE_COLUMNS)
         with (folder / ROWS).open("wb") as rows, (folder / INPUTS).open("wb") as inputs:
-            case = Case(folder / REPORT, "", folder, rows, inputs, columns)
+            case = Case(folder / REPORT, "", folder, rows, inputs, columns_with(detector.groups))
             yield case
         (folder / CARD).write_bytes(canonical(json.loads(detector.card.to_json())))
         (folder / SETUP).write_bytes(canonical(_setup(detector, begun)))

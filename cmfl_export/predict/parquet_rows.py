@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ..base.errors import need
-from ..runtime import COLUMNS, FACE_COLUMNS, SCORE_OUTPUTS, Prediction
+from ..runtime import KINDS, Prediction, groups_of
 from .rows import row_of
 
 PARQUET_KEY = "cmfl"  # of the set-up, in the file's metadata
@@ -45,13 +45,14 @@ def parquet_rows(stream: BinaryIO) -> Iterator[Prediction]:
     pa, pq = _arrow()
     try:
         file = pq.ParquetFile(stream)
-        names = file.schema_arrow.names
-        columns = (*COLUMNS, *FACE_COLUMNS) if FACE_COLUMNS[0] in names else COLUMNS
+        columns = [name for name in file.schema_arrow.names if name != "path_bytes"]
+        if groups_of(columns) is None:
+            raise ValueError("no file of cmfl predict: it has other columns")
         for batch in file.iter_batches(_AT_ONCE, columns=[*columns, "path_bytes"]):
             values = {name: batch.column(name).to_pylist() for name in (*columns, "path_bytes")}
             values["path"] = list(map(os.fsdecode, values.pop("path_bytes")))
-            for name in (*SCORE_OUTPUTS, *FACE_COLUMNS[2:]):
-                if name in values:
+            for name in columns:
+                if KINDS[name] in ("score", "number"):
                     values[name] = list(map(_shortest, values[name]))
             for record in zip(*(values[name] for name in columns), strict=True):
                 yield row_of(dict(zip(columns, record, strict=True)))

@@ -23,7 +23,7 @@ from ..base.row_files import send, whole_part
 from ..base.setups import Setup
 from ..base.text import visible
 from ..images import scheme_of, shown, uploading
-from ..runtime import COLUMNS, FACE_COLUMNS, Prediction
+from ..runtime import KINDS, Prediction, columns_with
 from .parquet_rows import PARQUET_KEY
 from .rows import FORMATS, format_of, whole_rows
 
@@ -129,8 +129,8 @@ class _ParquetWriter(Writer):
             import pyarrow.parquet as pq
         except ImportError as error:
             raise need("parquet", "writing parquet") from error
-        types = [pa.string(), *[pa.float32()] * 3, *[pa.string()] * 3, *[pa.int32()] * 2, *[pa.float32()] * 4]
-        fields = [*zip(self._columns, types, strict=False), ("path_bytes", pa.binary())]
+        types = {"text": pa.string(), "score": pa.float32(), "number": pa.float32(), "count": pa.int32()}
+        fields = [*((name, types[KINDS[name]]) for name in self._columns), ("path_bytes", pa.binary())]
         self._table = pa.Table
         self._schema = pa.schema(fields)
         self._parquet = pq.ParquetWriter(self._stream, self._schema)
@@ -176,7 +176,7 @@ def open_writer(
     path: Path | str | None,
     format: str | None = None,
     *,
-    faces: bool = False,
+    groups: Sequence[str] = (),
     resume: bool = False,
     setup: Setup | None = None,
 ) -> Iterator[Writer]:
@@ -196,7 +196,7 @@ def open_writer(
         path: the file; a missing folder is made. An address in an object store is written in parts and
             appears whole or not at all. None is standard output, which cannot be parquet.
         format: one of FORMATS; None takes it from the ending of `path`, csv without an ending.
-        faces: also write FACE_COLUMNS.
+        groups: of columns, that the rows also have; see `cmfl_export.runtime.columns`.
         resume: continue an existing csv or jsonl file.
         setup: what the rows come from, see `setups`. It is stored beside csv and jsonl files, and a resumed
             file must have the same. Parquet files have it in their metadata.
@@ -210,7 +210,7 @@ def open_writer(
     address = path if isinstance(path, str) and scheme_of(path) else None
     path = None if path is None else Path(path)
     kind = format_of(path, format)
-    columns = (*COLUMNS, *FACE_COLUMNS) if faces else COLUMNS
+    columns = columns_with(groups)
     if address is not None:
         if resume:
             raise UsageError(

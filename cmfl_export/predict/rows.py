@@ -11,13 +11,14 @@ from ..base.csv_lines import csv_fields, whole_records, wrong_width
 from ..base.errors import InputError, UsageError
 from ..base.text_formats import load_json, read_bytes
 from ..images import Status
-from ..runtime import COLUMNS, FACE_COLUMNS, SCORE_OUTPUTS, Prediction
+from ..runtime import GROUPS, KINDS, Prediction, columns_with, groups_of
 from .row_values import check_row, number_in
 
 FORMATS = ("csv", "jsonl", "json", "parquet")
 
 _SUFFIXES = {"": "csv", ".ndjson": "jsonl", **{f".{name}": name for name in FORMATS}}
 _MOST_JSON_BYTES = 1 << 30  # some five million rows
+_NEVER_NONE = ("path", "status", "error")
 
 
 def read_rows(path: Path, format: str | None = None) -> Iterator[Prediction]:
@@ -81,7 +82,7 @@ def whole_rows(stream: BinaryIO, kind: str) -> Iterator[tuple[Prediction | None,
             yield row_of_csv(columns, csv_fields(record)), columns, end
         else:
             columns = tuple(csv_fields(record))
-            if columns not in (COLUMNS, (*COLUMNS, *FACE_COLUMNS)):
+            if groups_of(columns) is None:
                 raise ValueError("another header")
             yield None, columns, end
 
@@ -92,12 +93,11 @@ def row_of(record: Mapping[str, Any]) -> Prediction:
     Raises:
         ValueError, TypeError, KeyError: the record is not a result row.
     """
-    values = {name: record[name] for name in COLUMNS}
-    if "face" in record:
-        values |= {name: record[name] for name in FACE_COLUMNS}
+    groups = [name for name, columns in GROUPS.items() if columns[0] in record]
+    values = {name: record[name] for name in columns_with(groups)}
     status = Status(values["status"])
     check_row(values)
-    box = tuple(values.pop(name, None) for name in FACE_COLUMNS[2:])
+    box = tuple(values.pop(name, None) for name in ("left", "top", "right", "bottom"))
     return Prediction(**values | {"status": status, "box": None if None in box else box})
 
 
@@ -109,12 +109,13 @@ def row_of_csv(columns: Sequence[str], fields: Sequence[str]) -> Prediction:
     """
     if len(fields) != len(columns):
         raise ValueError(wrong_width(fields, len(columns)))
-    texts = dict(zip(columns, fields, strict=True))
-    numbers: dict[str, float | None] = {
-        name: number_in(name, texts[name]) for name in (*SCORE_OUTPUTS, *FACE_COLUMNS) if name in texts
-    }
-    for name in FACE_COLUMNS[:2]:
-        number = numbers.get(name)
-        if number is not None and number.is_integer():
-            numbers[name] = int(number)
-    return row_of(texts | numbers | {"decision": texts["decision"] or None})
+    return row_of({name: _value_of(name, text) for name, text in zip(columns, fields, strict=True)})
+
+
+def _value_of(column: str, text: str) -> str | float | None:
+    """Returns the value of a field of csv."""
+    if KINDS[column] == "text":
+        return text if column in _NEVER_NONE else text or None
+    number = number_in(column, text)
+    whole = KINDS[column] == "count" and number is not None and number.is_integer()
+    return int(number) if whole and number is not None else number

@@ -175,7 +175,7 @@ def predict_to(
             open_writer(
                 targets.rows,
                 format,
-                faces=detector.align is not None,
+                groups=detector.groups,
                 resume=resume,
                 setup=setup_of(detector),
             ) as writer,
@@ -255,6 +255,7 @@ def setup_of(detector: Detector) -> Setup:
         "aligned": detector.aligned,
         "align": detector.align,
         "max pixels": detector.max_pixels,
+        "columns": " ".join(detector.groups),
     }
     if detector.align is not None:
         setup |= {"smallest face": detector.options.minimum_face, "face scale": detector.options.face_scale}

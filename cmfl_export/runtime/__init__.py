@@ -11,11 +11,12 @@ from .card import (
     ModelCard,
     temper,
 )
+from .columns import COLUMNS, FACE_COLUMNS, GROUPS, KINDS, columns_with, groups_of
 from .gpu import DeviceModel
 from .model_check import INPUT_NAME, SCORE_OUTPUTS, SPECTRUM, SPECTRUM_STANDARDISED
 from .onnx_writer import write_model
 from .portability import MOST_OF_A_PAIR, NOT_PORTABLE, layouts
-from .prediction import COLUMNS, FACE_COLUMNS, Prediction
+from .prediction import Prediction
 from .providers import Trouble, load_onnxruntime, load_openvino, silent_options
 from .session import Session, choose_provider, create_session, read_card, read_checked
 from .tolerances import TOLERANCES
@@ -24,8 +25,10 @@ from .web import PACKAGE, PACKAGE_VARIABLE, open_web, package_folder, web_troubl
 __all__ = [
     "COLUMNS",
     "FACE_COLUMNS",
+    "GROUPS",
     "INPUT_NAME",
     "INTENDED_USE",
+    "KINDS",
     "LABEL_CONVENTION",
     "METADATA_KEY",
     "MOST_OF_A_PAIR",
@@ -44,7 +47,9 @@ __all__ = [
     "Session",
     "Trouble",
     "choose_provider",
+    "columns_with",
     "create_session",
+    "groups_of",
     "layouts",
     "load_onnxruntime",
     "load_openvino",

@@ -10,11 +10,9 @@ from typing import Any
 import numpy as np
 
 from ..images import Status
+from .columns import KINDS
 
-# The columns of a row. Rows of faces in photographs also have the number of the face (from 0), the number of
-# faces, and the face's box in pixels.
-COLUMNS = ("path", "p_real", "p_real_rgb", "p_real_spectrum", "decision", "status", "error")
-FACE_COLUMNS = ("face", "faces", "left", "top", "right", "bottom")
+_BOX = ("left", "top", "right", "bottom")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +57,16 @@ class Prediction:
         """Returns the row's values by column; scores have the fewest digits that give the same float32.
 
         Args:
-            columns: `COLUMNS`, or these and `FACE_COLUMNS`.
+            columns: see `columns_with`.
         """
-        scores = map(_score, (self.p_real, self.p_real_rgb, self.p_real_spectrum))
-        values = (self.path, *scores, self.decision, self.status.value, self.error)
-        of_face = (self.face, self.faces, *(self.box or (None,) * 4))
-        return dict(zip(columns, (*values, *of_face), strict=False))
+        box = dict(zip(_BOX, self.box or (None,) * 4, strict=True))
+        return {name: box[name] if name in box else self._value(name) for name in columns}
+
+    def _value(self, column: str) -> Any:
+        value = getattr(self, column)
+        if column == "status":
+            return self.status.value
+        return _score(value) if KINDS[column] == "score" else value
 
 
 def _score(value: float | None) -> float | None:

@@ -14,7 +14,7 @@ from ..base.errors import PackageError
 from ..base.options import Align
 from ..detector import Detector
 from ..images import SIZE
-from ..runtime import COLUMNS, FACE_COLUMNS, pipeline
+from ..runtime import columns_with, pipeline
 from .batching import Batcher
 from .limits import RefusedError, Upload
 from .metrics import Metrics
@@ -150,7 +150,7 @@ class Scorer:
                 pipeline.Outcome(None, decoded.about, outputs, decoded.image)
                 for decoded, outputs in zip(images, await asyncio.gather(*runs), strict=True)
             ]
-        columns = COLUMNS if detector.align is None else (*COLUMNS, *FACE_COLUMNS)
+        columns = columns_with(detector.groups)
         records = []
         for outcome in outcomes:
             row = detector.row_of(upload.name, outcome, extras=extras)

@@ -267,7 +267,7 @@ def test_what_editors_make_of_a_file_is_read(name: str, content: str, tmp_path: 
 
 def test_faces_of_one_photograph(tmp_path: Path) -> None:
     row = Prediction("a.png", 0.5, decision="real", face=0, faces=2, box=(0.0, 0.0, 1.0, 1.0))
-    with open_writer(tmp_path / "r.csv", faces=True) as writer:
+    with open_writer(tmp_path / "r.csv", groups=["faces"]) as writer:
         writer.write([row, replace(row, face=1)])
     with pytest.raises(CmflError, match=r"line 3: two scores for 'a.png', the first on line 2; .*--largest"):
         read_scores(tmp_path / "r.csv", [Sample("1", "a.png", "")])

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from cmfl_export.base.errors import CmflError
 from cmfl_export.images.status import Status
 from cmfl_export.predict import FORMATS, open_writer, read_rows
-from cmfl_export.runtime.prediction import COLUMNS, Prediction
+from cmfl_export.runtime import COLUMNS, Prediction
 
 ROWS = [
     Prediction("plain.jpg", 0.1, 0.25, 1e-8, "synthetic"),

@@ -11,7 +11,7 @@ import pytest
 from cmfl_export.base.errors import CmflError
 from cmfl_export.images.status import Status
 from cmfl_export.predict import open_writer, read_rows
-from cmfl_export.runtime.prediction import COLUMNS, FACE_COLUMNS, Prediction
+from cmfl_export.runtime import COLUMNS, FACE_COLUMNS, Prediction
 
 BOX = (10.5, -3.0, 60.0, 80.1)
 ROWS = [
@@ -25,7 +25,8 @@ ROWS = [
 
 
 def save(path: Path, rows: Sequence[Prediction], *, faces: bool = True, resume: bool = False) -> Counter[str]:
-    with open_writer(path, faces=faces, resume=resume) as writer:
+    groups = ["faces"] if faces else []
+    with open_writer(path, groups=groups, resume=resume) as writer:
         done = Counter(writer.done)
         for row in rows:
             writer.write([row])
@@ -72,7 +73,7 @@ def test_a_kill_at_any_byte_loses_and_repeats_no_picture(tmp_path: Path, format:
     whole = path.read_bytes()
     for cut in range(0, len(whole) + 1, 3):
         path.write_bytes(whole[:cut])
-        with open_writer(path, faces=True, resume=True) as writer:
+        with open_writer(path, groups=["faces"], resume=True) as writer:
             # Pictures in order, each as often as all its rows are there.
             left = Counter(writer.done)
             for row in ROWS:

@@ -1,0 +1,43 @@
+"""The columns of result rows: those of every row, and groups of more that an option adds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+COLUMNS = ("path", "p_real", "p_real_rgb", "p_real_spectrum", "decision", "status", "error")
+FACE_COLUMNS = ("face", "faces", "left", "top", "right", "bottom")
+
+# In the order in which rows have them. `faces`: faces are looked for.
+GROUPS: dict[str, tuple[str, ...]] = {"faces": FACE_COLUMNS}
+
+Kind = Literal["text", "score", "number", "count"]
+
+# What a column holds; each may be empty, but for path, status and error. A score is within 0 and 1, a number
+# is finite, a count is a whole number.
+KINDS: dict[str, Kind] = {
+    "path": "text",
+    "p_real": "score",
+    "p_real_rgb": "score",
+    "p_real_spectrum": "score",
+    "decision": "text",
+    "status": "text",
+    "error": "text",
+    "face": "count",
+    "faces": "count",
+    "left": "number",
+    "top": "number",
+    "right": "number",
+    "bottom": "number",
+}
+
+
+def columns_with(groups: Sequence[str]) -> tuple[str, ...]:
+    """The columns of rows that have these groups, whatever the order of `groups`."""
+    return (*COLUMNS, *(column for name, more in GROUPS.items() if name in groups for column in more))
+
+
+def groups_of(columns: Sequence[str]) -> tuple[str, ...] | None:
+    """The groups that rows with these columns have; None if no rows have these columns in this order."""
+    groups = tuple(name for name, more in GROUPS.items() if more[0] in columns)
+    return groups if tuple(columns) == columns_with(groups) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from protocols import Sample, leave_out, read_protocol
 from .config import TrainConfig
 from .dataset import unchanged
 from .logistic import Linear, Matrix, Problem
-from .model import CmflNet
+from .model import WIDTH, CmflNet
 from .photographs import opener
 from .usable import usable
 from .weights import load_weights, save_weights
@@ -39,9 +39,10 @@ class Refit:
     Attributes:
         c: the C that was chosen, or given; see `training.logistic.Problem.fit`.
         rates: for each C the mean D-EER by which it was chosen; empty where C was given.
-        attacks: those that were left out one at a time; empty where C was chosen by dev.
+        attacks: those by which it was chosen, one at a time; empty where it was chosen by all of dev.
         before, after: D-EER of the joint head on dev.
         images: of train that it was fitted to.
+        of_branches: the same of the heads of the branches, by name, where they were fitted too.
     """
 
     c: float
@@ -50,17 +51,23 @@ class Refit:
     before: float
     after: float
     images: int
+    of_branches: Mapping[str, Refit] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
         """The outcome as text."""
+        lines = self._lines("joint")
+        for name, found in self.of_branches.items():
+            lines += found._lines(name)
+        return lines
+
+    def _lines(self, head: str) -> list[str]:
         if not self.rates:
-            return [
-                f"joint head refitted to {self.images} images, C {self.c:g} as given",
-                self._on_dev(),
-            ]
-        by = f"mean D-EER of {', '.join(self.attacks)}, each left out" if self.attacks else "D-EER on dev"
+            return [f"{head} head refitted to {self.images} images, C {self.c:g} as given", self._on_dev()]
+        by = "D-EER on dev"
+        if self.attacks:
+            by = f"mean D-EER of {', '.join(self.attacks)}, each left out and, in dev, seen"
         return [
-            f"joint head refitted to {self.images} images, C by the {by}:",
+            f"{head} head refitted to {self.images} images, C by the {by}:",
             *(
                 f"  C {c:<6g} {100 * rate:5.1f} %{'  chosen' if c == self.c else ''}"
                 for c, rate in self.rates.items()
@@ -76,6 +83,7 @@ class Refit:
         of_the_branches = {
             name: value for name, value in before.items() if name.endswith(("_rgb", "_spectrum", "epoch"))
         }
+        of_the_branches |= {f"dev_d_eer_{name}": found.after for name, found in self.of_branches.items()}
         return of_the_branches | {"dev_d_eer": self.after, "refit_c": self.c, "refit_images": self.images}
 
 
@@ -88,6 +96,7 @@ def refit(
     data_root: str,
     leave_out_attacks: str = "",
     c: float | None = None,
+    branches: bool = False,
     workers: int = 2,
     skip_missing: bool = False,
     progress: bool | None = None,
@@ -100,6 +109,7 @@ def refit(
         protocol, data_root: the images, as for training.
         leave_out_attacks: attacks of train not to fit to, as `leave_out` of the configuration.
         c: the C to fit with; None chooses it.
+        branches: also fit the heads of both branches, each to its own half of the embeddings.
         workers: loader processes.
         skip_missing: go on without the files that are missing or unreadable.
         progress: a bar on standard error; None shows it on a terminal.
@@ -114,7 +124,7 @@ def refit(
     refuse_overwriting([out], [("the weights file itself", loaded.path)])
     if not loaded.config:
         raise UsageError(f"{loaded.path} is an official checkpoint; refit takes weights of cmfl train")
-    known = {field.name for field in fields(TrainConfig)}
+    known = {one.name for one in fields(TrainConfig)}
     trained = TrainConfig(**{key: value for key, value in loaded.config.items() if key in known})
     config = replace(trained, protocol=protocol, data_root=data_root, workers=workers)
     splits = read_protocol(protocol)
@@ -123,7 +133,7 @@ def refit(
         usable(samples, data_root, split, skip_missing, opener(config))
         for split, samples in (("train", kept), ("dev", splits.dev))
     )
-    found = refit_head(loaded.net, config, train, dev, c=c, progress=progress)
+    found = refit_head(loaded.net, config, train, dev, c=c, branches=branches, progress=progress)
     figures = found.metrics(loaded.metrics) | {"refit_protocol": splits.name}
     save_weights(loaded.net, out, replace(trained, refit_head=True), figures)
     return found
@@ -136,12 +146,16 @@ def refit_head(
     dev: Sequence[Sample],
     *,
     c: float | None = None,
+    branches: bool = False,
     progress: bool | None = None,
 ) -> Refit:
-    """Replaces the joint head of `net` by the regression whose C carries over to attacks left out.
+    """Replaces the joint head of `net` by the regression whose C is best for attacks seen and left out.
 
-    For each C and each attack of train, a regression without that attack is judged by it and the photographs
-    of dev. Of the C whose mean is within one standard error of the best one's, over the attacks, the smallest
+    For each C and each attack of train there are two figures against the photographs of dev, and their mean
+    counts: the D-EER of the attack's images of train by a regression without them, and that of its images in
+    dev by the regression on all of train. The first alone would choose a head that takes no notice of what an
+    attack shows, since that helps none that is left out. All attacks weigh alike, however many images they
+    have. Of the C whose mean is within one standard error of the best one's, over the attacks, the smallest
     is taken: the strongest regularisation that is not clearly worse. With a single attack the D-EER on dev
     decides, and among equals the smallest C.
 
@@ -150,30 +164,53 @@ def refit_head(
         config: says how images are read.
         train, dev: the samples.
         c: the C to fit with; None chooses it.
-        progress: as for `refit`.
+        branches, progress: as for `refit`.
     """
     log.info("computing the embeddings of %d images", len(train) + len(dev))
     embeddings = _embeddings(net, config, [*train, *dev], progress)
     x, x_dev = embeddings[: len(train)], embeddings[len(train) :]
-    head = Linear(net.head_joint.weight[0].detach().double().numpy(), net.head_joint.bias.item())
-    before = _d_eer(head(x_dev), dev)
+    found = _fit(net.head_joint, x, train, x_dev, dev, c)
+    if branches and net.architecture == "two_stream":
+        parts = {"rgb": slice(WIDTH), "spectrum": slice(WIDTH, 2 * WIDTH)}
+        of_branches = {
+            name: _fit(net.get_submodule(f"head_{name}"), x[:, part], train, x_dev[:, part], dev, c)
+            for name, part in parts.items()
+        }
+        found = replace(found, of_branches=of_branches)
+    return found
+
+
+def _fit(
+    layer: torch.nn.Module,
+    x: Matrix,
+    train: Sequence[Sample],
+    x_dev: Matrix,
+    dev: Sequence[Sample],
+    c: float | None,
+) -> Refit:
+    """Replaces one head by a regression; see `refit_head`."""
+    weight, bias = (value.detach().double().numpy() for value in (layer.weight, layer.bias))
+    before = _d_eer(Linear(weight[0], float(bias[0]))(x_dev), dev)
     attacks = sorted({sample.attack_type for sample in train if not sample.is_real})
     rates: dict[float, float] = {}
     if c is not None:
         attacks = []
     elif len(attacks) < 2:
         attacks = []
-        problem = Problem(x, train)
-        rates = {one: _d_eer(problem.fit(one)(x_dev), dev) for one in CS}
+        rates = {one: _d_eer(head(x_dev), dev) for one, head in _heads(x, train).items()}
         c = min(rates, key=lambda one: rates[one])
     else:
-        folds = [_rates_without(attack, x, train, x_dev, dev) for attack in attacks]
+        heads = _heads(x, train)
+        folds = [
+            _mean(_rates_without(attack, x, train, x_dev, dev), _rates_of(attack, heads, x_dev, dev))
+            for attack in attacks
+        ]
         rates = {one: float(np.mean([fold[one] for fold in folds])) for one in CS}
         c = _smallest_within_an_error(folds, rates)
     head = Problem(x, train).fit(c)
     with torch.no_grad():
-        net.head_joint.weight.copy_(torch.from_numpy(head.weight)[None])
-        net.head_joint.bias.fill_(head.bias)
+        layer.weight.copy_(torch.from_numpy(head.weight)[None])
+        layer.bias.fill_(head.bias)
     return Refit(c, rates, tuple(attacks), before, _d_eer(head(x_dev), dev), len(train))
 
 
@@ -198,6 +235,28 @@ def _rates_without(
     samples = [sample for sample in train if sample.attack_type == attack]
     samples += [sample for sample in dev if sample.is_real]
     return {c: _d_eer(problem.fit(c)(judged), samples) for c in CS}
+
+
+def _heads(x: Matrix, train: Sequence[Sample]) -> dict[float, Linear]:
+    """The regression on all of train, for each C."""
+    problem = Problem(x, train)
+    return {c: problem.fit(c) for c in CS}
+
+
+def _rates_of(
+    attack: str, heads: Mapping[float, Linear], x_dev: Matrix, dev: Sequence[Sample]
+) -> dict[float, float]:
+    """The D-EER of an attack in dev against its photographs, for each C; empty if dev does not have it."""
+    judged = [place for place, sample in enumerate(dev) if sample.is_real or sample.attack_type == attack]
+    samples = [dev[place] for place in judged]
+    if all(sample.is_real for sample in samples):
+        return {}
+    return {c: _d_eer(head(x_dev[judged]), samples) for c, head in heads.items()}
+
+
+def _mean(left_out: Mapping[float, float], seen: Mapping[float, float]) -> dict[float, float]:
+    """The mean of both, for each C; the first alone where there is no second."""
+    return {c: (rate + seen.get(c, rate)) / 2 for c, rate in left_out.items()}
 
 
 def _embeddings(

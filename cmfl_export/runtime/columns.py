@@ -8,8 +8,11 @@ from typing import Literal
 COLUMNS = ("path", "p_real", "p_real_rgb", "p_real_spectrum", "decision", "status", "error")
 FACE_COLUMNS = ("face", "faces", "left", "top", "right", "bottom")
 
-# In the order in which rows have them. `faces`: faces are looked for.
-GROUPS: dict[str, tuple[str, ...]] = {"faces": FACE_COLUMNS}
+# In the order in which rows have them. `faces`: faces are looked for; `stability`: see `stability`.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "faces": FACE_COLUMNS,
+    "stability": ("spread", "flips"),
+}
 
 Kind = Literal["text", "score", "number", "count"]
 
@@ -29,6 +32,8 @@ KINDS: dict[str, Kind] = {
     "top": "number",
     "right": "number",
     "bottom": "number",
+    "spread": "score",
+    "flips": "count",
 }
 
 

@@ -28,6 +28,7 @@ from .options import (
     Stability,
     Threads,
     Threshold,
+    TrustAnchors,
     Weights,
     Workers,
 )
@@ -146,6 +147,11 @@ def predict(
         int, typer.Option(help="Larger images get the status too_large.")
     ] = DetectorOptions.max_pixels,
     stability: Stability = DetectorOptions.stability,
+    provenance: Annotated[
+        bool,
+        typer.Option("--provenance", help="Rows also have what the files say of themselves; see inspect."),
+    ] = False,
+    trust_anchors: TrustAnchors = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted output.")] = False,
     progress: Progress = None,
     report: Annotated[
@@ -169,6 +175,8 @@ def predict(
     """
     if largest and not align:
         raise UsageError("--largest is about the faces that --align finds; give both")
+    if trust_anchors and not provenance:
+        raise UsageError("--trust-anchors is about what --provenance reads; give both")
     options = DetectorOptions(
         provider=provider,
         batch_size=batch_size,
@@ -183,9 +191,9 @@ def predict(
         stability=stability,
     )
     if manifest is not None:
-        if format or resume or report or column or case:
+        if format or resume or report or column or case or provenance:
             raise UsageError(
-                "--manifest goes without --format, --column, --resume, --report and --case: a part is Parquet"
+                "--manifest goes without --format, --column, --resume, --report, --case and --provenance"
             )
         predict_shards(arguments, model, manifest, out, shard, ray, ray_workers, progress, options)
         return
@@ -208,6 +216,8 @@ def predict(
         report=report,
         report_images=report_images,
         case=case,
+        provenance=provenance,
+        trust_anchors=trust_anchors,
         options=options,
     )
     for line in summary.lines():

@@ -77,6 +77,10 @@ FaceScale = Annotated[
 Threshold = Annotated[
     float | None, typer.Option(help="P(real) from which an image is real.", show_default="the model's own")
 ]
+TrustAnchors = Annotated[
+    Path | None,
+    typer.Option(help="Certificates in PEM that vouch for signers of Content Credentials."),
+]
 Stability = Annotated[
     bool,
     typer.Option(

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ..runtime import SCORE_OUTPUTS
+from ..runtime import GROUPS, SCORE_OUTPUTS
 
 DECISIONS = ("real", "synthetic", "uncertain")
 _WORDS = f"{', '.join(DECISIONS[:-1])} or {DECISIONS[-1]}"
@@ -63,6 +63,9 @@ def check_row(values: Mapping[str, Any]) -> None:
         _check_face(values)
     if values.get("spread") is not None:
         check_score("spread", values["spread"])
+    for name in GROUPS["provenance"]:
+        if not isinstance(values.get(name), str | None):
+            raise ValueError(f"{name} is {_shown(values[name])}; it must be text")
     flips = values.get("flips")
     if flips is not None and not (type(flips) is int and flips >= 0):
         raise ValueError(f"flips is {_shown(flips)}; it must be a whole number")

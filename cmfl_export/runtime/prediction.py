@@ -30,6 +30,8 @@ class Prediction:
         box: left, top, right and bottom of the face, in pixels of the upright picture.
         spread, flips: with the option `stability`: how far the score moves when the image is encoded or
             resized once more, and how many of these changes give another decision (see `stability`).
+        source_type, generator, c2pa_state, colour_profile: what the file says of its picture, where that was
+            asked for; see `cmfl_export.provenance.Provenance`.
         extras: the model's optional outputs (embedding, spectrum, heatmaps) by name, if requested; not a
             column of the results.
     """
@@ -46,6 +48,10 @@ class Prediction:
     box: tuple[float, float, float, float] | None = None
     spread: float | None = None
     flips: int | None = None
+    source_type: str | None = None
+    generator: str | None = None
+    c2pa_state: str | None = None
+    colour_profile: str | None = None
     extras: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False, repr=False)
 
     @property

@@ -7,6 +7,7 @@ import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Unpack, overload
 
@@ -19,7 +20,7 @@ from .base.errors import CmflError
 from .base.options import Align, DetectorOptions, DetectorSettings
 from .faces import AlignedFace, Aligner
 from .images import ImageError, ImageLike, Pixels, Status, decode, open_rgb, shown
-from .runtime import SCORE_OUTPUTS, Prediction, Session, pipeline
+from .runtime import SCORE_OUTPUTS, Prediction, Session, pipeline, stability
 from .zoo import resolve
 
 # The CPU is as fast with small batches, and rows appear sooner; a GPU needs large batches to be busy.
@@ -48,7 +49,7 @@ class Detector:
         threshold: a picture is `real` if p_real >= threshold, else `synthetic`.
         aligned: the geometry, see `cmfl_export.images.fit`.
         align: whether faces are found and aligned first: "all" of a picture, the "largest", or None.
-        batch_size, workers, max_pixels: the values in use, see `DetectorOptions`.
+        batch_size, workers, max_pixels, stability: the values in use, see `DetectorOptions`.
         concurrent_batches: how many batches of a stream run at once.
         full_batches: whether batches are filled up to one size, see `Session`.
     """
@@ -92,6 +93,7 @@ class Detector:
         self.batch_size = options.batch_size or size
         self.workers = options.workers or min(usable_cores(), _MOST_WORKERS)
         self.max_pixels = options.max_pixels
+        self.stability = options.stability
         self._look_for_faces(options)
 
     def _look_for_faces(self, options: DetectorOptions) -> None:
@@ -129,7 +131,11 @@ class Detector:
     @property
     def groups(self) -> tuple[str, ...]:
         """The groups of columns that its rows have, see `cmfl_export.runtime.columns`."""
-        return () if self.align is None else ("faces",)
+        return tuple(
+            name
+            for name, there in (("faces", self.align is not None), ("stability", self.stability))
+            if there
+        )
 
     @overload
     def predict(
@@ -170,8 +176,9 @@ class Detector:
             return list(self.stream(x, extras=extras))
         if isinstance(x, str | os.PathLike | bytes | Image.Image | np.ndarray):
             # Unpadded: a full batch for one picture would be up to 64 times the work.
+            size = 1 + len(stability.CHANGES) if self.stability else 1
             return next(
-                self._rows([x], extras, None, batch_size=1, workers=1, pad=False, concurrent_batches=1)
+                self._rows([x], extras, None, batch_size=size, workers=1, pad=False, concurrent_batches=1)
             )
         # An open file is an iterator, too, but of lines.
         if isinstance(x, Iterator) and not isinstance(x, io.IOBase):
@@ -237,10 +244,12 @@ class Detector:
         concurrent_batches: int,
     ) -> Iterator[Prediction]:
         def images_of(picture: ImageLike) -> list[pipeline.Decoded]:
-            return [
-                decoded if change is None else decoded._replace(image=change(decoded.image, picture))
-                for decoded in self.images_of(picture)
-            ]
+            images = self.images_of(picture)
+            if change is not None:
+                images = [image._replace(image=change(image.image, picture)) for image in images]
+            if self.stability:
+                images = [variant for image in images for variant in stability.with_variants(image)]
+            return images
 
         outcomes = pipeline.run(
             pictures,
@@ -254,7 +263,11 @@ class Detector:
         for outcome in outcomes:
             # As text alone: a source may hold the bytes of its picture.
             path = shown(str(os.fspath(source))) if isinstance(source := outcome.source, _PATH) else ""
-            yield self.row_of(path, outcome, extras=extras)
+            row = self.row_of(path, outcome, extras=extras)
+            if self.stability and outcome.outputs is not None:
+                variants = islice(outcomes, len(stability.CHANGES))
+                row = stability.judged(row, [self.row_of(path, variant) for variant in variants])
+            yield row
 
     # The three steps of a prediction, for those who bring batches together themselves.
 

@@ -38,6 +38,7 @@ class DetectorSettings(TypedDict, total=False):
     minimum_face: int
     face_scale: float
     max_pixels: int
+    stability: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,8 @@ class DetectorOptions:
         minimum_face: side of the smallest face to look for, in pixels of the picture.
         face_scale: size of the face in the crop; see `crop.template`.
         max_pixels: pictures with more pixels get the status `too_large`.
+        stability: also score each image after eight small changes, which takes nine times as long; see
+            `cmfl_export.runtime.stability`.
 
     Raises:
         UsageError: an option is unknown or out of its range.
@@ -73,6 +76,7 @@ class DetectorOptions:
     minimum_face: int = 20
     face_scale: float = 0.8
     max_pixels: int = 100_000_000
+    stability: bool = False
 
     def __post_init__(self) -> None:
         check_provider(self.provider)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Inputs, Null, Recursive, Workers
+from .options import Inputs, Null, Recursive, TrustAnchors, Workers
 from .output import say
 
 
@@ -16,10 +16,7 @@ def inspect(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write rows to this .csv or .jsonl file instead.")
     ] = None,
-    trust_anchors: Annotated[
-        Path | None,
-        typer.Option(help="Certificates in PEM that vouch for signers of Content Credentials."),
-    ] = None,
+    trust_anchors: TrustAnchors = None,
     recursive: Recursive = True,
     null: Null = False,
     workers: Workers = None,

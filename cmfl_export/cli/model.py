@@ -25,8 +25,10 @@ from .options import (
     Provider,
     Recursive,
     Spectra,
+    Stability,
     Threads,
     Threshold,
+    TrustAnchors,
     Weights,
     Workers,
 )
@@ -144,6 +146,12 @@ def predict(
     max_pixels: Annotated[
         int, typer.Option(help="Larger images get the status too_large.")
     ] = DetectorOptions.max_pixels,
+    stability: Stability = DetectorOptions.stability,
+    provenance: Annotated[
+        bool,
+        typer.Option("--provenance", help="Rows also have what the files say of themselves; see inspect."),
+    ] = False,
+    trust_anchors: TrustAnchors = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted output.")] = False,
     progress: Progress = None,
     report: Annotated[
@@ -167,6 +175,8 @@ def predict(
     """
     if largest and not align:
         raise UsageError("--largest is about the faces that --align finds; give both")
+    if trust_anchors and not provenance:
+        raise UsageError("--trust-anchors is about what --provenance reads; give both")
     options = DetectorOptions(
         provider=provider,
         batch_size=batch_size,
@@ -178,11 +188,12 @@ def predict(
         minimum_face=min_face,
         face_scale=face_scale,
         max_pixels=max_pixels,
+        stability=stability,
     )
     if manifest is not None:
-        if format or resume or report or column or case:
+        if format or resume or report or column or case or provenance:
             raise UsageError(
-                "--manifest goes without --format, --column, --resume, --report and --case: a part is Parquet"
+                "--manifest goes without --format, --column, --resume, --report, --case and --provenance"
             )
         predict_shards(arguments, model, manifest, out, shard, ray, ray_workers, progress, options)
         return
@@ -205,6 +216,8 @@ def predict(
         report=report,
         report_images=report_images,
         case=case,
+        provenance=provenance,
+        trust_anchors=trust_anchors,
         options=options,
     )
     for line in summary.lines():
@@ -269,6 +282,7 @@ def explain(
     threads: Threads = None,
     threshold: Threshold = None,
     aligned: Aligned = None,
+    stability: Stability = DetectorOptions.stability,
 ) -> None:
     """Draw what the model saw in one image.
 
@@ -276,7 +290,9 @@ def explain(
     """
     from ..predict import explain as run
 
-    options = DetectorOptions(provider=provider, threads=threads, threshold=threshold, aligned=aligned)
+    options = DetectorOptions(
+        provider=provider, threads=threads, threshold=threshold, aligned=aligned, stability=stability
+    )
     explanation = run(model, image, out, options)
     for line in explanation.lines():
         say(line)

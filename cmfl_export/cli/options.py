@@ -77,6 +77,18 @@ FaceScale = Annotated[
 Threshold = Annotated[
     float | None, typer.Option(help="P(real) from which an image is real.", show_default="the model's own")
 ]
+TrustAnchors = Annotated[
+    Path | None,
+    typer.Option(help="Certificates in PEM that vouch for signers of Content Credentials."),
+]
+Stability = Annotated[
+    bool,
+    typer.Option(
+        "--stability",
+        help="Also score each image after eight small changes (JPEG, WebP, resizing): rows say how far the "
+        "score moves, and the decision is uncertain where it changes. Takes nine times as long.",
+    ),
+]
 Aligned = Annotated[
     bool | None,
     typer.Option(help="The images are aligned face crops.", show_default="as the model was trained"),

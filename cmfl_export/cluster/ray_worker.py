@@ -57,7 +57,7 @@ class Worker:
             node,
             self._detector.provider,
             self._detector.passed_over,
-            {**setups.complete(setup_of(self._detector)), "manifest": job.digest},
+            {**setups.complete(setup_of(self._detector, self._detector.groups)), "manifest": job.digest},
         )
 
     def score(self, shard: int, out: str) -> Summary:

@@ -114,7 +114,7 @@ def score_shard(
         UsageError: the part cannot be written.
         InputError: the manifest or the folder cannot be read.
     """
-    setup = setup_of_part(setup_of(detector), job, shard)
+    setup = setup_of_part(setup_of(detector, detector.groups), job, shard)
     summary = Summary(detector.provider)
     if is_done(out, setup):
         summary.skipped = job.count(shard)

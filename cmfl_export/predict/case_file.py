@@ -16,7 +16,7 @@ import hashlib
 import json
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -78,11 +78,16 @@ def fingerprint(path: str) -> dict[str, Any]:
 
 
 @contextmanager
-def open_case(path: Path, detector: Detector) -> Iterator[Case]:
+def open_case(path: Path, detector: Detector, groups: Sequence[str]) -> Iterator[Case]:
     """Gives a case for the rows of a run, and writes it at the end, whole or not at all.
 
     Rows and digests wait on the disk, so that a case of any length needs little memory. A run that is cut
     short has no case.
+
+    Args:
+        path: of the case.
+        detector: what scores the rows.
+        groups: of columns that the rows have.
 
     Raises:
         UsageError: the case cannot be written, or another process writes it.
@@ -91,7 +96,7 @@ def open_case(path: Path, detector: Detector) -> Iterator[Case]:
     begun = _now()
     with exclusive(path), scratch_folder() as folder:
         with (folder / ROWS).open("wb") as rows, (folder / INPUTS).open("wb") as inputs:
-            case = Case(folder / REPORT, "", folder, rows, inputs, columns_with(detector.groups))
+            case = Case(folder / REPORT, "", folder, rows, inputs, columns_with(groups))
             yield case
         (folder / CARD).write_bytes(canonical(json.loads(detector.card.to_json())))
         (folder / SETUP).write_bytes(canonical(_setup(detector, begun)))

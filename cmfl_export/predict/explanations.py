@@ -17,7 +17,7 @@ from ..base.text import visible
 from ..base.versions import own_version
 from ..detector import Detector
 from ..report import heatmaps
-from ..runtime import Prediction
+from ..runtime import Prediction, stability
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +30,11 @@ _REAL, _SYNTHETIC, _QUIET = "#0a6c74", "#b3410e", "#59636e"
 
 @dataclass(frozen=True)
 class Explanation:
-    """What the figure shows. Scores are P(real); those of the branches are None for a one-stream model."""
+    """What the figure shows.
+
+    Scores are P(real); those of the branches are None for a one-stream model. `spread` and `flips` are as in
+    `Prediction`.
+    """
 
     image: str
     out: str
@@ -39,13 +43,21 @@ class Explanation:
     p_real_spectrum: float | None
     threshold: float
     decision: str
+    spread: float | None = None
+    flips: int | None = None
 
     def lines(self) -> list[str]:
         """The scores and the figure's path as text."""
         scores = [("p_real", self.p_real), ("p_real_rgb", self.p_real_rgb)]
         scores.append(("p_real_spectrum", self.p_real_spectrum))
         lines = [f"{name:<16} {value:.4f}" for name, value in scores if value is not None]
-        return [*lines, f"{'threshold':<16} {self.threshold:.4f}", f"{self.decision}; figure in {self.out}"]
+        lines.append(f"{'threshold':<16} {self.threshold:.4f}")
+        if self.spread is not None:
+            lines.append(
+                f"{'spread':<16} {self.spread:.4f} over {len(stability.CHANGES)} small changes of the image, "
+                f"{self.flips} of which change the decision"
+            )
+        return [*lines, f"{self.decision}; figure in {self.out}"]
 
 
 def explain(
@@ -93,6 +105,8 @@ def explain(
         row.p_real_spectrum,
         detector.threshold,
         row.decision,
+        row.spread,
+        row.flips,
     )
 
 

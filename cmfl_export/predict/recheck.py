@@ -20,7 +20,7 @@ from .case_reader import CaseFile, open_case_file
 from .rows import row_of
 
 # The options that change a score or a decision; the others are how fast it comes.
-_OPTIONS = ("threshold", "aligned", "align", "minimum_face", "face_scale", "max_pixels")
+_OPTIONS = ("threshold", "aligned", "align", "minimum_face", "face_scale", "max_pixels", "stability")
 _AT_ONCE = 256  # inputs whose rows are in memory
 _MOST_LISTED = 100  # findings that are shown
 

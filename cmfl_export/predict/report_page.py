@@ -152,6 +152,7 @@ def _data(
             "error": visible(entry.row.error),
             "disagree": disagree(entry.row, detector.threshold),
             "earlier": entry.earlier,
+            "said": entry.said,
             "picture": entry.number in pictures,
             "link": "" if entry.row.status is Status.NOT_FOUND else _link(entry.row.path, report),
         }

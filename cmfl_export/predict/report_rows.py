@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ..base.text import visible
 from ..images import Status
 from ..report import heatmaps
 from ..runtime import Prediction
@@ -80,6 +81,25 @@ class Entry:
     def scores(self) -> tuple[float | None, float | None, float | None]:
         """Joint, RGB branch, spectrum branch."""
         return self.row.p_real, self.row.p_real_rgb, self.row.p_real_spectrum
+
+    @property
+    def said(self) -> list[tuple[str, str]]:
+        """What the file says of its picture, and how stable the score is: names and texts."""
+        row = self.row
+        c2pa = None if row.c2pa_state == "absent" else row.c2pa_state
+        stable = None
+        if row.spread is not None:
+            stable = (
+                f"{row.spread:.3f} over small changes of the image, {row.flips} of which turn the decision"
+            )
+        texts = (
+            ("Source type", row.source_type),
+            ("Generator", row.generator),
+            ("Content Credentials", c2pa),
+            ("Colour profile", row.colour_profile),
+            ("Spread", stable),
+        )
+        return [(name, visible(text)) for name, text in texts if text]
 
     @property
     def face(self) -> str:

@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ..runtime import SCORE_OUTPUTS
+from ..runtime import GROUPS, SCORE_OUTPUTS
 
-DECISIONS = ("real", "synthetic")
+DECISIONS = ("real", "synthetic", "uncertain")
+_WORDS = f"{', '.join(DECISIONS[:-1])} or {DECISIONS[-1]}"
 _BOX = ("left", "top", "right", "bottom")
 _SHOWN = 60  # characters of a value in a message
 
@@ -57,9 +58,17 @@ def check_row(values: Mapping[str, Any]) -> None:
         if values[name] is not None:
             check_score(name, values[name])
     if values["decision"] not in (None, *DECISIONS):
-        raise ValueError(f"the decision is {_shown(values['decision'])}; it must be real or synthetic")
+        raise ValueError(f"the decision is {_shown(values['decision'])}; it must be {_WORDS}")
     if values.get("face") is not None:
         _check_face(values)
+    if values.get("spread") is not None:
+        check_score("spread", values["spread"])
+    for name in GROUPS["provenance"]:
+        if not isinstance(values.get(name), str | None):
+            raise ValueError(f"{name} is {_shown(values[name])}; it must be text")
+    flips = values.get("flips")
+    if flips is not None and not (type(flips) is int and flips >= 0):
+        raise ValueError(f"flips is {_shown(flips)}; it must be a whole number")
 
 
 def _check_face(values: Mapping[str, Any]) -> None:

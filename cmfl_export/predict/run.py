@@ -21,6 +21,7 @@ from ..base.setups import Setup
 from ..base.text import counted, failures
 from ..detector import Detector
 from ..images import count_paths, iter_paths, refuse_inputs, scheme_of, shown
+from ..provenance import read_anchors
 from ..runtime import Prediction
 from ..zoo import starter_label
 from .case_file import Case, open_case
@@ -28,6 +29,7 @@ from .report_page import open_report
 from .report_rows import ReportRows
 from .row_writers import open_writer
 from .rows import format_of, read_rows
+from .stated import GROUP, with_provenance
 
 
 @dataclass
@@ -123,6 +125,8 @@ def predict_to(
     report: str | Path | None = None,
     report_images: int = 5000,
     case: str | Path | None = None,
+    provenance: bool = False,
+    trust_anchors: str | Path | None = None,
     options: DetectorOptions | None = None,
     **settings: Unpack[DetectorSettings],
 ) -> Summary:
@@ -145,6 +149,8 @@ def predict_to(
         report_images: number of images, the most suspicious ones, that the report shows as pictures.
         case: a .zip file of rows, digests of the inputs, card, set-up and report, see `case_file`. Cannot be
             resumed.
+        provenance: the rows also have what the files say, see `cmfl_export.provenance`.
+        trust_anchors: a file of certificates in PEM for Content Credentials.
 
     Raises:
         UsageError: an option or output cannot be used; an output is an input, the model or the other output,
@@ -159,7 +165,9 @@ def predict_to(
     targets = _Targets.of(output, format, report, case, inputs)
     if case is not None and resume:
         raise UsageError("a case holds one run, which cannot be resumed; leave out --resume or --case")
+    anchors = read_anchors(trust_anchors)
     detector = Detector(model, options)
+    groups = (*detector.groups, *([GROUP] if provenance else []))
     refuse_overwriting(targets.files, [("the model", detector.path)])
     paths = iter_paths(inputs, recursive=recursive, null_separated=null_separated, column=column)
     first = next(paths, None)
@@ -170,14 +178,14 @@ def predict_to(
     start = time.perf_counter()
     try:
         with (
-            nullcontext() if targets.case is None else open_case(targets.case, detector) as filed,
+            nullcontext() if targets.case is None else open_case(targets.case, detector, groups) as filed,
             _report(targets.report, filed, detector, report_images) as reported,
             open_writer(
                 targets.rows,
                 format,
-                groups=detector.groups,
+                groups=groups,
                 resume=resume,
-                setup=setup_of(detector),
+                setup=setup_of(detector, groups),
             ) as writer,
             _bar(inputs, recursive, output, progress) as advance,
         ):
@@ -185,7 +193,12 @@ def predict_to(
                 for row in read_rows(targets.rows, format):
                     reported.add(row, earlier=True)
             remaining = _without_done(chain([first], paths), writer.done, summary)
-            for row in detector.stream(remaining, extras=reported is not None):
+
+            def score(paths: Iterator[str]) -> Iterator[Prediction]:
+                return detector.stream(paths, extras=reported is not None)
+
+            rows = with_provenance(remaining, score, anchors=anchors) if provenance else score(remaining)
+            for row in rows:
                 writer.write([row])
                 summary.count(row)
                 if row.is_last:
@@ -247,15 +260,15 @@ class _Targets:
         return [self.rows if isinstance(self.rows, Path) else None, self.report, self.case]
 
 
-def setup_of(detector: Detector) -> Setup:
-    """The set-up of rows of this detector: its model, and each option that changes rows."""
+def setup_of(detector: Detector, groups: Sequence[str]) -> Setup:
+    """The set-up of rows of this detector: its model, each option that changes rows, and their `groups`."""
     setup: dict[str, str | int | float | bool | None] = {
         "model": f"{detector.card.name}, SHA-256 {detector.sha256}",
         "threshold": detector.threshold,
         "aligned": detector.aligned,
         "align": detector.align,
         "max pixels": detector.max_pixels,
-        "columns": " ".join(detector.groups),
+        "columns": " ".join(groups),
     }
     if detector.align is not None:
         setup |= {"smallest face": detector.options.minimum_face, "face scale": detector.options.face_scale}

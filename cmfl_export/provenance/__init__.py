@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .c2pa_manifest import C2paState, has_manifest
 from .inspection import Provenance, inspect
-from .run import COLUMNS, Inspected, InspectSummary, inspect_files, write_rows
+from .run import COLUMNS, Inspected, InspectSummary, inspect_files, inspect_paths, read_anchors, write_rows
 from .source_types import TERMS
 from .statements import Statement
 
@@ -19,5 +19,7 @@ __all__ = [
     "has_manifest",
     "inspect",
     "inspect_files",
+    "inspect_paths",
+    "read_anchors",
     "write_rows",
 ]

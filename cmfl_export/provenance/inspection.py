@@ -28,6 +28,8 @@ class Provenance:
         edits: editing programs that the file names, and what the manifest says was done.
         encoder: the quantisation tables of a JPEG file: `75` are the standard ones of quality 75, and
             `~82 #1f3a09` others, nearest to those of 82; "" for other formats.
+        colour_profile: name of the ICC profile, as `Display P3`; `damaged` if it cannot be read, "" without
+            one. Pictures are scored without converting their colours, see docs/predict.md.
         evidence: the texts that the above comes from.
     """
 
@@ -39,6 +41,7 @@ class Provenance:
     software: str = ""
     edits: tuple[str, ...] = ()
     encoder: str = ""
+    colour_profile: str = ""
     evidence: tuple[Statement, ...] = ()
 
 
@@ -76,6 +79,7 @@ def inspect(data: bytes, *, trust_anchors: str = "") -> Provenance:
         software=software,
         edits=tuple(dict.fromkeys([*(name for name, _ in changers), *_changes(manifest)])),
         encoder="" if header.tables is None else str(header.tables),
+        colour_profile=header.colour_profile,
         evidence=tuple(dict.fromkeys(evidence)),
     )
 

@@ -22,7 +22,7 @@ from .source_types import TERMS
 
 COLUMNS = (
     *("path", "source_type", "generator", "c2pa_state", "signer", "camera", "software", "edits", "encoder"),
-    *("status", "error"),
+    *("colour_profile", "status", "error"),
 )
 _MOST_ANCHOR_BYTES = 4 << 20
 _SHOWN = 160  # characters of a text on a terminal
@@ -49,6 +49,7 @@ class Inspected:
             "software": found.software,
             "edits": "; ".join(found.edits),
             "encoder": found.encoder,
+            "colour_profile": found.colour_profile,
         }
         if self.status is not Status.OK:
             said = dict.fromkeys(said)
@@ -78,6 +79,7 @@ class Inspected:
             "software": found.software,
             "edits": ", ".join(found.edits),
             "JPEG tables": found.encoder,
+            "colours": found.colour_profile,
         }
         lines = [f"  {name:<12} {_short(text)}" for name, text in said.items() if text]
         lines += [f"  {one.where:<12} {one.field}: {_short(one.text)}" for one in found.evidence]
@@ -163,11 +165,25 @@ def inspect_files(
         InputError: no input, or the trust anchors cannot be read.
         UsageError: the trust anchors are no certificates.
     """
-    anchors = ""
-    if trust_anchors is not None:
-        data = read_bytes(Path(trust_anchors), _MOST_ANCHOR_BYTES, "the file of trust anchors")
-        anchors = data.decode("ascii", "replace")
-        check_anchors(anchors)
+    found = False
+    paths = iter_paths(inputs, recursive=recursive, null_separated=null_separated)
+    for row in inspect_paths(paths, read_anchors(trust_anchors), workers=workers):
+        found = True
+        yield row
+    if not found:
+        raise InputError(f"no images found in {', '.join(inputs) or 'an empty list of inputs'}")
+
+
+def inspect_paths(
+    paths: Iterable[str], anchors: str = "", *, workers: int | None = None
+) -> Iterator[Inspected]:
+    """Yields one row per path, in order; the paths are read a little ahead.
+
+    Args:
+        paths: as `cmfl_export.images.iter_paths` gives them.
+        anchors: certificates in PEM, see `read_anchors`.
+        workers: threads; None means one per core.
+    """
 
     def row_of(path: str) -> Inspected:
         try:
@@ -175,13 +191,23 @@ def inspect_files(
         except ImageError as error:
             return Inspected(path, status=error.status, error=error.message)
 
-    found = False
-    paths = iter_paths(inputs, recursive=recursive, null_separated=null_separated)
-    for row in in_order(row_of, paths, workers, name="inspect"):
-        found = True
-        yield row
-    if not found:
-        raise InputError(f"no images found in {', '.join(inputs) or 'an empty list of inputs'}")
+    return in_order(row_of, paths, workers, name="inspect")
+
+
+def read_anchors(file: str | Path | None) -> str:
+    """Returns the certificates of a file of trust anchors, "" for None.
+
+    Raises:
+        InputError: the file cannot be read.
+        UsageError: it has no certificates.
+    """
+    if file is None:
+        return ""
+    anchors = read_bytes(Path(file), _MOST_ANCHOR_BYTES, "the file of trust anchors").decode(
+        "ascii", "replace"
+    )
+    check_anchors(anchors)
+    return anchors
 
 
 def write_rows(rows: Iterable[Inspected], output: str | Path, inputs: Sequence[str] = ()) -> InspectSummary:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from PIL import IptcImagePlugin, JpegImagePlugin
+from PIL import ImageCms, IptcImagePlugin, JpegImagePlugin
 from PIL.ImageFile import ImageFile
 
 from ..images import Tables, open_header, tables_of
@@ -15,6 +16,9 @@ from .xmp import xmp_values
 
 # A text beyond this is cut: prompts and workflows have some ten thousand characters.
 MOST_CHARACTERS = 1_000_000
+
+# A profile of a camera or a screen has some kilobytes, one of a printer up to some megabytes.
+_MOST_PROFILE_BYTES, _MOST_NAME = 8 << 20, 200
 
 _EXIF = {
     0x010E: "ImageDescription",
@@ -49,10 +53,11 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """All texts of a file, and the quantisation tables of a JPEG file."""
+    """All texts of a file, the name of its colour profile, and the quantisation tables of a JPEG file."""
 
     statements: tuple[Statement, ...] = ()
     tables: Tables | None = None
+    colour_profile: str = ""
 
 
 def read_header(data: bytes) -> Header:
@@ -66,9 +71,22 @@ def read_header(data: bytes) -> Header:
             tables = None
             if isinstance(image, JpegImagePlugin.JpegImageFile):
                 tables = tables_of(image.quantization)
-            return Header(statements, tables)
+            return Header(statements, tables, _profile_name(image.info.get("icc_profile")))
     except Exception:  # Pillow raises many classes on damaged headers
         return Header()
+
+
+def _profile_name(profile: object) -> str:
+    """The description of an ICC profile; `damaged` for one that cannot be read, "" without one."""
+    if not isinstance(profile, bytes) or not profile:
+        return ""
+    if len(profile) > _MOST_PROFILE_BYTES:
+        return "damaged"
+    try:
+        name = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(profile)))
+    except (ImageCms.PyCMSError, OSError):
+        return "damaged"
+    return " ".join(name.split())[:_MOST_NAME] or "without a name"
 
 
 def _statements(image: ImageFile, data: bytes) -> Iterator[Statement]:

@@ -144,6 +144,8 @@ function card(row) {
     text.append(make("div", { class: "score" }, make("span", {}, name), make("span", {}, score(value)), bar(value)));
   }
   if (row.disagree) text.append(make("span", { class: "differ" }, "Branches disagree"));
+  const [source] = row.said?.filter(([name]) => name === "Generator" || name === "Source type").reverse() ?? [];
+  if (source) text.append(make("span", { class: "differ" }, "The file says: ", make("bdi", {}, source[1])));
   text.append(make("bdi", { class: "path", title: row.path }, row.name));
   return Object.assign(make("li", { class: "card" }, open, text), { row });
 }
@@ -190,7 +192,7 @@ function detail(place) {
   announcePlace();
   element("detail-pictures").replaceChildren(...pictures(row, saved));
   element("detail-controls").hidden = !saved || Object.keys(saved.heatmaps).length === 0;
-  element("detail-scores").replaceChildren(...(row.decision ? [scoreTable(row)] : []));
+  element("detail-scores").replaceChildren(...(row.decision ? [scoreTable(row)] : []), ...said(row));
   const dialog = element("detail");
   if (!dialog.open) dialog.showModal();
 }
@@ -263,6 +265,12 @@ function scoreTable(row) {
   return make("table", {}, make("caption", { class: "hidden" }, "Scores"), head, body);
 }
 
+function said(row) {
+  if (!row.said?.length) return [];
+  const facts = row.said.map(([name, text]) => make("div", {}, make("dt", {}, name), make("dd", {}, make("bdi", {}, text))));
+  return [make("dl", { class: "facts" }, ...facts)];
+}
+
 function step(by) {
   const place = shown + by;
   if (place >= 0 && place < matching.length) detail(place);
@@ -279,7 +287,8 @@ function redraw() {
  *
  * given: {threshold, branches: bool, colours: 256 times red, green, blue, opacity,
  *   peaks: the largest value of any heatmap, by branch,
- *   rows: [{number, path, name, scores: [joint, rgb, spectrum], decision, status, error, disagree, link}],
+ *   rows: [{number, path, name, scores: [joint, rgb, spectrum], decision, status, error, disagree, link,
+ *     said: if there, names and texts of what else is known}],
  *   picture: (row) => null or {image, spectrum: addresses, heatmaps: 196 levels by branch, peaks},
  *   whyNoPicture: (row) => text}
  */

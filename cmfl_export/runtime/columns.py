@@ -8,8 +8,13 @@ from typing import Literal
 COLUMNS = ("path", "p_real", "p_real_rgb", "p_real_spectrum", "decision", "status", "error")
 FACE_COLUMNS = ("face", "faces", "left", "top", "right", "bottom")
 
-# In the order in which rows have them. `faces`: faces are looked for.
-GROUPS: dict[str, tuple[str, ...]] = {"faces": FACE_COLUMNS}
+# In the order in which rows have them. `faces`: faces are looked for; `stability`: see `stability`;
+# `provenance`: what the file says of its picture, see `cmfl_export.provenance.Provenance`.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "faces": FACE_COLUMNS,
+    "stability": ("spread", "flips"),
+    "provenance": ("source_type", "generator", "c2pa_state", "colour_profile"),
+}
 
 Kind = Literal["text", "score", "number", "count"]
 
@@ -29,6 +34,12 @@ KINDS: dict[str, Kind] = {
     "top": "number",
     "right": "number",
     "bottom": "number",
+    "spread": "score",
+    "flips": "count",
+    "source_type": "text",
+    "generator": "text",
+    "c2pa_state": "text",
+    "colour_profile": "text",
 }
 
 

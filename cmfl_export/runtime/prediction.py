@@ -22,11 +22,16 @@ class Prediction:
     Attributes:
         path: the input; "" if it came without a path.
         p_real, p_real_rgb, p_real_spectrum: scores, P(real) in [0, 1]; None where there is none.
-        decision: `real` or `synthetic`, by the model's threshold; None without a score.
+        decision: `real` or `synthetic`, by the model's threshold, or `uncertain` where `stability` finds that
+            it flips; None without a score.
         status, error: whether the input has a score, and if not, why.
         face, faces: where faces were searched for: the number of this face, 0 for the largest, and the
             number of faces that its picture has rows for.
         box: left, top, right and bottom of the face, in pixels of the upright picture.
+        spread, flips: with the option `stability`: how far the score moves when the image is encoded or
+            resized once more, and how many of these changes give another decision (see `stability`).
+        source_type, generator, c2pa_state, colour_profile: what the file says of its picture, where that was
+            asked for; see `cmfl_export.provenance.Provenance`.
         extras: the model's optional outputs (embedding, spectrum, heatmaps) by name, if requested; not a
             column of the results.
     """
@@ -41,6 +46,12 @@ class Prediction:
     face: int | None = None
     faces: int | None = None
     box: tuple[float, float, float, float] | None = None
+    spread: float | None = None
+    flips: int | None = None
+    source_type: str | None = None
+    generator: str | None = None
+    c2pa_state: str | None = None
+    colour_profile: str | None = None
     extras: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False, repr=False)
 
     @property

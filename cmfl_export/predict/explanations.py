@@ -39,12 +39,17 @@ class Explanation:
     p_real_spectrum: float | None
     threshold: float
     decision: str
+    domain: float | None = None
+    out_of_domain: bool | None = None
 
     def lines(self) -> list[str]:
         """The scores and the figure's path as text."""
         scores = [("p_real", self.p_real), ("p_real_rgb", self.p_real_rgb)]
         scores.append(("p_real_spectrum", self.p_real_spectrum))
         lines = [f"{name:<16} {value:.4f}" for name, value in scores if value is not None]
+        if self.domain is not None:
+            outside = ", out of domain" if self.out_of_domain else ""
+            lines.append(f"{'domain':<16} {self.domain:g}{outside}")
         return [*lines, f"{'threshold':<16} {self.threshold:.4f}", f"{self.decision}; figure in {self.out}"]
 
 
@@ -93,6 +98,8 @@ def explain(
         row.p_real_spectrum,
         detector.threshold,
         row.decision,
+        row.domain,
+        row.out_of_domain,
     )
 
 

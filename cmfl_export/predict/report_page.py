@@ -151,6 +151,8 @@ def _data(
             "status": entry.row.status.value,
             "error": visible(entry.row.error),
             "disagree": disagree(entry.row, detector.threshold),
+            "domain": entry.row.domain,
+            "outside": entry.row.out_of_domain is True,
             "earlier": entry.earlier,
             "picture": entry.number in pictures,
             "link": "" if entry.row.status is Status.NOT_FOUND else _link(entry.row.path, report),
@@ -159,6 +161,7 @@ def _data(
     ]
     return {
         "threshold": detector.threshold,
+        "domain": "domain" in detector.groups,
         "branches": detector.card.architecture == "two_stream",
         "colours": base64.b64encode(heatmaps.colours().tobytes()).decode(),
         "peaks": peaks,

@@ -8,13 +8,17 @@ from typing import Literal
 COLUMNS = ("path", "p_real", "p_real_rgb", "p_real_spectrum", "decision", "status", "error")
 FACE_COLUMNS = ("face", "faces", "left", "top", "right", "bottom")
 
-# In the order in which rows have them. `faces`: faces are looked for.
-GROUPS: dict[str, tuple[str, ...]] = {"faces": FACE_COLUMNS}
+# In the order in which rows have them. `faces`: faces are looked for. `domain`: the model's card describes
+# its training images.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "faces": FACE_COLUMNS,
+    "domain": ("domain", "out_of_domain"),
+}
 
-Kind = Literal["text", "score", "number", "count"]
+Kind = Literal["text", "score", "number", "count", "flag"]
 
 # What a column holds; each may be empty, but for path, status and error. A score is within 0 and 1, a number
-# is finite, a count is a whole number.
+# is finite, a count is a whole number, a flag is true or false.
 KINDS: dict[str, Kind] = {
     "path": "text",
     "p_real": "score",
@@ -29,6 +33,8 @@ KINDS: dict[str, Kind] = {
     "top": "number",
     "right": "number",
     "bottom": "number",
+    "domain": "number",
+    "out_of_domain": "flag",
 }
 
 

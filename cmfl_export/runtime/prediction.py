@@ -27,6 +27,9 @@ class Prediction:
         face, faces: where faces were searched for: the number of this face, 0 for the largest, and the
             number of faces that its picture has rows for.
         box: left, top, right and bottom of the face, in pixels of the upright picture.
+        domain: how far the image lies from the model's training images: the percentage of these that are
+            nearer, 0 to 100; None where the model does not know them, or without a score.
+        out_of_domain: whether it lies so far from them that the score has no basis.
         extras: the model's optional outputs (embedding, spectrum, heatmaps) by name, if requested; not a
             column of the results.
     """
@@ -41,6 +44,8 @@ class Prediction:
     face: int | None = None
     faces: int | None = None
     box: tuple[float, float, float, float] | None = None
+    domain: float | None = None
+    out_of_domain: bool | None = None
     extras: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False, repr=False)
 
     @property

@@ -102,7 +102,9 @@ def fit_domain(detector: Detector, file: Path, data_root: str | os.PathLike[str]
             f"{file}: {len(embeddings)} images have a score; a domain needs {_FEWEST_IMAGES} or more"
         )
     about = {"split": _name(file), "images": len(embeddings), "split_images": len(samples)}
-    return replace(fitted(embeddings, COMPONENTS), about=about)
+    # The RGB branch's half comes first.
+    used = embeddings.shape[1] // (2 if detector.card.architecture == "two_stream" else 1)
+    return replace(fitted(embeddings, COMPONENTS, used), about=about)
 
 
 def with_limit(domain: Domain, embeddings: NDArray[Any], file: Path) -> tuple[Domain, str]:

@@ -1,7 +1,8 @@
 """Domain: what a model's training images look like to it, and how far from them another image lies.
 
 The card has a Gaussian of the embeddings of the training images: their means, the spread of each dimension,
-the largest principal components of the correlations, and one variance for all other directions.
+the largest principal components of the correlations, and one variance for all other directions. Of a model
+with two streams it is the RGB branch's half of the embedding, which knows other pictures better than both.
 """
 
 from __future__ import annotations
@@ -22,8 +23,7 @@ ARRAYS = "arrays"  # the key of the description's long values, which no person r
 
 _MOST_DIMENSIONS, _MOST_COMPONENTS = 4096, 256
 _QUANTILES = 101  # the percentiles 0 to 100
-# An embedding is a sigmoid. Beyond this its logit is mostly rounding, more so in 8 and 16 bits.
-_SMALLEST = 1e-4
+_NUMBERS = (ARRAYS, "dimensions", "noise", "limit")
 _LARGEST_FLAT = 1e-6  # a spread below this is that of a dimension that is always the same
 
 Floats = NDArray[np.float64]
@@ -31,11 +31,13 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Domain:
-    """The training images, as a distribution of embeddings of D dimensions with K principal components.
+    """The training images, as a distribution of the first D dimensions of embeddings, with K principal
+    components.
 
     Attributes:
-        mean, spread: float64 [D], of the logits of the embeddings.
-        components: float64 [K, D], orthonormal, of the logits divided by their spread.
+        dimensions: of a whole embedding, at least D.
+        mean, spread: float64 [D], of the embeddings.
+        components: float64 [K, D], orthonormal, of the embeddings divided by their spread.
         variances: float64 [K], along the components.
         noise: the variance along every other direction.
         quantiles: float64 [101], of the distances of the training images, from the smallest to the largest.
@@ -43,6 +45,7 @@ class Domain:
         about: what a person reads in the card: which data it comes from, and how many images.
     """
 
+    dimensions: int
     mean: Floats
     spread: Floats
     components: Floats
@@ -72,6 +75,7 @@ class Domain:
         variances = _unpacked(arrays, "variances", "<f4", _MOST_COMPONENTS)
         components = _unpacked(arrays, "components", "<f2", mean.size * variances.size)
         domain = cls(
+            int(_number(stored, "dimensions")),
             mean,
             _unpacked(arrays, "spread", "<f4", mean.size),
             components.reshape(variances.size, -1),
@@ -79,7 +83,7 @@ class Domain:
             _number(stored, "noise"),
             _unpacked(arrays, "quantiles", "<f4", _QUANTILES),
             _number(stored, "limit"),
-            {key: value for key, value in stored.items() if key not in (ARRAYS, "noise", "limit")},
+            {key: value for key, value in stored.items() if key not in _NUMBERS},
         )
         domain._check()
         return domain
@@ -97,13 +101,14 @@ class Domain:
             name: base64.b64encode(getattr(self, name).astype(kind).tobytes()).decode("ascii")
             for name, kind in kinds.items()
         }
-        return {**self.about, "noise": self.noise, "limit": self.limit, ARRAYS: packed}
+        numbers = {"dimensions": self.dimensions, "noise": self.noise, "limit": self.limit}
+        return {**self.about, **numbers, ARRAYS: packed}
 
     def distance(self, embeddings: NDArray[Any]) -> Floats:
         """How far embeddings lie from the training images: Mahalanobis distances, divided by sqrt(D).
 
         Args:
-            embeddings: [N, D], the model's output `embedding`.
+            embeddings: [N, dimensions], the model's output `embedding`.
 
         Returns:
             float64 [N]; about 1 for the training images, not finite if an embedding is not.
@@ -111,9 +116,11 @@ class Domain:
         Raises:
             ValueError: they have another number of dimensions.
         """
-        if embeddings.ndim != 2 or embeddings.shape[1] != self.mean.size:
-            raise ValueError(f"embeddings have {self.mean.size} dimensions, not {list(embeddings.shape)[1:]}")
-        apart = (logits(embeddings) - self.mean) / self.spread
+        if embeddings.ndim != 2 or embeddings.shape[1] != self.dimensions:
+            raise ValueError(
+                f"embeddings have {self.dimensions} dimensions, not {list(embeddings.shape)[1:]}"
+            )
+        apart = (embeddings[:, : self.mean.size].astype(np.float64) - self.mean) / self.spread
         along = apart @ self.basis
         # Rounding can make what is left a little less than nothing.
         rest = np.maximum((apart**2).sum(axis=1) - (along**2).sum(axis=1), 0.0)
@@ -133,6 +140,8 @@ class Domain:
 
     def _check(self) -> None:
         dimensions, count = self.mean.size, self.variances.size
+        if dimensions > self.dimensions:
+            raise ValueError("it has more dimensions than an embedding")
         if self.spread.size != dimensions or self.components.size != dimensions * count:
             raise ValueError("its arrays do not fit together")
         if self.quantiles.size != _QUANTILES or (np.diff(self.quantiles) < 0).any():
@@ -143,7 +152,7 @@ class Domain:
             raise ValueError("its components are not orthonormal")
 
 
-def fitted(embeddings: NDArray[Any], components: int) -> Domain:
+def fitted(embeddings: NDArray[Any], components: int, used: int | None = None) -> Domain:
     """Fits the description to the embeddings of the training images; its limit is their largest distance.
 
     What float16 and float32 round away in the card is rounded away here already.
@@ -151,13 +160,14 @@ def fitted(embeddings: NDArray[Any], components: int) -> Domain:
     Args:
         embeddings: [N, D], N >= 2.
         components: how many principal components, at most; fewer for few images.
+        used: how many of the first dimensions it is about; None means all.
 
     Raises:
         ValueError: there are too few embeddings, or one is not finite.
     """
     if len(embeddings) < 2 or not np.isfinite(embeddings).all():
         raise ValueError("it takes two embeddings or more, all of them finite")
-    values = logits(embeddings)
+    values = embeddings[:, :used].astype(np.float64)
     mean = _rounded(values.mean(axis=0), "<f4")
     spread = _rounded(np.maximum(values.std(axis=0), _LARGEST_FLAT), "<f4")
     apart = (values - mean) / spread
@@ -169,6 +179,7 @@ def fitted(embeddings: NDArray[Any], components: int) -> Domain:
     noise = max(float(variances[count:].sum()) / max(1, mean.size - count), 1e-3)
     kept = np.maximum(variances[:count], noise)
     domain = Domain(
+        embeddings.shape[1],
         mean,
         spread,
         _rounded(directions[:count], "<f2"),
@@ -180,13 +191,6 @@ def fitted(embeddings: NDArray[Any], components: int) -> Domain:
     distances = domain.distance(embeddings)
     quantiles = _rounded(np.quantile(distances, np.linspace(0, 1, _QUANTILES)), "<f4")
     return replace(domain, quantiles=quantiles, limit=float(quantiles[-1]))
-
-
-def logits(embeddings: NDArray[Any]) -> Floats:
-    """The logits of embeddings, which are sigmoids: their values before it, float64."""
-    inner = np.clip(embeddings.astype(np.float64), _SMALLEST, 1.0 - _SMALLEST)
-    found: Floats = np.log(inner) - np.log1p(-inner)
-    return found
 
 
 def _rounded(values: Floats, kind: str) -> Floats:

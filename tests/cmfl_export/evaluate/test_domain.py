@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
@@ -17,11 +19,11 @@ from cmfl_export.predict import predict_to
 from cmfl_export.predict.parquet_rows import parquet_rows
 from cmfl_export.predict.report_page import open_report
 from cmfl_export.predict.rows import read_rows
-from cmfl_export.runtime import Prediction, columns_with
+from cmfl_export.runtime import METADATA_KEY, Prediction, columns_with
 from cmfl_export.runtime.domain import Domain
 from tests.cmfl_export import example_rows, graded, tiny_model
 
-WITH_EMBEDDING = (*tiny_model.SCORES, "embedding")
+OUTPUTS = ("p_real", "embedding")
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     graded.make(folder, split="train", prefix="t")
     graded.make(folder, split="dev", prefix="d")
     graded.make(folder, split="eval", prefix="e")
-    tiny_model.write(folder / "plain.onnx", outputs=WITH_EMBEDDING)
+    model = tiny_model.build(OUTPUTS)
+    card = replace(tiny_model.card(OUTPUTS), architecture="one_stream", spectra="rgb")
+    onnx.helper.set_model_props(model, {METADATA_KEY: card.to_json()})
+    onnx.save(model, folder / "plain.onnx")
     return folder
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from cmfl_export.base.errors import ModelError
 from cmfl_export.runtime import ModelCard
-from cmfl_export.runtime.domain import Domain, fitted, logits
+from cmfl_export.runtime.domain import Domain, fitted
 
 
 def embeddings(count: int, seed: int = 0, dimensions: int = 12) -> np.ndarray:
@@ -33,24 +33,31 @@ class TestDistance:
     def test_is_that_of_the_dense_covariance(self) -> None:
         train, others = embeddings(500), embeddings(20, seed=1)
         domain = fitted(train, 3)
-        values = logits(train)
+        values = train.astype(np.float64)
         spread = values.std(axis=0)
         apart = (values - values.mean(axis=0)) / spread
         strengths, directions = np.linalg.eigh(apart.T @ apart / len(apart))
         strengths[:-3] = strengths[:-3].mean()
         inverse = np.linalg.inv((directions * strengths) @ directions.T)
-        away = (logits(others) - values.mean(axis=0)) / spread
+        away = (others - values.mean(axis=0)) / spread
         expected = np.sqrt(np.einsum("ni,ij,nj->n", away, inverse, away) / 12)
         np.testing.assert_allclose(domain.distance(others), expected, rtol=1e-3)
 
     def test_training_images_are_near_and_others_far(self) -> None:
         domain = fitted(embeddings(500), 3)
         assert domain.distance(embeddings(300, seed=1)).mean() == pytest.approx(1, abs=0.2)
-        assert domain.distance(np.full((1, 12), 0.999)).item() > 3
+        assert domain.distance(np.full((1, 12), 0.999) * np.tile([1, 0], 6)).item() > 3
 
     def test_few_images_all_alike_and_saturated_ones_stay_finite(self) -> None:
         domain = fitted(np.tile(np.float32([0.0, 1.0, 0.5]), (3, 1)), 64)
         assert np.isfinite(domain.distance(np.float32([[0, 1, 0.5], [1, 0, 0]]))).all()
+
+    def test_only_the_first_dimensions_count_where_it_says_so(self) -> None:
+        train, others = embeddings(500), embeddings(20, seed=1)
+        first = fitted(train, 3, used=6)
+        expected = fitted(train[:, :6], 3).distance(others[:, :6])
+        assert (first.distance(others) == expected).all()
+        assert first.dimensions == 12
 
     def test_refuses_what_it_cannot_use(self) -> None:
         with pytest.raises(ValueError, match="two embeddings"):
@@ -103,6 +110,7 @@ class TestCard:
             ({"arrays": 3}, "no arrays"),
             ({"limit": True}, "limit is not a finite number"),
             ({"limit": -1}, "not greater than 0"),
+            ({"dimensions": 11}, "more dimensions"),
             ({"noise": None}, "noise is not a finite number"),
             ({"mean": "???"}, "mean is not base64"),
             ({"mean": base64.b64encode(b"123").decode()}, "mean has 3 bytes"),

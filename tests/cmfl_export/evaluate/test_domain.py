@@ -71,7 +71,9 @@ class TestCalibrate:
         assert (stored["limit_split"], stored["limit_images"], stored["outside"]) == ("protocol/dev", 20, 0.0)
         assert any("domain of 20 images of protocol/train" in line for line in calibration.lines())
         levels = [level for _, some in graded.FOLDERS.values() for level in some]
-        distances = Domain.from_card(stored).distance(np.float32([[level / 255] * 3 for level in levels]))
+        distances = Domain.from_card(stored).distance(
+            np.array([[level / 255] * 3 for level in levels], np.float32)
+        )
         assert stored["limit"] == pytest.approx(distances.max(), rel=1e-3)
 
     def test_a_later_calibration_keeps_it(self, root: Path, calibration: Calibration) -> None:

@@ -49,8 +49,8 @@ class TestDistance:
         assert domain.distance(np.full((1, 12), 0.999) * np.tile([1, 0], 6)).item() > 3
 
     def test_few_images_all_alike_and_saturated_ones_stay_finite(self) -> None:
-        domain = fitted(np.tile(np.float32([0.0, 1.0, 0.5]), (3, 1)), 64)
-        assert np.isfinite(domain.distance(np.float32([[0, 1, 0.5], [1, 0, 0]]))).all()
+        domain = fitted(np.tile(np.array([0.0, 1.0, 0.5]), (3, 1)), 64)
+        assert np.isfinite(domain.distance(np.array([[0, 1, 0.5], [1, 0, 0]]))).all()
 
     def test_only_the_first_dimensions_count_where_it_says_so(self) -> None:
         train, others = embeddings(500), embeddings(20, seed=1)
@@ -114,7 +114,7 @@ class TestCard:
             ({"noise": None}, "noise is not a finite number"),
             ({"mean": "???"}, "mean is not base64"),
             ({"mean": base64.b64encode(b"123").decode()}, "mean has 3 bytes"),
-            ({"mean": base64.b64encode(np.float32([np.inf] * 12).tobytes()).decode()}, "not finite"),
+            ({"mean": base64.b64encode(np.full(12, np.inf, "<f4").tobytes()).decode()}, "not finite"),
             ({"spread": base64.b64encode(bytes(48)).decode()}, "not greater than 0"),
             ({"spread": base64.b64encode(np.ones(3, "<f4").tobytes()).decode()}, "do not fit"),
             ({"components": base64.b64encode(np.full(36, 9, "<f2").tobytes()).decode()}, "orthonormal"),

@@ -27,7 +27,7 @@ _COLUMNS: dict[str, Any] = {
         "type": ["number", "null"],
         "minimum": 0,
         "maximum": 100,
-        "description": "the percentage of the training images that are nearer to the training data",
+        "description": "the percentage of the training images that the model finds nearer to them all",
     },
     "out_of_domain": {
         "type": ["boolean", "null"],

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .base.cpu import usable_cores
-from .base.errors import CmflError
+from .base.errors import CmflError, ModelError
 from .base.options import Align, DetectorOptions, DetectorSettings
 from .faces import AlignedFace, Aligner
 from .images import ImageError, ImageLike, Pixels, Status, decode, open_rgb, shown
-from .runtime import SCORE_OUTPUTS, Prediction, Session, pipeline, stability
+from .runtime import EMBEDDING, SCORE_OUTPUTS, Domain, Prediction, Session, pipeline, stability
 from .zoo import resolve
 
 # The CPU is as fast with small batches, and rows appear sooner; a GPU needs large batches to be busy.
@@ -78,6 +78,8 @@ class Detector:
         self.path = Path(self._session.path)
         self.sha256 = self._session.sha256
         self.card = self._session.card
+        has_embedding = EMBEDDING in self._session.outputs
+        self._domain = Domain.from_card(self.card.domain) if self.card.domain and has_embedding else None
         self.provider = self._session.provider
         self.passed_over = self._session.passed_over
         self.threshold = self.card.threshold if options.threshold is None else options.threshold
@@ -131,11 +133,12 @@ class Detector:
     @property
     def groups(self) -> tuple[str, ...]:
         """The groups of columns that its rows have, see `cmfl_export.runtime.columns`."""
-        return tuple(
-            name
-            for name, there in (("faces", self.align is not None), ("stability", self.stability))
-            if there
-        )
+        there = {
+            "faces": self.align is not None,
+            "domain": self._domain is not None,
+            "stability": self.stability,
+        }
+        return tuple(name for name, is_there in there.items() if is_there)
 
     @overload
     def predict(
@@ -289,6 +292,8 @@ class Detector:
     ) -> dict[str, NDArray[np.float32]]:
         """Runs a batch of `images_of`; `extras` as in `predict`, the rest as in `Session.run`."""
         names = self._session.outputs if extras else self._session.score_outputs
+        if self._domain is not None and not extras:
+            names = (*names, EMBEDDING)
         return self._session.run(batch, names, low_latency=low_latency)
 
     def row_of(self, path: str, outcome: pipeline.Outcome[Any], *, extras: bool = False) -> Prediction:
@@ -304,11 +309,13 @@ class Detector:
         """
         if outcome.outputs is not None and outcome.image is not None:
             outputs = outcome.outputs | ({"image": outcome.image} if extras else {})
+            # Asked for by the domain alone, it is no extra of the row.
+            embedding = outputs.get(EMBEDDING) if extras else outputs.pop(EMBEDDING, None)
             face: AlignedFace | None = outcome.about
             row = Prediction(path)
             if face is not None:
                 row = replace(row, face=face.number, faces=face.of, box=face.box)
-            return self._judged(row, outputs)
+            return self._placed(self._judged(row, outputs), embedding)
         if isinstance(outcome.error, ImageError):
             return Prediction(path, status=outcome.error.status, error=outcome.error.message)
         if isinstance(outcome.error, TypeError):
@@ -318,6 +325,18 @@ class Detector:
         # An unexpected error in one picture must not end a run over a million.
         text = " ".join(f"{type(outcome.error).__name__}: {outcome.error}".split())
         return Prediction(path, status=Status.UNREADABLE, error=text)
+
+    def _placed(self, row: Prediction, embedding: NDArray[Any] | None) -> Prediction:
+        """Returns the row with its place in the domain of the model."""
+        if self._domain is None or embedding is None or not row.ok:
+            return row
+        try:
+            distance = float(self._domain.distance(embedding[None])[0])
+        except ValueError as error:
+            raise ModelError(f"{self.path}: its domain is of another model: {error}") from error
+        return replace(
+            row, domain=self._domain.percentile(distance), out_of_domain=self._domain.is_outside(distance)
+        )
 
     def _judged(self, row: Prediction, outputs: dict[str, NDArray[Any]]) -> Prediction:
         scores = {name: float(outputs[name]) for name in SCORE_OUTPUTS if name in outputs}

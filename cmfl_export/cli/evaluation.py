@@ -107,6 +107,13 @@ def calibrate(
         str, typer.Option(help="Rule of the threshold: d-eer, apcer:0.05 or bpcer:0.01.")
     ] = "d-eer",
     split: Annotated[str, typer.Option(help="Split to calibrate on, in a protocol folder.")] = "dev",
+    domain_split: Annotated[
+        str | None,
+        typer.Option(
+            help="Also describe the images of this split, on which the model was trained, so that predict "
+            "tells what is unlike them."
+        ),
+    ] = None,
     align: AlignLargest = False,
     min_face: MinFace = DetectorOptions.minimum_face,
     face_scale: FaceScale = DetectorOptions.face_scale,
@@ -128,6 +135,7 @@ def calibrate(
         data_root=data_root,
         at=at,
         split=split,
+        domain_split=domain_split,
         options=DetectorOptions(
             align=align,
             minimum_face=min_face,

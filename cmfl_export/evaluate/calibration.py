@@ -29,6 +29,7 @@ from ..base.text import counted
 from ..detector import Detector
 from ..runtime import LABEL_CONVENTION, METADATA_KEY, SCHEMA_VERSION, ModelCard, temper
 from .assessment import arrays
+from .domain import Embeddings, check_embedding, domain_file, fit_domain, with_limit
 from .score_split import one_face, score
 
 # Of each subject's SHA-256: two sets of 100,000 subjects share a hash by chance with probability 0.00004.
@@ -45,6 +46,7 @@ class Calibration:
 
     `before` and `after` are the metrics of `metrics.summary` on the dev split, each at its own threshold;
     `nll_before` and `nll_after` are the mean negative log-likelihoods (nats), which the temperature lowers.
+    `domain` says in one line which domain was fitted, if one was.
     """
 
     out: Path
@@ -55,6 +57,7 @@ class Calibration:
     after: dict[str, float]
     nll_before: float
     nll_after: float
+    domain: str = ""
 
     def lines(self) -> list[str]:
         """The result as text, for the terminal."""
@@ -70,6 +73,7 @@ class Calibration:
         ]
         if self.failed:
             lines.append(f"{counted(self.failed, 'image')} without a score left out")
+        lines += [self.domain] if self.domain else []
         return [*lines, f"{self.out}: evaluate it on images of other subjects"]
 
 
@@ -82,6 +86,7 @@ def calibrate(
     data_root: str | os.PathLike[str],
     at: str = "d-eer",
     split: str = "dev",
+    domain_split: str | None = None,
     options: DetectorOptions | None = None,
     **settings: Unpack[DetectorSettings],
 ) -> Calibration:
@@ -101,12 +106,14 @@ def calibrate(
         at: the rule for the threshold: `d-eer`; `apcer:X`, the lowest BPCER with APCER <= X; or `bpcer:X`,
             the lowest APCER with BPCER <= X; X from 0 to 1.
         split: which file of a protocol folder.
+        domain_split: the split that the model was trained on, to fit a domain to (see `runtime.domain`), with
+            a limit that leaves at most 1 % of `split` outside; None keeps the card's domain.
         options, settings: of the detector, see `DetectorOptions`. `align` takes the largest face of each
             image; an image without a face has no score and counts in neither class.
 
     Raises:
         UsageError: an option, the rule or the output cannot be used.
-        ModelError, ProviderError: the model cannot be used.
+        ModelError, ProviderError: the model cannot be used, or has no embedding for a domain.
         ProtocolError: the protocol cannot be used, or its eval split has the same subjects.
         InputError: a class has no score, or no threshold fulfils the rule.
         PackageError: onnx or scipy is missing.
@@ -127,11 +134,15 @@ def calibrate(
     refuse_overwriting([out], chain([("the protocol", file)], pictures))
     check_ending(out, (".onnx",), "a model")
     _refuse_eval_subjects(file, samples)
+    trained_on = None if domain_split is None else domain_file(protocol, domain_split, file)
     detector = Detector(model, options)
     source = detector.path
     refuse_overwriting([out], [("the model itself", source)])
     card = detector.card
-    rows = list(score(detector, samples, data_root))
+    embeddings = Embeddings()
+    if trained_on is not None:
+        check_embedding(detector)
+    rows = list(score(detector, samples, data_root, seen=None if trained_on is None else embeddings.add))
     data = arrays(rows)
     if not data.is_real.any() or data.is_real.all():
         why = next((f" ({s.sample.filename!r}: {s.row.error})" for s in rows if not s.row.ok), "")
@@ -149,6 +160,11 @@ def calibrate(
             f"no threshold up to 1 reaches {at}: {certain} synthetic images of {file} score exactly 1; "
             "choose another rule"
         )
+    domain, domain_line = card.domain, ""
+    if trained_on is not None:
+        fit = fit_domain(detector, trained_on, data_root)
+        limited, domain_line = with_limit(fit, embeddings.array(), file)
+        domain = limited.to_card()
     before = metrics.summary(data.p_real, data.is_real, card.threshold)
     after = metrics.summary(calibrated, data.is_real, threshold)
     new = replace(
@@ -157,6 +173,7 @@ def calibrate(
         labels=LABEL_CONVENTION,
         temperature=card.temperature * factor,
         threshold=threshold,
+        domain=domain,
         threshold_source=f"{at} on {file.resolve().parent.name}/{file.stem}",
         calibration={
             "at": at,
@@ -182,6 +199,7 @@ def calibrate(
         after,
         _nll(_logits(data.p_real), data.is_real, 1.0),
         _nll(_logits(data.p_real), data.is_real, factor),
+        domain_line,
     )
 
 

@@ -14,6 +14,7 @@ from ..base.errors import UsageError
 from ..base.options import DetectorOptions
 from ..detector import Detector
 from ..images import DataRoot, Degradation, Status
+from ..runtime import Prediction
 from .labelled_scores import Scored
 
 
@@ -34,6 +35,7 @@ def score(
     data_root: str | os.PathLike[str],
     damage: Degradation | None = None,
     advance: Callable[[int], None] = lambda _: None,
+    seen: Callable[[Prediction], None] | None = None,
 ) -> Iterator[Scored]:
     """Scores the images of a split, in order; yields one row per image, whatever is wrong with it.
 
@@ -43,6 +45,7 @@ def score(
         data_root: what their file names are relative to, see `DataRoot`.
         damage: degradation of each decoded image; None leaves them as they are.
         advance: called with 0 after each row (see `progress.bar`).
+        seen: called with each row of the detector, which then has its extras.
 
     Raises:
         InputError: there is no such data root.
@@ -51,15 +54,21 @@ def score(
     root = DataRoot.of(data_root)
     paths = [root.path(sample.filename) for sample in samples]
     if damage is None:
-        rows = detector.stream(iter(paths))
+        rows = detector.stream(iter(paths), extras=seen is not None)
     else:
         # Noise depends on the name within the data root, not on where the data are.
         names = dict(zip(paths, (PurePath(sample.filename).as_posix() for sample in samples), strict=True))
-        rows = detector.stream(iter(paths), change=lambda image, of: damage.apply(image, names[str(of)]))
+        rows = detector.stream(
+            iter(paths),
+            extras=seen is not None,
+            change=lambda image, of: damage.apply(image, names[str(of)]),
+        )
     advice = None if root.folder is None else NameAdvice(root.folder)
     for sample, row in zip(samples, rows, strict=True):
         advance(0)
+        if seen is not None:
+            seen(row)
         error = row.error
         if advice is not None and row.status is Status.NOT_FOUND:
             error += advice.of(sample.filename)
-        yield Scored(sample, replace(row, path=sample.filename, error=error))
+        yield Scored(sample, replace(row, path=sample.filename, error=error, extras={}))

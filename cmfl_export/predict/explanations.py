@@ -43,6 +43,8 @@ class Explanation:
     p_real_spectrum: float | None
     threshold: float
     decision: str
+    domain: float | None = None
+    out_of_domain: bool | None = None
     spread: float | None = None
     flips: int | None = None
 
@@ -52,6 +54,9 @@ class Explanation:
         scores.append(("p_real_spectrum", self.p_real_spectrum))
         lines = [f"{name:<16} {value:.4f}" for name, value in scores if value is not None]
         lines.append(f"{'threshold':<16} {self.threshold:.4f}")
+        if self.domain is not None:
+            outside = ", out of domain" if self.out_of_domain else ""
+            lines.append(f"{'domain':<16} {self.domain:g}{outside}")
         if self.spread is not None:
             lines.append(
                 f"{'spread':<16} {self.spread:.4f} over {len(stability.CHANGES)} small changes of the image, "
@@ -105,6 +110,8 @@ def explain(
         row.p_real_spectrum,
         detector.threshold,
         row.decision,
+        row.domain,
+        row.out_of_domain,
         row.spread,
         row.flips,
     )

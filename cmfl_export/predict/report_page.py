@@ -151,6 +151,8 @@ def _data(
             "status": entry.row.status.value,
             "error": visible(entry.row.error),
             "disagree": disagree(entry.row, detector.threshold),
+            "domain": entry.row.domain,
+            "outside": entry.row.out_of_domain is True,
             "earlier": entry.earlier,
             "said": entry.said,
             "picture": entry.number in pictures,
@@ -160,6 +162,7 @@ def _data(
     ]
     return {
         "threshold": detector.threshold,
+        "domain": "domain" in detector.groups,
         "branches": detector.card.architecture == "two_stream",
         "colours": base64.b64encode(heatmaps.colours().tobytes()).decode(),
         "peaks": peaks,

@@ -116,6 +116,7 @@ class ReportRows:
         inputs: of which one may have several rows, one for each face.
         total, real, synthetic, disagree: counts of all rows; `disagree`: one branch is at or above the
             threshold and the other below it.
+        out_of_domain: rows whose image is unlike the training images; see `Prediction`.
         failed: counts by status.
         earlier: rows of a run before this one.
         with_image: rows that came with their image.
@@ -128,6 +129,7 @@ class ReportRows:
         self.threshold = threshold
         self.inputs = 0
         self.total = self.real = self.synthetic = self.disagree = self.earlier = self.with_image = 0
+        self.out_of_domain = 0
         self.failed = Counter[Status]()
         self.histogram = np.zeros((2, BINS), np.int64)
         self.peaks: dict[str, float] = {}
@@ -153,6 +155,7 @@ class ReportRows:
         self.real += is_real
         self.synthetic += not is_real
         self.disagree += disagree(row, self.threshold)
+        self.out_of_domain += row.out_of_domain is True
         self.histogram[int(is_real), min(int(row.p_real * BINS), BINS - 1)] += 1
         suspicion = (-row.p_real, -entry.number)
         _push(self._scored, (*suspicion, entry), self._most_scored)

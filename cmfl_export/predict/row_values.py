@@ -32,6 +32,17 @@ def number_in(name: str, text: str) -> float | None:
         raise ValueError(f"{name} is {text[:_SHOWN]!r}, which is not a number{why}") from error
 
 
+def flag_in(name: str, text: str) -> bool | None:
+    """Returns the flag in a field of csv: true, false, or None if the field is empty.
+
+    Raises:
+        ValueError: the field holds anything else.
+    """
+    if text not in ("", "true", "false"):
+        raise ValueError(f"{name} is {text[:_SHOWN]!r}; it must be true, false or empty")
+    return text == "true" if text else None
+
+
 def check_score(name: str, value: object) -> None:
     """Refuses a value that is not a number from 0 to 1.
 
@@ -61,6 +72,7 @@ def check_row(values: Mapping[str, Any]) -> None:
         raise ValueError(f"the decision is {_shown(values['decision'])}; it must be {_WORDS}")
     if values.get("face") is not None:
         _check_face(values)
+    _check_domain(values.get("domain"), values.get("out_of_domain"))
     if values.get("spread") is not None:
         check_score("spread", values["spread"])
     for name in GROUPS["provenance"]:
@@ -77,6 +89,17 @@ def _check_face(values: Mapping[str, Any]) -> None:
         raise ValueError(f"face is {_shown(face)} of {_shown(faces)}; both are counts, the first from 0")
     if not all(type(side) in (int, float) and math.isfinite(side) for side in box):
         raise ValueError("the box of the face must be four numbers")
+
+
+def _check_domain(domain: object, outside: object) -> None:
+    is_number = isinstance(domain, int | float) and not isinstance(domain, bool)
+    # Written so that a NaN fails.
+    if domain is not None and not (is_number and 0 <= domain <= 100):  # type: ignore[operator]
+        raise ValueError(f"domain is {_shown(domain)}; it must be a number from 0 to 100")
+    if outside is not None and not isinstance(outside, bool):
+        raise ValueError(f"out_of_domain is {_shown(outside)}; it must be true or false")
+    if (domain is None) != (outside is None):
+        raise ValueError("domain and out_of_domain go together")
 
 
 def _shown(value: object) -> str:

@@ -95,7 +95,14 @@ class _CsvWriter(Writer):
 
     def _line(self, row: Prediction) -> bytes:
         values = row.record(self._columns).values()
-        return csv_record([visible(v) if self._on_terminal and isinstance(v, str) else v for v in values])
+        return csv_record(
+            [_field(visible(v) if self._on_terminal and isinstance(v, str) else v) for v in values]
+        )
+
+
+def _field(value: object) -> object:
+    """A value as csv has it: flags as JSON has them."""
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 class _JsonlWriter(Writer):
@@ -129,7 +136,9 @@ class _ParquetWriter(Writer):
             import pyarrow.parquet as pq
         except ImportError as error:
             raise need("parquet", "writing parquet") from error
-        types = {"text": pa.string(), "score": pa.float32(), "number": pa.float32(), "count": pa.int32()}
+        types = {"text": pa.string(), "score": pa.float32(), "number": pa.float32(), "count": pa.int32()} | {
+            "flag": pa.bool_()
+        }
         fields = [*((name, types[KINDS[name]]) for name in self._columns), ("path_bytes", pa.binary())]
         self._table = pa.Table
         self._schema = pa.schema(fields)

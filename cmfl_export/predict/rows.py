@@ -12,7 +12,7 @@ from ..base.errors import InputError, UsageError
 from ..base.text_formats import load_json, read_bytes
 from ..images import Status
 from ..runtime import GROUPS, KINDS, Prediction, columns_with, groups_of
-from .row_values import check_row, number_in
+from .row_values import check_row, flag_in, number_in
 
 FORMATS = ("csv", "jsonl", "json", "parquet")
 
@@ -112,10 +112,12 @@ def row_of_csv(columns: Sequence[str], fields: Sequence[str]) -> Prediction:
     return row_of({name: _value_of(name, text) for name, text in zip(columns, fields, strict=True)})
 
 
-def _value_of(column: str, text: str) -> str | float | None:
+def _value_of(column: str, text: str) -> str | float | bool | None:
     """Returns the value of a field of csv."""
     if KINDS[column] == "text":
         return text if column in _NEVER_NONE else text or None
+    if KINDS[column] == "flag":
+        return flag_in(column, text)
     number = number_in(column, text)
     whole = KINDS[column] == "count" and number is not None and number.is_integer()
     return int(number) if whole and number is not None else number

@@ -44,6 +44,7 @@ class Summary:
         images: inputs that have all of their rows.
         faces: rows of faces, if faces were searched.
         failed: rows without a score, by status.
+        out_of_domain: rows whose image is unlike the training images; None if the model does not know them.
         skipped: inputs that already had their rows (resume).
         seconds: duration without loading the model.
         report: the page that was written, else "".
@@ -59,6 +60,7 @@ class Summary:
     real: int = 0
     synthetic: int = 0
     failed: dict[str, int] = field(default_factory=dict)
+    out_of_domain: int | None = None
     skipped: int = 0
     seconds: float = 0.0
     report: str = ""
@@ -75,6 +77,8 @@ class Summary:
         self.n += 1
         self.images += row.is_last
         self.faces += row.face is not None
+        if row.out_of_domain is not None:
+            self.out_of_domain = (self.out_of_domain or 0) + row.out_of_domain
         if row.decision == "real":
             self.real += 1
         elif row.decision == "synthetic":
@@ -86,6 +90,8 @@ class Summary:
         """Counts the rows of another run, but not its time."""
         for name in ("n", "images", "faces", "real", "synthetic", "skipped"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
+        if other.out_of_domain is not None:
+            self.out_of_domain = (self.out_of_domain or 0) + other.out_of_domain
         for status, count in other.failed.items():
             self.failed[status] = self.failed.get(status, 0) + count
 
@@ -96,6 +102,10 @@ class Summary:
         lines = [
             f"{counted(self.images, 'image')}{faces}: {self.real} real, {self.synthetic} synthetic, {failed}"
         ]
+        if self.out_of_domain is not None:
+            lines.append(
+                f"{self.out_of_domain} out of domain: unlike the training images, so without a basis"
+            )
         if self.skipped:
             lines.append(f"{self.skipped} skipped: they already have their rows")
         lines.append(f"{self.seconds:.1f} s, {self.images_per_second:.1f} images/s on {self.provider}")

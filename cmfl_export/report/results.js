@@ -65,11 +65,13 @@ function findMatching() {
   const high = Number.isNaN(element("high").valueAsNumber) ? 1 : element("high").valueAsNumber;
   const ranged = low > 0 || high < 1;
   const differing = element("disagree").checked;
+  const outside = element("outside").checked;
   matching = results.rows.filter((row) =>
     (!decision || row.decision === decision)
     && (!status || row.status === status)
     && (!ranged || (row.scores[0] !== null && row.scores[0] >= low && row.scores[0] <= high))
     && (!differing || row.disagree)
+    && (!outside || row.outside)
     && (!text || row.path.toLowerCase().includes(text)));
   matching.sort(ORDERS[element("sort").value]);
 }
@@ -143,12 +145,18 @@ function card(row) {
   for (const [name, value] of heads(row).slice(1)) {
     text.append(make("div", { class: "score" }, make("span", {}, name), make("span", {}, score(value)), bar(value)));
   }
-  if (row.disagree) text.append(make("span", { class: "differ" }, "Branches disagree"));
+  text.append(...marks(row));
   const [source] = row.said?.filter(([name]) => name === "Generator" || name === "Source type").reverse() ?? [];
   if (source) text.append(make("span", { class: "differ" }, "The file says: ", make("bdi", {}, source[1])));
   text.append(make("bdi", { class: "path", title: row.path }, row.name));
   return Object.assign(make("li", { class: "card" }, open, text), { row });
 }
+
+// What a reader of the score has to know.
+const marks = (row) => [
+  ...(row.disagree ? [make("span", { class: "differ" }, "Branches disagree")] : []),
+  ...(row.outside ? [make("span", { class: "differ" }, "Out of domain")] : []),
+];
 
 const badge = (row) => make("span", { class: `badge ${row.decision ?? "failed"}` }, verdict(row));
 
@@ -202,7 +210,8 @@ function announcePlace() {
   element("detail-place").replaceChildren(
     `${whole.format(place + 1)} of ${whole.format(matching.length)}, input ${whole.format(row.number)} `, badge(row),
     row.decision ? ` P(real) ${score(row.scores[0])}` : "",
-    ...(row.disagree ? [" ", make("span", { class: "differ" }, "Branches disagree")] : []));
+    ...marks(row).flatMap((mark) => [" ", mark]),
+    Number.isFinite(row.domain) ? ` domain ${row.domain}` : "");
   element("previous").setAttribute("aria-disabled", place === 0);
   element("next").setAttribute("aria-disabled", place === matching.length - 1);
 }
@@ -285,10 +294,11 @@ function redraw() {
 /**
  * Shows rows; `showAdded` shows those that were added to `rows` since.
  *
- * given: {threshold, branches: bool, colours: 256 times red, green, blue, opacity,
+ * given: {threshold, branches: bool, domain: bool or undefined, colours: 256 times red, green, blue, opacity,
  *   peaks: the largest value of any heatmap, by branch,
  *   rows: [{number, path, name, scores: [joint, rgb, spectrum], decision, status, error, disagree, link,
- *     said: if there, names and texts of what else is known}],
+ *     domain: number, null or undefined, outside: bool or undefined,
+ *     said: names and texts of what else is known, or undefined}],
  *   picture: (row) => null or {image, spectrum: addresses, heatmaps: 196 levels by branch, peaks},
  *   whyNoPicture: (row) => text}
  */
@@ -298,6 +308,7 @@ function showResults(given) {
     element("disagree-box").hidden = true;
     for (const order of ["rgb", "spectrum", "difference"]) document.querySelector(`#sort [value=${order}]`)?.remove();
   }
+  element("outside-box").hidden = !results.domain;
   update();
 }
 

@@ -12,6 +12,7 @@ from .card import (
     temper,
 )
 from .columns import COLUMNS, FACE_COLUMNS, GROUPS, KINDS, columns_with, groups_of
+from .domain import ARRAYS, EMBEDDING, Domain
 from .gpu import DeviceModel
 from .model_check import INPUT_NAME, SCORE_OUTPUTS, SPECTRUM, SPECTRUM_STANDARDISED
 from .onnx_writer import write_model
@@ -23,7 +24,9 @@ from .tolerances import TOLERANCES
 from .web import PACKAGE, PACKAGE_VARIABLE, open_web, package_folder, web_trouble
 
 __all__ = [
+    "ARRAYS",
     "COLUMNS",
+    "EMBEDDING",
     "FACE_COLUMNS",
     "GROUPS",
     "INPUT_NAME",
@@ -42,6 +45,7 @@ __all__ = [
     "SPECTRUM_STANDARDISED",
     "TOLERANCES",
     "DeviceModel",
+    "Domain",
     "ModelCard",
     "Prediction",
     "Session",

@@ -13,6 +13,7 @@ from typing import Any
 from ..base.errors import ModelError
 from ..base.networks import ARCHITECTURES
 from ..base.text_formats import FormatError, load_json
+from .domain import ARRAYS, Domain
 
 METADATA_KEY = "cmfl"
 SCHEMA_VERSION = 2
@@ -43,6 +44,7 @@ class ModelCard:
         threshold, temperature: the threshold applies to p_real after the temperature (see `calibrated`).
         threshold_source: how the threshold was chosen, in words.
         calibration: the data that both were chosen on; `history` keeps earlier calibrations.
+        domain: what the training images look like to the model, see `domain.Domain`.
         training: the training configuration.
         data, metrics: the training data and its results.
         portable: whether every CPU computes the same from the 8-bit weights (see `portability`). In a card
@@ -64,6 +66,7 @@ class ModelCard:
     temperature: float = 1.0
     calibration: dict[str, Any] = field(default_factory=dict)
     history: tuple[dict[str, Any], ...] = ()
+    domain: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     data: str = ""
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -96,6 +99,8 @@ class ModelCard:
         # These are hashes that only `refuse_overlap` uses.
         if isinstance(values["calibration"], dict):
             values["calibration"].pop("subjects", None)
+        if isinstance(values["domain"], dict):
+            values["domain"].pop(ARRAYS, None)
         return dict(_flatten(values))
 
     def lines(self) -> list[str]:
@@ -173,6 +178,11 @@ def _faults_of_value(values: dict[str, Any]) -> Iterator[str]:
         base64.b64decode(values.get("calibration", {}).get("subjects", ""), validate=True)
     except (ValueError, TypeError):
         yield "the subjects of its calibration are not base64"
+    try:
+        if values.get("domain"):
+            Domain.from_card(values["domain"])
+    except ValueError as error:
+        yield f"its domain: {error}"
 
 
 _TEXT, _NUMBER, _LIST, _OBJECT = (
@@ -186,7 +196,7 @@ _KINDS: dict[str, tuple[Any, str]] = {
     **dict.fromkeys(("weights_sha256", "licence", "intended_use", "input", "labels"), _TEXT),
     **dict.fromkeys(("threshold", "temperature"), _NUMBER),
     **dict.fromkeys(("outputs", "history"), _LIST),
-    **dict.fromkeys(("calibration", "training", "metrics", "parity", "versions"), _OBJECT),
+    **dict.fromkeys(("calibration", "domain", "training", "metrics", "parity", "versions"), _OBJECT),
     **dict.fromkeys(("aligned", "portable"), (bool, "true or false")),
     "schema": (int, "a whole number"),
 }

@@ -8,18 +8,19 @@ from typing import Literal
 COLUMNS = ("path", "p_real", "p_real_rgb", "p_real_spectrum", "decision", "status", "error")
 FACE_COLUMNS = ("face", "faces", "left", "top", "right", "bottom")
 
-# In the order in which rows have them. `faces`: faces are looked for; `stability`: see `stability`;
-# `provenance`: what the file says of its picture, see `cmfl_export.provenance.Provenance`.
+# In the order in which rows have them. `faces`: faces are looked for; `domain`: the model's card describes its
+# training images; `stability`: see `stability`; `provenance`: what the file says of its picture, see `cmfl_export.provenance.Provenance`.
 GROUPS: dict[str, tuple[str, ...]] = {
     "faces": FACE_COLUMNS,
+    "domain": ("domain", "out_of_domain"),
     "stability": ("spread", "flips"),
     "provenance": ("source_type", "generator", "c2pa_state", "colour_profile"),
 }
 
-Kind = Literal["text", "score", "number", "count"]
+Kind = Literal["text", "score", "number", "count", "flag"]
 
 # What a column holds; each may be empty, but for path, status and error. A score is within 0 and 1, a number
-# is finite, a count is a whole number.
+# is finite, a count is a whole number, a flag is true or false.
 KINDS: dict[str, Kind] = {
     "path": "text",
     "p_real": "score",
@@ -34,6 +35,8 @@ KINDS: dict[str, Kind] = {
     "top": "number",
     "right": "number",
     "bottom": "number",
+    "domain": "number",
+    "out_of_domain": "flag",
     "spread": "score",
     "flips": "count",
     "source_type": "text",

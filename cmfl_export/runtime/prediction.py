@@ -28,6 +28,9 @@ class Prediction:
         face, faces: where faces were searched for: the number of this face, 0 for the largest, and the
             number of faces that its picture has rows for.
         box: left, top, right and bottom of the face, in pixels of the upright picture.
+        domain: how far the image lies from the model's training images: the percentage of these that are
+            nearer, 0 to 100; None where the model does not know them, or without a score.
+        out_of_domain: whether it lies so far from them that the score has no basis.
         spread, flips: with the option `stability`: how far the score moves when the image is encoded or
             resized once more, and how many of these changes give another decision (see `stability`).
         source_type, generator, c2pa_state, colour_profile: what the file says of its picture, where that was
@@ -46,6 +49,8 @@ class Prediction:
     face: int | None = None
     faces: int | None = None
     box: tuple[float, float, float, float] | None = None
+    domain: float | None = None
+    out_of_domain: bool | None = None
     spread: float | None = None
     flips: int | None = None
     source_type: str | None = None

@@ -23,6 +23,16 @@ _COLUMNS: dict[str, Any] = {
     "face": {"type": ["integer", "null"], "minimum": 0},
     "faces": {"type": ["integer", "null"], "minimum": 1},
     **{side: {"type": ["number", "null"]} for side in FACE_COLUMNS[2:]},
+    "domain": {
+        "type": ["number", "null"],
+        "minimum": 0,
+        "maximum": 100,
+        "description": "the percentage of the training images that the model finds nearer to them all",
+    },
+    "out_of_domain": {
+        "type": ["boolean", "null"],
+        "description": "whether the image is so unlike the training images that the score has no basis",
+    },
     "pictures": {
         "type": "object",
         "description": "JPEG (image) and PNG files in base64, if they were asked for",

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..base.versions import own_version
 from ..detector import Detector
+from ..runtime import ARRAYS
 from . import hosts, openapi
 from .limits import Store
 from .metrics import Metrics
@@ -65,8 +66,10 @@ class Service:
     def model(self) -> dict[str, Any]:
         """The card of the model, and how it runs here."""
         detector = self.scorer.detector
+        card = json.loads(detector.card.to_json())
+        card["domain"].pop(ARRAYS, None)  # some 150 kB that only the detector uses
         return {
-            "card": json.loads(detector.card.to_json()),
+            "card": card,
             "sha256": detector.sha256,
             "provider": detector.provider,
             "threshold": detector.threshold,

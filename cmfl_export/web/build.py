@@ -21,7 +21,7 @@ from ..base.versions import own_version
 from ..faces import network_files
 from ..images import DEFAULT_MAX_PIXELS, foreign_table
 from ..report import source
-from ..runtime import PACKAGE, ModelCard, Session
+from ..runtime import ARRAYS, PACKAGE, ModelCard, Session
 from ..zoo import resolve
 from .page_html import render_page
 from .self_test import goldens
@@ -121,6 +121,7 @@ def _settings(session: Session, runtime: str, *, aligns: bool) -> dict[str, Any]
     """What local_detector.js and the Worker read."""
     card = json.loads(session.card.to_json())
     card["calibration"].pop("subjects", None)  # hashes that only `evaluate` uses
+    card["domain"].pop(ARRAYS, None)  # the page computes no domain
     return {
         "server": False,
         "card": card,

@@ -33,6 +33,7 @@ class Scorer:
     passed_over: str = ""
     aligned: bool = True
     align: str | None = None
+    groups: tuple[str, ...] = ()
     path: Path = Path("model.onnx")
     sha256: str = hashlib.sha256(b"model").hexdigest()
 

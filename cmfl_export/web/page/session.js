@@ -2,6 +2,7 @@
 
 const COLUMNS = ["path", "p_real", "p_real_rgb", "p_real_spectrum", "decision", "status", "error"];
 const FACE_COLUMNS = ["face", "faces", "left", "top", "right", "bottom"];
+const DOMAIN_COLUMNS = ["domain", "out_of_domain"];
 const SCORES = COLUMNS.slice(1, 4);
 
 const UNSEEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/gu;
@@ -41,12 +42,16 @@ function csvField(row, column) {
   if (value === null || value === undefined || Number.isNaN(value)) return "";
   if (SCORES.includes(column)) return pythonFloat(shortFloat32(value));
   if (typeof value === "number") return column.startsWith("face") ? String(value) : pythonFloat(value);
+  if (typeof value === "boolean") return String(value);
   return /[,"\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value;
 }
 
-/** The rows as CSV; with the columns of faces if they were looked for in any of the images. */
+/** The rows as CSV; with the columns of faces if they were looked for in any of the images, and of the domain if the
+ * model that gave them has one. */
 function csvOf(rows) {
-  const columns = rows.some((row) => "face" in row) ? [...COLUMNS, ...FACE_COLUMNS] : COLUMNS;
+  const columns = [...COLUMNS];
+  if (rows.some((row) => "face" in row)) columns.push(...FACE_COLUMNS);
+  if (rows.some((row) => "domain" in row)) columns.push(...DOMAIN_COLUMNS);
   const lines = rows.map((row) => columns.map((column) => csvField(row, column)).join(","));
   return [columns.join(","), ...lines, ""].join("\n");
 }
@@ -65,6 +70,8 @@ function entryOf(row, number, threshold) {
     status: row.status,
     error: visible(row.error ?? ""),
     disagree: rgb !== null && spectrum !== null && rgb >= threshold !== spectrum >= threshold,
+    domain: row.domain ?? null,
+    outside: row.out_of_domain === true,
     link: "",
   };
 }

@@ -185,6 +185,7 @@ class View {
     showResults({
       threshold: this.#about.threshold,
       branches: this.#about.streams === 2,
+      domain: this.#entries.some((row) => row.domain !== null),
       colours: Uint8Array.from(atob(this.#settings.colours), (letter) => letter.charCodeAt(0)),
       peaks: this.#peaks,
       rows: this.#entries,

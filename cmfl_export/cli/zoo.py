@@ -35,7 +35,14 @@ def show(name: Name) -> None:
 
 @app.command()
 def pull(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="NAME, or NAME:VARIANT such as starter:int8.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="NAME, or NAME:VARIANT such as starter:int8; or hf://owner/name@revision, or "
+            "hf://owner/name@revision/file.onnx, in a hub.",
+        ),
+    ],
     mirror: Annotated[
         str | None,
         typer.Option(
@@ -47,17 +54,27 @@ def pull(
     refresh: Annotated[
         bool,
         typer.Option(
-            "--refresh", help="Take the newer version of a mirror, for a model that is not packaged."
+            "--refresh",
+            help="Take the newer version of a mirror, for a model that is not packaged; of a hub, ask "
+            "whether the revision has moved.",
         ),
     ] = False,
+    endpoint: Annotated[
+        str | None,
+        typer.Option(
+            help="Hub of an hf:// address: Hugging Face, or a mirror that answers in the same way.",
+            show_default="HF_ENDPOINT, else https://huggingface.co",
+        ),
+    ] = None,
 ) -> None:
     """Download the weights of a model.
 
-    It goes on where it was cut off, and needs no network for files that are already here.
+    It goes on where it was cut off, and needs no network for files that are already here. HF_TOKEN opens
+    private repositories of a hub; only the hub itself gets it.
     """
     from models_zoo.pull import pull as run
 
-    for line in run(name, mirror=mirror, refresh=refresh).lines():
+    for line in run(name, mirror=mirror, endpoint=endpoint, refresh=refresh).lines():
         say(line)
 
 

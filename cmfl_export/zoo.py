@@ -107,7 +107,8 @@ def model_and_inputs(arguments: Sequence[str], model: str | None) -> tuple[str |
     """Splits the arguments of `cmfl predict [MODEL] INPUT...` into the model and the inputs.
 
     The first argument is the model if it ends in .onnx, is a model of the zoo or is an address in a hub. If
-    `model` (--model) is given, it is the model, and all arguments are inputs. Else the model is None: the starter.
+    `model` (--model) is given, it is the model, and all arguments are inputs. Else the model is None, the
+    starter.
 
     Raises:
         UsageError: the first argument is both a name of the zoo and a file or folder, or it is neither a

@@ -120,12 +120,19 @@ def describe(
         list[Path] | None, typer.Option(help="metrics.json of cmfl evaluate; repeat for more.")
     ] = None,
     parity: Annotated[Path | None, typer.Option(help="JSON of cmfl verify --everywhere.")] = None,
+    hub: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="<path>", help="Also make this folder: a repository for a hub, ready to be uploaded."
+        ),
+    ] = None,
 ) -> None:
     """Write manifest.toml and the facts in card.md of a folder.
 
     Run it again after every change.
     """
     from models_zoo.describe import describe as run
+    from models_zoo.hub_folder import lay_out
 
     manifest = run(
         folder,
@@ -137,3 +144,5 @@ def describe(
         parity=parity,
     )
     say(f"{manifest.name} {manifest.version}: {len(manifest.files)} files in {folder / 'manifest.toml'}")
+    if hub is not None:
+        say(f"{len(lay_out(folder, hub))} files for a hub in {hub}")

@@ -23,7 +23,7 @@ class Hub:
     url: str = ""
     cdn: str = ""  # the same server by another name
     revisions: dict[str, str] = field(
-        default_factory=lambda: {"main": COMMIT, "v1": COMMIT, "refs/pr/1": COMMIT}
+        default_factory=lambda: dict.fromkeys(("main", "v1", "refs/pr/1"), COMMIT)
     )
     token: str = ""  # that every request to the hub needs
     code: int = 401  # without it
@@ -33,7 +33,7 @@ class Hub:
     answers_for: str = ""  # another commit in the headers
     listed: list[str] = field(default_factory=list)  # more names in the list of files
     redirect: str = ""  # of downloads, in place of the CDN
-    cut_after: int | None = None  # bytes of a body
+    answer: str = ""  # in place of the list of files
     moved: bool = False  # the API answers at another path of the same host
     requests: list[tuple[str, str, str]] = field(default_factory=list)  # method, path, Authorization
 
@@ -81,7 +81,8 @@ def hub_of(root: Path) -> Iterator[Hub]:
                 return
             names = sorted(str(path.relative_to(hub.root)) for path in hub.root.rglob("*") if path.is_file())
             siblings = [{"rfilename": name} for name in [*names, *hub.listed]]
-            self._send(json.dumps({"id": "owner/model", "sha": commit, "siblings": siblings}).encode(), {})
+            answer = hub.answer or json.dumps({"id": "owner/model", "sha": commit, "siblings": siblings})
+            self._send(answer.encode(), {})
 
         def _resolve(self, method: str, revision: str, file: str) -> None:
             path = hub.root / file
@@ -113,7 +114,7 @@ def hub_of(root: Path) -> Iterator[Hub]:
                 self.send_header(name, value)
             self.end_headers()
             with suppress(ConnectionError):
-                self.wfile.write(body[: hub.cut_after])
+                self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
             pass

@@ -100,6 +100,8 @@ def hub_of(root: Path) -> Iterator[Hub]:
                 }
                 self._redirect(hub.redirect or f"{hub.cdn}/cdn/{file}", headers)
             else:
+                blob = hashlib.sha1(b"blob %d\0" % len(body) + body, usedforsecurity=False)
+                headers["ETag"] = f'"{blob.hexdigest()}"'
                 self._send(b"" if method == "HEAD" else body, headers)
 
         def _redirect(self, target: str, headers: dict[str, str]) -> None:

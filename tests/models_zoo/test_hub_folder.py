@@ -25,8 +25,10 @@ def test_the_starter_scores_from_a_hub(
     image = np.random.default_rng(0).integers(0, 256, (224, 224, 3), np.uint8)
     with hub_of(tmp_path / "repository") as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
-        pulled = Detector.from_pretrained(f"hf://owner/model@{COMMIT}/starter-int8.onnx", provider="cpu")
-    assert pulled.predict(image) == Detector("starter:int8", provider="cpu").predict(image)
+        pulled = Detector.from_pretrained(
+            f"hf://owner/model@{COMMIT}/starter-int8.onnx", provider="onnxruntime"
+        )
+    assert pulled.predict(image) == Detector("starter:int8", provider="onnxruntime").predict(image)
 
 
 def test_the_command(zoo: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Unpack, overload
+from typing import Any, Self, Unpack, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from .base.options import Align, DetectorOptions, DetectorSettings
 from .faces import AlignedFace, Aligner
 from .images import ImageError, ImageLike, Pixels, Status, decode, open_rgb, shown
 from .runtime import EMBEDDING, SCORE_OUTPUTS, Domain, Prediction, Session, pipeline, stability
-from .zoo import resolve
+from .zoo import fetch, resolve
 
 # The CPU is as fast with small batches, and rows appear sooner; a GPU needs large batches to be busy.
 _CPU_BATCH, _CONCURRENT_BATCH, _GPU_BATCH = 8, 4, 64
@@ -63,7 +63,8 @@ class Detector:
         """Loads an exported model.
 
         Args:
-            model: the ONNX file, or a name of the zoo such as `starter:int8`; the starter by default.
+            model: the ONNX file, a name of the zoo such as `starter:int8`, or the address of a model that was
+                pulled from a hub; the starter by default.
             options: how to run, see `DetectorOptions`.
             settings: fields of `DetectorOptions`, which replace those of `options`.
 
@@ -97,6 +98,33 @@ class Detector:
         self.max_pixels = options.max_pixels
         self.stability = options.stability
         self._look_for_faces(options)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: str | os.PathLike[str],
+        options: DetectorOptions | None = None,
+        **settings: Unpack[DetectorSettings],
+    ) -> Self:
+        """Loads a model by name, after pulling it if it is not on this machine.
+
+        What is here already needs no network. `Detector(...)` itself never uses one.
+
+        >>> detector = Detector.from_pretrained("starter", provider="cpu")
+        >>> detector.card.name
+        'starter'
+
+        Args:
+            model: `owner/name`, `owner/name@revision` or `hf://owner/name@revision/file.onnx` of a hub
+                (HF_ENDPOINT and HF_TOKEN as in `cmfl zoo pull`); a name of the zoo; a model's folder; a file.
+                A commit as the revision always means the same file.
+            options, settings: as in `Detector`.
+
+        Raises:
+            DownloadError: a model that is not here cannot be pulled.
+            CmflError: as in `Detector`.
+        """
+        return cls(fetch(model), options, **settings)
 
     def _look_for_faces(self, options: DetectorOptions) -> None:
         """Sets what depends on whether faces are found and aligned first."""

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from models_zoo import registry
+from models_zoo import hub_cache, registry
+from models_zoo.hub_address import is_address
+from models_zoo.manifest import MANIFEST, Manifest
 from models_zoo.names import is_model_name, split_variant
 
 from .base.errors import ModelError, UsageError
 from .runtime import ModelCard, read_card
 
 STARTER = "starter"
+_REPOSITORY = re.compile(r"[^/\\@:]+/[^/\\@:]+(@[^/\\]+)?")  # of a hub, without hf://
 
 
 class Variant(NamedTuple):
@@ -29,8 +33,8 @@ def resolve(model: str | os.PathLike[str] | None) -> Path:
     """The file that a model's name stands for.
 
     Args:
-        model: a path, or `NAME` or `NAME:VARIANT` of the zoo if no file has this name; None is the starter
-            model. A path object is never a name of the zoo.
+        model: a path, or `NAME` or `NAME:VARIANT` of the zoo if no file has this name, or the address in a
+            hub of a model that was pulled; None is the starter model. A path object is never a name.
 
     Returns:
         The path. For a model of the zoo, its SHA-256 has been checked.
@@ -43,6 +47,8 @@ def resolve(model: str | os.PathLike[str] | None) -> Path:
         return _starter().path_of_weights()
     text = os.fspath(model)
     path = Path(text)
+    if isinstance(model, str) and is_address(text):
+        return hub_cache.path_of_weights(text)
     if isinstance(model, str) and not path.is_file():
         name, variant = split_variant(text)
         found = registry.find(name)
@@ -55,10 +61,37 @@ def resolve(model: str | os.PathLike[str] | None) -> Path:
     return path
 
 
+def fetch(model: str | os.PathLike[str]) -> Path:
+    """The file that a model's name stands for, pulled if it is not on this machine.
+
+    Args:
+        model: as in `resolve`; or `owner/name` in a hub if there is no such file or folder here; or a model's
+            folder, whose manifest says which file is the default, or with one .onnx file.
+
+    Raises:
+        DownloadError: a model that is not here cannot be pulled.
+        ModelError: there is no such model, or it is damaged.
+        UsageError: a file cannot be written.
+    """
+    from models_zoo.pull import pull
+
+    text, path = os.fspath(model), Path(model)
+    if path.is_dir():
+        return _in_folder(path)
+    if isinstance(model, str) and not path.is_file():
+        if _REPOSITORY.fullmatch(text) and not text.endswith(".onnx"):
+            text = f"hf://{text}"
+        if is_address(text) or registry.find(split_variant(text)[0]) is not None:
+            return pull(text).path
+    return resolve(model)
+
+
 def is_model(text: str) -> bool:
-    """Whether an argument names a model and not an image: it ends in .onnx or is a model of the zoo."""
+    """Whether an argument is a model and not an image: it ends in .onnx or is of the zoo or in a hub."""
     name, _ = split_variant(text)
-    return text.lower().endswith(".onnx") or (registry.find(name) is not None and not Path(text).exists())
+    if text.lower().endswith(".onnx") or is_address(text):
+        return True
+    return registry.find(name) is not None and not Path(text).exists()
 
 
 def card_of(model: str | os.PathLike[str] | None) -> ModelCard:
@@ -73,8 +106,9 @@ def card_of(model: str | os.PathLike[str] | None) -> ModelCard:
 def model_and_inputs(arguments: Sequence[str], model: str | None) -> tuple[str | None, list[str]]:
     """Splits the arguments of `cmfl predict [MODEL] INPUT...` into the model and the inputs.
 
-    The first argument is the model if it ends in .onnx or is a model of the zoo. If `model` (--model) is
-    given, it is the model, and all arguments are inputs. Else the model is None: the starter.
+    The first argument is the model if it ends in .onnx, is a model of the zoo or is an address in a hub. If
+    `model` (--model) is given, it is the model, and all arguments are inputs. Else the model is None, the
+    starter.
 
     Raises:
         UsageError: the first argument is both a name of the zoo and a file or folder, or it is neither a
@@ -85,7 +119,7 @@ def model_and_inputs(arguments: Sequence[str], model: str | None) -> tuple[str |
     first, rest = arguments[0], list(arguments[1:])
     name, _ = split_variant(first)
     there = Path(first).exists()
-    if first.lower().endswith(".onnx"):
+    if first.lower().endswith(".onnx") or is_address(first):
         chosen: str | None = first
     elif registry.find(name) is None:
         if is_model_name(name) and not Path(first).suffix and not there:
@@ -134,6 +168,15 @@ def starter_label() -> str:
     """
     manifest = _starter().manifest
     return f"{manifest.name} {manifest.version} ({manifest.default})"
+
+
+def _in_folder(folder: Path) -> Path:
+    if (folder / MANIFEST).is_file():
+        return registry.Model(Manifest.read(folder / MANIFEST), folder, registry.OWN).path_of_weights()
+    files = sorted(folder.glob("*.onnx"))
+    if len(files) != 1:
+        raise ModelError(f"{folder} has no {MANIFEST} and {len(files)} .onnx files; give the file itself")
+    return files[0]
 
 
 def _starter() -> registry.Model:

@@ -49,7 +49,7 @@ def add(folder: str | os.PathLike[str], *, force: bool = False) -> Model:
             # mkdtemp makes a folder for this user alone, but other users may read models.
             staging.chmod(0o755)
             for file in manifest.files:
-                _copy(source / file.name, staging / file.name, file)
+                copy_checked(source / file.name, staging / file.name, file)
             (staging / MANIFEST).write_text(manifest.to_toml(), encoding="utf-8", newline="\n")
         for file in manifest.weights.values():
             faults = check_weights(staging / file.name, manifest, file).faults
@@ -82,8 +82,12 @@ def _refuse_existing(name: str, force: bool) -> None:
             )
 
 
-def _copy(source: Path, target: Path, file: ModelFile) -> None:
-    """Copies a file, and checks size and SHA-256 of the copy."""
+def copy_checked(source: Path, target: Path, file: ModelFile) -> None:
+    """Copies a file of a model's folder, and checks size and SHA-256 of the copy.
+
+    Raises:
+        ModelError: it is no regular file, or not as the manifest says.
+    """
     digest = hashlib.sha256()
     size = 0
     # The file may become a link after the check; O_NOFOLLOW refuses it then.

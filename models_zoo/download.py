@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email.message import Message
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ LEAST_RATE, RATE_SECONDS = 4096, 60.0  # bytes per second of weights, averaged o
 _CHUNK = 1 << 18
 
 
-def download(source: Path | str, target: Path, size: int, sha256: str) -> None:
+def download(source: Path | str, target: Path, size: int, sha256: str, *, token: str = "") -> None:
     """Downloads a file, continuing an interrupted download in `target`.part.
 
     The file appears under its name only after its content has been checked. If several processes download the
@@ -36,6 +37,7 @@ def download(source: Path | str, target: Path, size: int, sha256: str) -> None:
         source: a file, or an https or http address. Redirections from https to anything else are refused.
         target: the file to write.
         size, sha256: of the expected content; at most `size` bytes are read.
+        token: sent to the host of the source, and to no other where it redirects to one.
 
     Raises:
         DownloadError: the source cannot be read, ends early (the part is kept), or has other content.
@@ -47,32 +49,55 @@ def download(source: Path | str, target: Path, size: int, sha256: str) -> None:
             return
         with writing(target):
             resumed = part.exists()
-            found = _fetch(source, part, size)
+            found = _fetch(source, part, size, token)
             if found != sha256 and resumed:
                 # The part may be the beginning of another file.
                 part.unlink()
-                found = _fetch(source, part, size)
+                found = _fetch(source, part, size, token)
             if found != sha256:
                 part.unlink()
                 raise DownloadError(
-                    f"{shown(source)} is not the file in the manifest: its SHA-256 is {found}, "
+                    f"{shown(source)} is not the expected file: its SHA-256 is {found}, "
                     f"not {sha256}; nothing was kept"
                 )
             sync(part)
             part.replace(target)
 
 
-def read(source: Path | str, most: int) -> bytes:
-    """Returns the content of a small file.
+def read(source: Path | str, most: int, *, token: str = "") -> bytes:
+    """Returns the content of a small file; `token` as in `download`.
 
     Raises:
         DownloadError: it cannot be read, or has more than `most` bytes.
     """
-    with _opened(source, 0) as (stream, _, _), _reading(source):
+    with _opened(source, 0, token) as (stream, _, _), _reading(source):
         data: bytes = stream.read(most + 1)
     if len(data) > most:
         raise DownloadError(f"{shown(source)} has more than {most} bytes, so it is not the expected file")
     return data
+
+
+def headers(url: str, name: str, *, token: str = "") -> Message:
+    """Returns the headers that an address answers HEAD with.
+
+    Args:
+        url: https or http.
+        name: a header. Redirections are followed within the host, up to a response that has it.
+        token: as in `download`.
+
+    Raises:
+        DownloadError: it cannot be read.
+    """
+    clock = Clock(PATIENCE, TIMEOUT)
+    with _reading(url):
+        try:
+            with _request(url, 0, clock, token, until=name) as response:
+                found: Message = response.headers
+                return found
+        except HTTPError as error:
+            if not 300 <= error.code < 400:
+                raise
+            return error.headers
 
 
 def is_intact(path: Path, size: int, sha256: str) -> bool:
@@ -88,7 +113,7 @@ def shown(source: Path | str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def _fetch(source: Path | str, part: Path, size: int) -> str:
+def _fetch(source: Path | str, part: Path, size: int, token: str) -> str:
     """Completes `part` to `size` bytes; returns the SHA-256 of the whole."""
     if part.exists() and part.stat().st_size > size:
         part.unlink()
@@ -100,7 +125,7 @@ def _fetch(source: Path | str, part: Path, size: int) -> str:
         done = file.tell()
         if done == size:
             return digest.hexdigest()
-        with _opened(source, done) as (stream, start, clock):
+        with _opened(source, done, token) as (stream, start, clock):
             if start != done:
                 file.truncate(0)
                 digest, done = hashlib.sha256(), 0
@@ -118,9 +143,7 @@ def _fetch(source: Path | str, part: Path, size: int) -> str:
                 digest.update(chunk)
     if done > size:
         part.unlink()
-        raise DownloadError(
-            f"{shown(source)} has more than the {size} bytes in the manifest; nothing was kept"
-        )
+        raise DownloadError(f"{shown(source)} has more than the expected {size} bytes; nothing was kept")
     if done < size:
         raise DownloadError(
             f"{shown(source)} ended after {done} of {size} bytes; run the command again to continue"
@@ -136,7 +159,7 @@ def _chunk(stream: Any, source: Path | str) -> bytes:
 
 
 @contextmanager
-def _opened(source: Path | str, start: int) -> Iterator[tuple[Any, int, Clock]]:
+def _opened(source: Path | str, start: int, token: str) -> Iterator[tuple[Any, int, Clock]]:
     """Opens a source at byte `start`, or at 0 if the server cannot skip.
 
     Gives the stream, the byte that it starts at, and the clock that limits its reading.
@@ -147,29 +170,32 @@ def _opened(source: Path | str, start: int) -> Iterator[tuple[Any, int, Clock]]:
             stream: Any = source.open("rb")
             stream.seek(start)
         else:
-            stream = _request(source, start, clock)
+            stream = _request(source, start, clock, token)
             if start and not _starts_at(stream, start):
                 # The server returned another part or none, so the whole file is requested.
                 if stream.status != 200:
                     stream.close()
-                    stream = _request(source, 0, clock)
+                    stream = _request(source, 0, clock, token)
                 start = 0
     with stream:
         yield stream, start, clock
 
 
-def _request(url: str, start: int, clock: Clock) -> Any:
-    headers = {"User-Agent": f"cmfl-export/{own_version()}", "Accept-Encoding": "identity"}
+def _request(url: str, start: int, clock: Clock, token: str, until: str = "") -> Any:
+    """Opens an address at byte `start`, or with `until` asks for its headers alone, see `headers`."""
+    request = Request(url, method="HEAD" if until else "GET")
+    request.add_header("User-Agent", f"cmfl-export/{own_version()}")
+    request.add_header("Accept-Encoding", "identity")
     if start:
-        headers["Range"] = f"bytes={start}-"
+        request.add_header("Range", f"bytes={start}-")
+    redirections = _Redirections(url, token, until)
+    redirections.authorise(request)
     try:
-        return build_opener(_Redirections, *clock.handlers()).open(
-            Request(url, headers=headers), timeout=TIMEOUT
-        )
+        return build_opener(redirections, *clock.handlers()).open(request, timeout=TIMEOUT)
     except HTTPError as error:
         error.close()
         if error.code == 416 and start:
-            return _request(url, 0, clock)
+            return _request(url, 0, clock, token)
         raise
 
 
@@ -179,15 +205,32 @@ def _starts_at(response: Any, start: int) -> bool:
 
 
 class _Redirections(HTTPRedirectHandler):
-    """Follows redirections to https, and from http to http."""
+    """Follows redirections to https, and from http to http; knows which host the token is for."""
+
+    def __init__(self, url: str, token: str, until: str) -> None:
+        self._host = urlsplit(url)[:2]
+        self._token = token
+        self._until = until
+
+    def authorise(self, request: Request) -> None:
+        """Adds the token to a request to the first host, with the first scheme and port."""
+        if self._token and urlsplit(request.full_url)[:2] == self._host:
+            # Of the two kinds of headers, the one that urllib does not copy to where it is redirected.
+            request.add_unredirected_header("Authorization", f"Bearer {self._token}")
 
     def redirect_request(self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        if self._until and (self._until in headers or urlsplit(newurl)[:2] != self._host):
+            return None
         old, new = urlsplit(req.full_url).scheme, urlsplit(newurl).scheme
         if new != "https" and (old, new) != ("http", "http"):
             raise DownloadError(
                 f"{shown(req.full_url)} redirects to {shown(newurl)}, from {old} to {new}, which is not safe"
             )
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+        request = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if request is not None:
+            request.method = req.get_method()
+            self.authorise(request)
+        return request
 
 
 @contextmanager

@@ -6,13 +6,13 @@ from cmfl_export.base.errors import CmflError
 from cmfl_export.base.tables import aligned
 from cmfl_export.metrics import LABELS, Interval, figure
 
-from . import registry
+from . import hub_cache, registry
 from .manifest import CARD
 from .pull import mirrored
 
 
 def table() -> list[str]:
-    """Returns all models, one per line, with faulty ones and those that the mirror offers."""
+    """Returns all models, one per line, with faulty ones, those of the mirror and those of a hub."""
     rows = [["name", "version", "variants", "from", "weights", "description"]]
     names = registry.names()
     for name in names:
@@ -39,6 +39,7 @@ def table() -> list[str]:
     except CmflError as error:
         others, notes = [], [f"the mirror's list of models cannot be read: {error}"]
     rows += [[name, "-", "-", "mirror", f"cmfl zoo pull {name}", ""] for name in others]
+    rows += [[name, "-", "-", "hub", "here", ""] for name in hub_cache.names()]
     if len(rows) == 1:
         return ["no models yet: train one and add it with cmfl zoo add, or pull one from a mirror", *notes]
     return [*aligned(rows, numbers=()), *notes]
@@ -50,7 +51,7 @@ def facts(name: str) -> list[str]:
     Raises:
         ModelError: no such model, or a faulty manifest.
     """
-    model = registry.get(name)
+    model = hub_cache.get(name)
     manifest = model.manifest
     items = [
         ["name", manifest.name],

@@ -66,5 +66,5 @@ def within(place: Path | str, *names: str) -> Path | str:
     if isinstance(place, Path):
         return place.joinpath(*names)
     parts = urlsplit(place)
-    path = "/".join([parts.path.rstrip("/"), *map(quote, names)])
+    path = "/".join([parts.path.rstrip("/"), *(quote(name, safe="") for name in names)])
     return urlunsplit(parts._replace(path=path))

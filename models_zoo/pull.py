@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cmfl_export.base.errors import CmflError, DownloadError
-from cmfl_export.base.files import write_whole
+from cmfl_export.base.errors import CmflError, DownloadError, UsageError
 from cmfl_export.base.locks import locked
 
-from . import download, places, registry
-from .manifest import MANIFEST, MOST_DOCUMENT_BYTES, MOST_MANIFEST_BYTES, Manifest, ModelFile
+from . import download, hub, places, registry
+from .documents import read_documents, write_documents
+from .hub_address import is_address
+from .manifest import MANIFEST, MOST_MANIFEST_BYTES, Manifest, ModelFile
 from .names import is_model_name, split_variant
 from .registry import Model
 
@@ -33,23 +34,34 @@ class Pulled:
         return [f"{what}: from {self.source}, SHA-256 checked: {self.path}"]
 
 
-def pull(text: str, *, mirror: str | None = None, refresh: bool = False) -> Pulled:
+def pull(
+    text: str, *, mirror: str | None = None, endpoint: str | None = None, refresh: bool = False
+) -> Pulled | hub.Pulled:
     """Gets a model's weights; uses the network only for what is missing.
 
     A packaged model keeps its manifest, wherever its weights come from. A model that is unknown here, or only
     known from a folder in CMFL_ZOO, is copied from the mirror into the user's own models with its manifest.
 
     Args:
-        text: `NAME`, or `NAME:VARIANT`; without a variant, the default one.
+        text: `NAME`, or `NAME:VARIANT`; without a variant, the default one. Or an address in a hub, see
+            `hub.pull`.
         mirror: a folder, or an https, http or file address, laid out like models_zoo/; CMFL_ZOO by default.
             Without both, the addresses in the manifest are tried in order.
-        refresh: get the manifest of a model that is not packaged from the mirror again.
+        endpoint: the hub of an address in a hub.
+        refresh: get the manifest of a model that is not packaged from the mirror again; ask the hub whether
+            the revision has moved.
 
     Raises:
         DownloadError: no such model, no address for it, or a download that fails or has other content.
         ModelError: no such variant, or a faulty manifest.
-        UsageError: a file cannot be written.
+        UsageError: a file cannot be written, or an option does not go with what `text` is.
     """
+    if is_address(text):
+        if mirror is not None:
+            raise UsageError(f"{text} comes from a hub; give --endpoint and not --from")
+        return hub.pull(text, endpoint=endpoint, refresh=refresh)
+    if endpoint is not None:
+        raise UsageError(f"{text} is no address in a hub (hf://owner/name@revision), so it has no --endpoint")
     name, variant = split_variant(text)
     place = places.mirror(mirror)
     model = registry.find(name)
@@ -91,20 +103,10 @@ def _copied(mirror: Path | str, name: str) -> Model:
     manifest = Manifest.parse(data, where)
     if manifest.name != name:
         raise DownloadError(f"{where}: name: {manifest.name!r} must be the name of the folder, {name!r}")
-    documents = {}
-    for file in manifest.documents:
-        address = places.within(mirror, name, file.name)
-        documents[file.name] = download.read(address, MOST_DOCUMENT_BYTES)
-        if not file.is_content(documents[file.name]):
-            raise DownloadError(
-                f"{download.shown(address)} is not the file in the manifest (size or SHA-256 differ)"
-            )
+    documents = read_documents(manifest, lambda document: places.within(mirror, name, document))
     folder = places.own_models() / name
     with locked(folder.with_name(f".{name}.lock")):
-        for document, content in documents.items():
-            write_whole(folder / document, content)
-        # Last, because a folder becomes a model by its manifest.
-        write_whole(folder / MANIFEST, data)
+        write_documents(folder, data, documents)
     return Model(manifest, folder, registry.OWN)
 
 

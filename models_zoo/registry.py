@@ -27,7 +27,7 @@ class Model:
 
     def path_of(self, file: ModelFile) -> Path | None:
         """Returns an intact copy of the file, from the model's folder or the pulled weights; None without."""
-        return next((path for path in self.candidates(file) if _is_intact(path, file)), None)
+        return next((path for path in self.candidates(file) if is_intact(path, file.size, file.sha256)), None)
 
     def candidates(self, file: ModelFile) -> tuple[Path, Path]:
         """Returns the paths where the file may be."""
@@ -123,12 +123,13 @@ def _models_in(parent: Path) -> Iterator[Path]:
     yield from (entry for entry in entries if is_model_name(entry.name) and (entry / MANIFEST).is_file())
 
 
-def _is_intact(path: Path, file: ModelFile) -> bool:
+def is_intact(path: Path, size: int, sha256: str) -> bool:
+    """Whether the file exists and has this content; it is not read again before its size or time changes."""
     try:
         status = path.stat()
     except OSError:
         return False
-    return status.st_size == file.size and _hash(path, status.st_size, status.st_mtime_ns) == file.sha256
+    return status.st_size == size and _hash(path, status.st_size, status.st_mtime_ns) == sha256
 
 
 @lru_cache(maxsize=256)

@@ -9,7 +9,7 @@ from cmfl_export.base.errors import CmflError
 from cmfl_export.base.tables import aligned
 from cmfl_export.runtime import NOT_PORTABLE, ModelCard, read_card
 
-from . import registry
+from . import hub_cache
 from .manifest import Manifest, ModelFile
 
 
@@ -55,7 +55,7 @@ def verify(name: str) -> Report:
     Raises:
         ModelError: no such model, or a faulty manifest.
     """
-    model = registry.get(name)
+    model = hub_cache.get(name)
     manifest = model.manifest
     checks = []
     for file in manifest.files:

@@ -35,7 +35,14 @@ def show(name: Name) -> None:
 
 @app.command()
 def pull(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="NAME, or NAME:VARIANT such as starter:int8.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="NAME, or NAME:VARIANT such as starter:int8; or hf://owner/name@revision, or "
+            "hf://owner/name@revision/file.onnx, in a hub.",
+        ),
+    ],
     mirror: Annotated[
         str | None,
         typer.Option(
@@ -47,17 +54,27 @@ def pull(
     refresh: Annotated[
         bool,
         typer.Option(
-            "--refresh", help="Take the newer version of a mirror, for a model that is not packaged."
+            "--refresh",
+            help="Take the newer version of a mirror, for a model that is not packaged; of a hub, ask "
+            "whether the revision has moved.",
         ),
     ] = False,
+    endpoint: Annotated[
+        str | None,
+        typer.Option(
+            help="Hub of an hf:// address: Hugging Face, or a mirror that answers in the same way.",
+            show_default="HF_ENDPOINT, else https://huggingface.co",
+        ),
+    ] = None,
 ) -> None:
     """Download the weights of a model.
 
-    It goes on where it was cut off, and needs no network for files that are already here.
+    It goes on where it was cut off, and needs no network for files that are already here. HF_TOKEN opens
+    private repositories of a hub; only the hub itself gets it.
     """
     from models_zoo.pull import pull as run
 
-    for line in run(name, mirror=mirror, refresh=refresh).lines():
+    for line in run(name, mirror=mirror, endpoint=endpoint, refresh=refresh).lines():
         say(line)
 
 
@@ -103,12 +120,19 @@ def describe(
         list[Path] | None, typer.Option(help="metrics.json of cmfl evaluate; repeat for more.")
     ] = None,
     parity: Annotated[Path | None, typer.Option(help="JSON of cmfl verify --everywhere.")] = None,
+    hub: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="<path>", help="Also make this folder: a repository for a hub, ready to be uploaded."
+        ),
+    ] = None,
 ) -> None:
     """Write manifest.toml and the facts in card.md of a folder.
 
     Run it again after every change.
     """
     from models_zoo.describe import describe as run
+    from models_zoo.hub_folder import lay_out
 
     manifest = run(
         folder,
@@ -120,3 +144,5 @@ def describe(
         parity=parity,
     )
     say(f"{manifest.name} {manifest.version}: {len(manifest.files)} files in {folder / 'manifest.toml'}")
+    if hub is not None:
+        say(f"{len(lay_out(folder, hub))} files for a hub in {hub}")

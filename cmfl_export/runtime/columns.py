@@ -8,8 +8,11 @@ from typing import Literal
 COLUMNS = ("path", "p_real", "p_real_rgb", "p_real_spectrum", "decision", "status", "error")
 FACE_COLUMNS = ("face", "faces", "left", "top", "right", "bottom")
 
-# In the order in which rows have them. `faces`: faces are looked for; `domain`: the model's card describes its
-# training images; `stability`: see `stability`; `provenance`: what the file says of its picture, see `cmfl_export.provenance.Provenance`.
+# In the order in which rows have them:
+# - faces: faces are looked for;
+# - domain: the model's card describes its training images;
+# - stability: the image is also scored after small changes;
+# - provenance: what the file says of its picture.
 GROUPS: dict[str, tuple[str, ...]] = {
     "faces": FACE_COLUMNS,
     "domain": ("domain", "out_of_domain"),

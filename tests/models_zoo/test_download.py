@@ -123,7 +123,7 @@ def test_too_long_a_body(web: Server, target: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(module, "_chunk", counted)
     web.surplus = b"x" * 10_000_000
-    refused(f"{web.url}/m.onnx", target, f"has more than the {len(BODY)} bytes")
+    refused(f"{web.url}/m.onnx", target, f"has more than the expected {len(BODY)} bytes")
     assert not part(target).exists()
     # It stops there, and does not read to the end.
     assert sum(map(len, taken)) <= len(BODY) + module._CHUNK
@@ -164,13 +164,13 @@ class TestRedirections:
 
     @pytest.mark.parametrize("to", ["http://a.org/m", "ftp://a.org/m"])
     def test_never_out_of_https(self, to: str) -> None:
-        handler = module._Redirections()
+        handler = module._Redirections("https://a.org/m", "", "")
         request = Request("https://a.org/old?token=secret")
         with pytest.raises(CmflError, match=r"https://a.org/old redirects to .*, from https to .*, which"):
             handler.redirect_request(request, None, 302, "", {}, to)
 
     def test_into_https(self) -> None:
-        handler = module._Redirections()
+        handler = module._Redirections("https://a.org/m", "", "")
         request = Request("http://a.org/old", headers={"Range": "bytes=5-"})
         new = handler.redirect_request(request, None, 302, "", {}, "https://a.org/new")
         assert new.full_url == "https://a.org/new"

@@ -104,7 +104,7 @@ class TestFromAMirror:
     def test_other_weights_than_promised(self, server: Server, mirror: Path) -> None:
         weights = mirror / "mine" / "mine.onnx"
         weights.write_bytes(weights.read_bytes()[:-1] + b"x")
-        with pytest.raises(CmflError, match="is not the file in the manifest: its SHA-256"):
+        with pytest.raises(CmflError, match="is not the expected file: its SHA-256"):
             pull("mine", mirror=server.url)
         with pytest.raises(
             CmflError, match="the weights of mine are not on this machine; run: cmfl zoo pull"

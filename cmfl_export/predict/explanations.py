@@ -30,7 +30,10 @@ _REAL, _SYNTHETIC, _QUIET = "#0a6c74", "#b3410e", "#59636e"
 
 @dataclass(frozen=True)
 class Explanation:
-    """What the figure shows. Scores are P(real); those of the branches are None for a one-stream model."""
+    """What the figure shows. Scores are P(real); those of the branches are None for a one-stream model.
+
+    `geometry` is how the image became the model's input, and `warning` what its row says, see `Prediction`.
+    """
 
     image: str
     out: str
@@ -39,13 +42,20 @@ class Explanation:
     p_real_spectrum: float | None
     threshold: float
     decision: str
+    geometry: str | None = None
+    warning: str = ""
 
     def lines(self) -> list[str]:
         """The scores and the figure's path as text."""
         scores = [("p_real", self.p_real), ("p_real_rgb", self.p_real_rgb)]
         scores.append(("p_real_spectrum", self.p_real_spectrum))
         lines = [f"{name:<16} {value:.4f}" for name, value in scores if value is not None]
-        return [*lines, f"{'threshold':<16} {self.threshold:.4f}", f"{self.decision}; figure in {self.out}"]
+        lines.append(f"{'threshold':<16} {self.threshold:.4f}")
+        if self.geometry is not None:
+            lines.append(f"{'geometry':<16} {self.geometry}")
+        if self.warning:
+            lines.append(self.warning)
+        return [*lines, f"{self.decision}; figure in {self.out}"]
 
 
 def explain(
@@ -93,6 +103,8 @@ def explain(
         row.p_real_spectrum,
         detector.threshold,
         row.decision,
+        row.geometry,
+        row.error,
     )
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
-from ..runtime import SCORE_OUTPUTS
+from ..runtime import SCORE_OUTPUTS, Geometry
 
 DECISIONS = ("real", "synthetic")
 _BOX = ("left", "top", "right", "bottom")
@@ -60,6 +60,12 @@ def check_row(values: Mapping[str, Any]) -> None:
         raise ValueError(f"the decision is {_shown(values['decision'])}; it must be real or synthetic")
     if values.get("face") is not None:
         _check_face(values)
+    if values.get("geometry") not in (None, *get_args(Geometry)):
+        raise ValueError(f"the geometry is {_shown(values['geometry'])}, which is none of cmfl predict")
+    for name in ("face_size", "faces_found"):
+        number = values.get(name)
+        if number is not None and not (type(number) in (int, float) and 0 <= number < math.inf):
+            raise ValueError(f"{name} is {_shown(number)}; it must be a number from 0")
 
 
 def _check_face(values: Mapping[str, Any]) -> None:

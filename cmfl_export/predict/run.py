@@ -20,7 +20,7 @@ from ..base.progress import Advance, bar
 from ..base.setups import Setup
 from ..base.text import counted, failures
 from ..detector import Detector
-from ..images import count_paths, iter_paths, refuse_inputs, scheme_of, shown
+from ..images import Status, count_paths, iter_paths, refuse_inputs, scheme_of, shown
 from ..runtime import Prediction
 from ..zoo import starter_label
 from .case_file import Case, open_case
@@ -28,6 +28,15 @@ from .report_page import open_report
 from .report_rows import ReportRows
 from .row_writers import open_writer
 from .rows import format_of, read_rows
+
+# What a summary says of rows that have a score, after their number.
+_NOTES = {
+    "low": "low_resolution: the face is so small in its picture that the score says little",
+    "unfound": "of 224x224 pixels without a face that was found, scored as they are",
+    "crowded": "with more than one face, of which the largest is scored; --align all scores each",
+    "middles": "scored on their middle square, as they are not 224x224; to find their faces: "
+    "pip install 'cmfl-export[faces]'",
+}
 
 
 @dataclass
@@ -41,6 +50,10 @@ class Summary:
         n: rows written; each is real, synthetic or failed.
         images: inputs that have all of their rows.
         faces: rows of faces, if faces were searched.
+        low: rows with a score whose face is too small in its picture (`low_resolution`).
+        unfound: pictures of 224x224 that were scored as they are although no face was found.
+        middles: pictures whose middle square was scored, as the package for finding faces is missing.
+        crowded: pictures with more faces than the one that was scored.
         failed: rows without a score, by status.
         skipped: inputs that already had their rows (resume).
         seconds: duration without loading the model.
@@ -56,6 +69,10 @@ class Summary:
     faces: int = 0
     real: int = 0
     synthetic: int = 0
+    low: int = 0
+    unfound: int = 0
+    middles: int = 0
+    crowded: int = 0
     failed: dict[str, int] = field(default_factory=dict)
     skipped: int = 0
     seconds: float = 0.0
@@ -73,6 +90,10 @@ class Summary:
         self.n += 1
         self.images += row.is_last
         self.faces += row.face is not None
+        self.low += row.status is Status.LOW_RESOLUTION
+        self.unfound += row.faces_found == 0
+        self.middles += row.geometry == "middle"
+        self.crowded += row.face == 0 and (row.faces_found or 0) > (row.faces or 0)
         if row.decision == "real":
             self.real += 1
         elif row.decision == "synthetic":
@@ -82,7 +103,7 @@ class Summary:
 
     def add(self, other: Summary) -> None:
         """Counts the rows of another run, but not its time."""
-        for name in ("n", "images", "faces", "real", "synthetic", "skipped"):
+        for name in ("n", "images", "faces", "real", "synthetic", "skipped", *_NOTES):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for status, count in other.failed.items():
             self.failed[status] = self.failed.get(status, 0) + count
@@ -96,6 +117,7 @@ class Summary:
         ]
         if self.skipped:
             lines.append(f"{self.skipped} skipped: they already have their rows")
+        lines += [f"{number} {note}" for name, note in _NOTES.items() if (number := getattr(self, name))]
         lines.append(f"{self.seconds:.1f} s, {self.images_per_second:.1f} images/s on {self.provider}")
         if self.starter:
             lines.append(f"scored with {self.starter}, as no model was given")
@@ -258,7 +280,11 @@ def setup_of(detector: Detector) -> Setup:
         "columns": " ".join(detector.groups),
     }
     if detector.align is not None:
-        setup |= {"smallest face": detector.options.minimum_face, "face scale": detector.options.face_scale}
+        setup |= {
+            "smallest face": detector.options.minimum_face,
+            "smallest resolution": detector.options.minimum_resolution,
+            "face scale": detector.options.face_scale,
+        }
     return setup
 
 

@@ -11,7 +11,7 @@ from .card import (
     ModelCard,
     temper,
 )
-from .columns import COLUMNS, FACE_COLUMNS, GROUPS, KINDS, columns_with, groups_of
+from .columns import COLUMNS, FACE_COLUMNS, GEOMETRY_COLUMNS, GROUPS, KINDS, Geometry, columns_with, groups_of
 from .gpu import DeviceModel
 from .model_check import INPUT_NAME, SCORE_OUTPUTS, SPECTRUM, SPECTRUM_STANDARDISED
 from .onnx_writer import write_model
@@ -25,6 +25,7 @@ from .web import PACKAGE, PACKAGE_VARIABLE, open_web, package_folder, web_troubl
 __all__ = [
     "COLUMNS",
     "FACE_COLUMNS",
+    "GEOMETRY_COLUMNS",
     "GROUPS",
     "INPUT_NAME",
     "INTENDED_USE",
@@ -42,6 +43,7 @@ __all__ = [
     "SPECTRUM_STANDARDISED",
     "TOLERANCES",
     "DeviceModel",
+    "Geometry",
     "ModelCard",
     "Prediction",
     "Session",

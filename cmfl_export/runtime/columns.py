@@ -7,11 +7,16 @@ from typing import Literal
 
 COLUMNS = ("path", "p_real", "p_real_rgb", "p_real_spectrum", "decision", "status", "error")
 FACE_COLUMNS = ("face", "faces", "left", "top", "right", "bottom")
+GEOMETRY_COLUMNS = ("geometry", "face_size", "faces_found")
 
-# In the order in which rows have them. `faces`: faces are looked for.
-GROUPS: dict[str, tuple[str, ...]] = {"faces": FACE_COLUMNS}
+# In the order in which rows have them. `faces` and `geometry`: faces are looked for.
+GROUPS: dict[str, tuple[str, ...]] = {"faces": FACE_COLUMNS, "geometry": GEOMETRY_COLUMNS}
 
 Kind = Literal["text", "score", "number", "count"]
+
+# How a picture became the model's input. `crop`: it has its size, and is scored as it is; `aligned`: its face
+# was found and aligned; `resized`: an aligned crop of another size; `middle`: its middle square, unchecked.
+Geometry = Literal["crop", "aligned", "resized", "middle"]
 
 # What a column holds; each may be empty, but for path, status and error. A score is within 0 and 1, a number
 # is finite, a count is a whole number.
@@ -29,6 +34,9 @@ KINDS: dict[str, Kind] = {
     "top": "number",
     "right": "number",
     "bottom": "number",
+    "geometry": "text",
+    "face_size": "number",
+    "faces_found": "count",
 }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..images import Status
-from .columns import KINDS
+from .columns import KINDS, Geometry
 
 _BOX = ("left", "top", "right", "bottom")
 
@@ -23,10 +23,13 @@ class Prediction:
         path: the input; "" if it came without a path.
         p_real, p_real_rgb, p_real_spectrum: scores, P(real) in [0, 1]; None where there is none.
         decision: `real` or `synthetic`, by the model's threshold; None without a score.
-        status, error: whether the input has a score, and if not, why.
+        status, error: whether the input has a score, and what is wrong with it.
         face, faces: where faces were searched for: the number of this face, 0 for the largest, and the
             number of faces that its picture has rows for.
         box: left, top, right and bottom of the face, in pixels of the upright picture.
+        geometry: how the picture became the model's input, where faces were looked for.
+        face_size: the shorter side of the face's box, in pixels of the picture.
+        faces_found: how many faces the picture has; None where it was not searched.
         extras: the model's optional outputs (embedding, spectrum, heatmaps) by name, if requested; not a
             column of the results.
     """
@@ -41,12 +44,15 @@ class Prediction:
     face: int | None = None
     faces: int | None = None
     box: tuple[float, float, float, float] | None = None
+    geometry: Geometry | None = None
+    face_size: float | None = None
+    faces_found: int | None = None
     extras: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def ok(self) -> bool:
         """Whether the input has a score."""
-        return self.status is Status.OK
+        return self.status.has_score
 
     @property
     def is_last(self) -> bool:

@@ -76,7 +76,7 @@ class DetectorOptions:
     aligned: bool | None = None
     align: Align | bool | None = "auto"
     minimum_face: int = 20
-    minimum_resolution: int = 48
+    minimum_resolution: int = 60
     face_scale: float = 0.8
     max_pixels: int = 100_000_000
 

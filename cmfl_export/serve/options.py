@@ -33,8 +33,8 @@ class ServeOptions:
             answers by its address and as localhost; one that other machines reach answers by every name
             unless some are given.
         allow_origins: origins of web pages that may read the answers, such as "https://example.org".
-        detector: how the model runs; its batch size is the largest batch. `align` is of the requests,
-            "auto" if they say nothing.
+        detector: how the model runs; its batch size is the largest batch. `align` "auto" is for
+            requests that say nothing about faces; None takes the images as they are.
 
     Raises:
         UsageError: an option is out of its range.

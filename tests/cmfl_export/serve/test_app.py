@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from cmfl_export import Detector, PackageError
 from cmfl_export.base.versions import own_version
-from cmfl_export.runtime import COLUMNS, FACE_COLUMNS
+from cmfl_export.runtime import COLUMNS, FACE_COLUMNS, GEOMETRY_COLUMNS, columns_with
 from cmfl_export.serve.app import build
 from cmfl_export.serve.pace import Pace
 from tests.cmfl_export import pictured_model
@@ -36,8 +36,9 @@ def error_of(response: httpx.Response, code: int) -> str:
 class TestRows:
     def test_are_those_of_the_detector(self, tiny: Path, faces: Path) -> None:
         files = [faces / "a.png", faces / "b.png", faces / "sub folder/c.png", faces / "bad.jpg"]
-        rows = Detector(tiny, provider="onnxruntime").predict([str(file) for file in files])
-        expected = [row.record(COLUMNS) | {"path": file.name} for row, file in zip(rows, files, strict=True)]
+        detector = Detector(tiny, provider="onnxruntime")
+        rows, columns = detector.predict([str(file) for file in files]), columns_with(detector.groups)
+        expected = [row.record(columns) | {"path": file.name} for row, file in zip(rows, files, strict=True)]
         response = post(service(tiny), files=form(*files))
         assert response.json() == {"results": expected}
         assert [row["p_real"] for row in expected] == [0.2, 0.4, 0.8, None]
@@ -69,7 +70,7 @@ class TestRows:
         photograph = tmp_path / "two.png"
         group((150, 20, 30), (110, 250, 80), size=(400, 220)).save(photograph)
         expected = Detector(tiny, provider="onnxruntime", align="all").predict([str(photograph)])
-        columns = (*COLUMNS, *FACE_COLUMNS)
+        columns = (*COLUMNS, *FACE_COLUMNS, *GEOMETRY_COLUMNS)
         rows = post(service(tiny), "?align=all", files=form(photograph, faces / "a.png")).json()["results"]
         assert len(rows) == 3
         assert rows[:-1] == [row.record(columns) | {"path": photograph.name} for row in expected]
@@ -133,7 +134,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("query", "message"),
         [
-            ("?align=some", "align must be all or largest"),
+            ("?align=some", "align must be one of: auto, all, largest, none"),
             ("?pictures=cat", "pictures must be of: image, heatmap, spectrum"),
             ("?url=http://x/", "no parameter 'url'; there are: align, pictures, values"),
             ("?values=cat", "values must be: heatmap"),
@@ -447,7 +448,7 @@ class TestDocument:
 
     def test_has_the_columns_of_a_row(self, tiny: Path) -> None:
         row = get(service(tiny), "/openapi.json").json()["components"]["schemas"]["Row"]
-        assert list(row["properties"]) == [*COLUMNS, *FACE_COLUMNS, "pictures", "values"]
+        assert list(row["properties"]) == [*COLUMNS, *FACE_COLUMNS, *GEOMETRY_COLUMNS, "pictures", "values"]
 
     @pytest.mark.parametrize("token", [None, "secret"])
     def test_says_whether_there_is_a_token(self, tiny: Path, token: str | None) -> None:

@@ -117,7 +117,11 @@ class Detector:
             )
         )
         self._inputs = ModelInputs(
-            self.align, aligner, aligned=self.aligned, checked=self._checked, max_pixels=self.max_pixels
+            aligner,
+            auto=self.align == "auto",
+            aligned=self.aligned,
+            checked=self._checked,
+            max_pixels=self.max_pixels,
         )
 
     def aligning(self, align: Align | None) -> Detector:

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..base.options import Align
 from ..images import SIZE, ImageLike, fit, open_rgb, opened
 from ..runtime import Geometry, pipeline
 from .aligner import AlignedAlready, AlignedFace, Aligner
@@ -32,19 +31,19 @@ class ModelInputs:
     """Makes the inputs of pictures. Safe to share between threads."""
 
     def __init__(
-        self, align: Align | None, aligner: Aligner | None, *, aligned: bool, checked: bool, max_pixels: int
+        self, aligner: Aligner | None, *, auto: bool, aligned: bool, checked: bool, max_pixels: int
     ) -> None:
         """Takes how pictures become inputs.
 
         Args:
-            align: see `Detector.align`.
-            aligner: finds the faces; None if `align` is.
+            aligner: finds the faces; None looks for none.
+            auto: leave crops that are aligned already as they are.
             aligned: the geometry of pictures that are not aligned here, see `cmfl_export.images.fit`.
             checked: whether the inputs come with their `InputGeometry`.
             max_pixels: see `open_rgb`.
         """
-        self._align = align
         self._aligner = aligner
+        self._auto = auto
         self._aligned = aligned
         self._checked = checked
         self._max_pixels = max_pixels
@@ -57,7 +56,7 @@ class ModelInputs:
             TypeError: `picture` has another type.
             ProviderError: a network that looks for faces failed to run.
         """
-        if self._aligner is not None and self._align != "auto":
+        if self._aligner is not None and not self._auto:
             return list(map(_of_face, self._aligner(open_rgb(picture, max_pixels=self._max_pixels))))
         with opened(picture, max_pixels=self._max_pixels) as image:
             seen = None if self._aligner is None else self._aligner.unless_aligned(image)

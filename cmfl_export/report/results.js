@@ -200,7 +200,9 @@ function announcePlace() {
   element("detail-place").replaceChildren(
     `${whole.format(place + 1)} of ${whole.format(matching.length)}, input ${whole.format(row.number)} `, badge(row),
     row.decision ? ` P(real) ${score(row.scores[0])}` : "",
-    ...(row.disagree ? [" ", make("span", { class: "differ" }, "Branches disagree")] : []));
+    ...(row.disagree ? [" ", make("span", { class: "differ" }, "Branches disagree")] : []),
+    // A score may have a warning, as that of a small face.
+    ...(row.decision && row.error ? [` ${row.error}`] : []));
   element("previous").setAttribute("aria-disabled", place === 0);
   element("next").setAttribute("aria-disabled", place === matching.length - 1);
 }

@@ -11,6 +11,7 @@ from PIL import Image
 from cmfl_export import Detector
 from cmfl_export import detector as detector_module
 from cmfl_export.base.errors import CmflError, PackageError
+from cmfl_export.base.options import DetectorSettings
 from cmfl_export.faces.aligner import Aligner
 from cmfl_export.images.status import Status
 from cmfl_export.predict import predict_to, read_rows, recheck
@@ -91,7 +92,7 @@ def test_a_picture_without_a_face(auto: Detector, plain: Detector) -> None:
 
 def test_a_small_face_has_a_score_and_a_status(tiny: Path, tmp_path: Path) -> None:
     group((120, 30, 40), (60, 250, 90), size=(400, 220)).save(tmp_path / "a.png")
-    options = {"provider": "cpu", "align": "all", "minimum_resolution": 35}
+    options: DetectorSettings = {"provider": "cpu", "align": "all", "minimum_resolution": 35}
     assert [row.face_size for row in Detector(tiny, **options).predict([tmp_path / "a.png"])] == [
         pytest.approx(42, abs=5),
         pytest.approx(21, abs=3),

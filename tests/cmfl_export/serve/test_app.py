@@ -20,7 +20,9 @@ from cmfl_export import Detector, PackageError
 from cmfl_export.base.versions import own_version
 from cmfl_export.runtime import COLUMNS, FACE_COLUMNS, GEOMETRY_COLUMNS, columns_with
 from cmfl_export.serve.app import build
+from cmfl_export.serve.options import ServeOptions
 from cmfl_export.serve.pace import Pace
+from cmfl_export.serve.service import Service
 from tests.cmfl_export import pictured_model
 from tests.cmfl_export.photographs import group
 from tests.cmfl_export.serve.servers import Gate, ask, chunks, form, get, post, reached, service, until
@@ -58,8 +60,7 @@ class TestRows:
         assert [row["status"] for row in rows] == ["ok"] * 3 + ["not_an_image"] + ["ok"] * 4
 
     def test_too_many_pixels_have_a_status(self, tiny: Path, faces: Path) -> None:
-        served = service(tiny)
-        served.scorer.detector.max_pixels = 1000
+        served = Service(Detector(tiny, provider="onnxruntime", max_pixels=1000), ServeOptions(), None)
         (row,) = post(served, files=form(faces / "a.png")).json()["results"]
         assert (row["status"], row["error"]) == (
             "too_large",

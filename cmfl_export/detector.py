@@ -18,8 +18,8 @@ from PIL import Image
 from .base.cpu import usable_cores
 from .base.errors import CmflError, ModelError
 from .base.options import Align, DetectorOptions, DetectorSettings
-from .faces import AlignedFace, Aligner
-from .images import ImageError, ImageLike, Pixels, Status, decode, open_rgb, shown
+from .faces import Aligner, InputGeometry, ModelInputs, is_available
+from .images import ImageError, ImageLike, Pixels, Status, shown
 from .runtime import EMBEDDING, SCORE_OUTPUTS, Domain, Prediction, Session, pipeline, stability
 from .zoo import fetch, resolve
 
@@ -48,7 +48,8 @@ class Detector:
         passed_over: why a faster way to run was not used (see `Session`), else "".
         threshold: a picture is `real` if p_real >= threshold, else `synthetic`.
         aligned: the geometry, see `cmfl_export.images.fit`.
-        align: whether faces are found and aligned first: "all" of a picture, the "largest", or None.
+        align: which faces are found and aligned first, see `DetectorOptions`: "auto" (where this detector
+            looks for faces), "all", "largest", or None.
         batch_size, workers, max_pixels, stability: the values in use, see `DetectorOptions`.
         concurrent_batches: how many batches of a stream run at once.
         full_batches: whether batches are filled up to one size, see `Session`.
@@ -129,19 +130,30 @@ class Detector:
     def _look_for_faces(self, options: DetectorOptions) -> None:
         """Sets what depends on whether faces are found and aligned first."""
         self.options = options
+        takes_crops = self.card.aligned if options.aligned is None else options.aligned
+        # Rows say how their pictures became inputs even where the package is missing.
+        self._checked = options.align is not None
         self.align = options.align
-        self.aligned = self.align is not None or (
-            self.card.aligned if options.aligned is None else options.aligned
-        )
-        self._aligner = (
+        if options.align == "auto":
+            self._checked = takes_crops and options.aligned is None
+            self.align = "auto" if self._checked and is_available() else None
+        self.aligned = self.align is not None or takes_crops
+        aligner = (
             None
             if self.align is None
             else Aligner(
-                largest=self.align == "largest",
+                largest=self.align != "all",
                 face_scale=options.face_scale,
                 minimum=options.minimum_face,
                 provider=self.provider,
             )
+        )
+        self._inputs = ModelInputs(
+            aligner,
+            auto=self.align == "auto",
+            aligned=self.aligned,
+            checked=self._checked,
+            max_pixels=self.max_pixels,
         )
 
     def aligning(self, align: Align | None) -> Detector:
@@ -162,7 +174,8 @@ class Detector:
     def groups(self) -> tuple[str, ...]:
         """The groups of columns that its rows have, see `cmfl_export.runtime.columns`."""
         there = {
-            "faces": self.align is not None,
+            "faces": self._checked,
+            "geometry": self._checked,
             "domain": self._domain is not None,
             "stability": self.stability,
         }
@@ -310,10 +323,7 @@ class Detector:
             TypeError: `picture` has another type.
             ProviderError: a network that looks for faces failed to run.
         """
-        if self._aligner is None:
-            return [pipeline.Decoded(decode(picture, aligned=self.aligned, max_pixels=self.max_pixels))]
-        faces = self._aligner(open_rgb(picture, max_pixels=self.max_pixels))
-        return [pipeline.Decoded(np.array(face.crop.image), face) for face in faces]
+        return self._inputs(picture)
 
     def outputs_of(
         self, batch: NDArray[np.uint8], *, extras: bool, low_latency: bool
@@ -339,11 +349,7 @@ class Detector:
             outputs = outcome.outputs | ({"image": outcome.image} if extras else {})
             # Asked for by the domain alone, it is no extra of the row.
             embedding = outputs.get(EMBEDDING) if extras else outputs.pop(EMBEDDING, None)
-            face: AlignedFace | None = outcome.about
-            row = Prediction(path)
-            if face is not None:
-                row = replace(row, face=face.number, faces=face.of, box=face.box)
-            return self._placed(self._judged(row, outputs), embedding)
+            return self._placed(self._judged(_unscored(path, outcome.about), outputs), embedding)
         if isinstance(outcome.error, ImageError):
             return Prediction(path, status=outcome.error.status, error=outcome.error.message)
         if isinstance(outcome.error, TypeError):
@@ -374,6 +380,10 @@ class Detector:
                 error = f"the model's {name} is {score:.6g}, not a finite number within 0 and 1"
                 return replace(row, status=Status.UNREADABLE, error=error)
         scores["p_real"] = self.card.calibrated(scores["p_real"])
+        least = self.options.minimum_resolution
+        if row.face_size is not None and row.face_size < least:
+            error = f"the face has {row.face_size:g} pixels in the picture, fewer than {least}"
+            row = replace(row, status=Status.LOW_RESOLUTION, error=error)
         return replace(
             row,
             p_real=scores["p_real"],
@@ -383,3 +393,12 @@ class Detector:
             # Copied, because a view of one row would keep the whole batch in memory.
             extras={name: value.copy() for name, value in outputs.items() if name not in SCORE_OUTPUTS},
         )
+
+
+def _unscored(path: str, about: InputGeometry | None) -> Prediction:
+    """The row of an input without its scores."""
+    if about is None:
+        return Prediction(path)
+    row = Prediction(path, geometry=about.geometry, face_size=about.size, faces_found=about.found)
+    face = about.face
+    return row if face is None else replace(row, face=face.number, faces=face.of, box=face.box)

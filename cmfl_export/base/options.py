@@ -12,7 +12,7 @@ from .errors import UsageError
 ProviderName = Literal["auto", "cpu", "onnxruntime", "openvino", "cuda", "cuda-graph", "tensorrt"]
 PROVIDERS: tuple[str, ...] = get_args(ProviderName)
 
-Align = Literal["all", "largest"]
+Align = Literal["auto", "all", "largest"]
 
 
 def check_provider(name: str) -> None:
@@ -36,6 +36,7 @@ class DetectorSettings(TypedDict, total=False):
     aligned: bool | None
     align: Align | bool | None
     minimum_face: int
+    minimum_resolution: int
     face_scale: float
     max_pixels: int
     stability: bool
@@ -54,9 +55,13 @@ class DetectorOptions:
         workers: decoding threads; None means one per core, 16 at most.
         threshold: in [0, 1]; None means the one in the model card.
         aligned: whether the pictures are aligned face crops; None means as in the model's training.
-        align: find the faces in the pictures and align them first: "largest" (or True) scores one face per
-            picture, "all" scores each face. A picture without a face gets the status `no_face`.
+        align: which faces of a picture are found and aligned first: its "largest" (or True), "all", or none
+            (None or False). A picture without a face gets the status `no_face`. "auto" scores a crop that is
+            aligned already as it is, and takes the largest face of any other picture. It is as None where
+            `aligned` is given, the model takes no aligned faces, or the package for finding faces is missing.
         minimum_face: side of the smallest face to look for, in pixels of the picture.
+        minimum_resolution: a face whose box has a shorter side than this, in pixels of the picture, gets the
+            status `low_resolution` with its score; 0 is no limit.
         face_scale: size of the face in the crop; see `crop.template`.
         max_pixels: pictures with more pixels get the status `too_large`.
         stability: also score each image after eight small changes, which takes nine times as long; see
@@ -72,8 +77,9 @@ class DetectorOptions:
     workers: int | None = None
     threshold: float | None = None
     aligned: bool | None = None
-    align: Align | bool | None = None
+    align: Align | bool | None = "auto"
     minimum_face: int = 20
+    minimum_resolution: int = 60
     face_scale: float = 0.8
     max_pixels: int = 100_000_000
     stability: bool = False
@@ -89,8 +95,10 @@ class DetectorOptions:
         if isinstance(self.align, bool):
             object.__setattr__(self, "align", "largest" if self.align else None)
         if self.align not in (None, *get_args(Align)):
-            raise UsageError(f"align must be 'all' or 'largest', not {self.align!r}")
-        if self.align is not None and self.aligned is False:
+            raise UsageError(f"align must be 'auto', 'all' or 'largest', not {self.align!r}")
+        if self.minimum_resolution < 0:
+            raise UsageError(f"the smallest resolution must be at least 0, not {self.minimum_resolution}")
+        if self.align in ("all", "largest") and self.aligned is False:
             raise UsageError("align makes aligned crops, so it excludes aligned=False; leave one of them out")
 
     @classmethod

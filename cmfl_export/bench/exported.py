@@ -36,7 +36,10 @@ class ExportedModel:
         compared: int,
         batch_size: int | None = None,
     ) -> None:
-        self._detector = Detector(model, provider=provider, threads=threads, batch_size=batch_size)
+        # The images are crops, as for the other contenders, which look for no faces.
+        self._detector = Detector(
+            model, provider=provider, threads=threads, batch_size=batch_size, align=None
+        )
         self._images = images
         self._turn = cycle(images)
         start = time.perf_counter()

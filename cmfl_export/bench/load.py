@@ -20,7 +20,7 @@ class Place(NamedTuple):
 
     host: str
     port: int
-    path: str = "/v1/predict"
+    path: str = "/v1/predict?align=none"
     kind: str = "application/octet-stream"
 
 

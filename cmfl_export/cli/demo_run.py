@@ -79,7 +79,7 @@ def _whole_job(out: Path, progress: bool | None) -> Iterator[str]:
         raise UsageError(f"{model} does not compute what PyTorch computes; please report it")
 
     yield f"[5/5] predict {data / 'eval'}"
-    summary = predict_to(model, [str(data / "eval")], scores, progress=False)
+    summary = predict_to(model, [str(data / "eval")], scores, progress=False, align=None)
     yield from summary.lines()
     labels = {str(data / sample.filename): sample.is_real for sample in splits.eval}
     rows = list(read_rows(scores))
@@ -105,7 +105,7 @@ def starter(images: Path, scores: Path, labels: dict[str, bool]) -> Iterator[str
     if model.path_of(model.manifest.weights_of(None)) is None:
         yield f"the starter model's weights are not here; get them with: cmfl zoo pull {STARTER}"
         return
-    summary = predict_to(None, [str(images)], scores, progress=False)
+    summary = predict_to(None, [str(images)], scores, progress=False, align=None)
     yield from summary.lines()
     rows = list(read_rows(scores))
     rate = d_eer([row.p_real or 0.0 for row in rows], [labels[row.path] for row in rows]).rate

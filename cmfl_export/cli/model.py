@@ -14,11 +14,12 @@ from .options import (
     DATA_ROOT,
     INPUTS,
     Aligned,
+    AlignFaces,
     BatchSize,
     Column,
     FaceScale,
-    Largest,
     MinFace,
+    MinResolution,
     Model,
     Null,
     Progress,
@@ -137,11 +138,9 @@ def predict(
     workers: Workers = None,
     threshold: Threshold = None,
     aligned: Aligned = None,
-    align: Annotated[
-        bool, typer.Option("--align", help="The images are photographs: score every face in them.")
-    ] = False,
-    largest: Largest = False,
+    align: AlignFaces = "auto",
     min_face: MinFace = DetectorOptions.minimum_face,
+    min_resolution: MinResolution = DetectorOptions.minimum_resolution,
     face_scale: FaceScale = DetectorOptions.face_scale,
     max_pixels: Annotated[
         int, typer.Option(help="Larger images get the status too_large.")
@@ -169,12 +168,10 @@ def predict(
     ray: Ray = None,
     ray_workers: RayWorkers = None,
 ) -> None:
-    """Score images: one row per image, or per face with --align.
+    """Score images: one row per image, or per face with --align all.
 
     The rows are in the order of the inputs. An image that cannot be scored has a row with a status.
     """
-    if largest and not align:
-        raise UsageError("--largest is about the faces that --align finds; give both")
     if trust_anchors and not provenance:
         raise UsageError("--trust-anchors is about what --provenance reads; give both")
     options = DetectorOptions(
@@ -184,8 +181,9 @@ def predict(
         workers=workers,
         threshold=threshold,
         aligned=aligned,
-        align="largest" if largest else "all" if align else None,
+        align=None if align == "none" else align,
         minimum_face=min_face,
+        minimum_resolution=min_resolution,
         face_scale=face_scale,
         max_pixels=max_pixels,
         stability=stability,
@@ -282,6 +280,7 @@ def explain(
     threads: Threads = None,
     threshold: Threshold = None,
     aligned: Aligned = None,
+    align: AlignFaces = "auto",
     stability: Stability = DetectorOptions.stability,
 ) -> None:
     """Draw what the model saw in one image.
@@ -291,7 +290,12 @@ def explain(
     from ..predict import explain as run
 
     options = DetectorOptions(
-        provider=provider, threads=threads, threshold=threshold, aligned=aligned, stability=stability
+        provider=provider,
+        threads=threads,
+        threshold=threshold,
+        aligned=aligned,
+        align=None if align == "none" else align,
+        stability=stability,
     )
     explanation = run(model, image, out, options)
     for line in explanation.lines():

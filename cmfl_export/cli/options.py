@@ -70,6 +70,18 @@ Largest = Annotated[bool, typer.Option("--largest", help="Take only the largest 
 AlignLargest = Annotated[
     bool, typer.Option("--align", help="The images are photographs: find and align the largest face in each.")
 ]
+AlignChoice = Literal["auto", "all", "largest", "none"]
+AlignFaces = Annotated[
+    AlignChoice,
+    typer.Option(
+        help="Which faces are found and aligned first. auto: none in aligned crops, else the largest (needs "
+        "cmfl-export[faces])."
+    ),
+]
+MinResolution = Annotated[
+    int,
+    typer.Option(help="A smaller face, in pixels of the image, gets the status low_resolution; 0: none."),
+]
 MinFace = Annotated[int, typer.Option(help="Side of the smallest face to find, in pixels.")]
 FaceScale = Annotated[
     float, typer.Option(help="Size of the face in the crop, 0.2 to 2; 1 is the framing of ArcFace.")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..base.options import DetectorOptions
-from .options import Aligned, FaceScale, MinFace, Provider, Threads, Threshold, Workers
+from .options import Aligned, FaceScale, MinFace, MinResolution, Provider, Threads, Threshold, Workers
 from .output import say
 
 _LIMITS, _BATCHES = "Limits", "Batches"
@@ -75,6 +75,7 @@ def serve(
     threshold: Threshold = None,
     aligned: Aligned = None,
     min_face: MinFace = DetectorOptions.minimum_face,
+    min_resolution: MinResolution = DetectorOptions.minimum_resolution,
     face_scale: FaceScale = DetectorOptions.face_scale,
 ) -> None:
     """Score images over HTTP, and on a page at / for a browser.
@@ -104,6 +105,7 @@ def serve(
             threshold=threshold,
             aligned=aligned,
             minimum_face=min_face,
+            minimum_resolution=min_resolution,
             face_scale=face_scale,
             max_pixels=max_pixels,
         ),

@@ -19,14 +19,14 @@ from .labelled_scores import Scored
 
 
 def one_face(options: DetectorOptions) -> DetectorOptions:
-    """Returns the options if they give one score per image.
+    """Returns the options if they give one score per image. By default the images are crops: no "auto".
 
     Raises:
         UsageError: they give one score per face.
     """
     if options.align == "all":
         raise UsageError("a row of a protocol has one score: use align 'largest'")
-    return options
+    return replace(options, align=None) if options.align == "auto" else options
 
 
 def score(

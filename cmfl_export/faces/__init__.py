@@ -6,7 +6,8 @@ from .align_folder import align_to
 from .aligner import AlignedFace, Aligner
 from .crop import FACE_SCALE, MARKER
 from .find import MINIMUM
-from .mtcnn import network_files
+from .model_inputs import InputGeometry, ModelInputs
+from .mtcnn import is_available, network_files
 
 __all__ = [
     "FACE_SCALE",
@@ -14,6 +15,9 @@ __all__ = [
     "MINIMUM",
     "AlignedFace",
     "Aligner",
+    "InputGeometry",
+    "ModelInputs",
     "align_to",
+    "is_available",
     "network_files",
 ]

@@ -6,7 +6,7 @@ Networks. IEEE Signal Processing Letters 2016.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +50,12 @@ class Face:
     confidence: float
 
     @property
+    def shorter_side(self) -> float:
+        """The shorter side of the box, rounded to a tenth of a pixel as in rows."""
+        left, top, right, bottom = self.box
+        return round(max(min(right - left, bottom - top), 0.0), 1)
+
+    @property
     def size(self) -> float:
         """The side of a square with the area of the box."""
         left, top, right, bottom = self.box
@@ -90,6 +96,19 @@ class FaceFinder:
         faces = self._located(shrunk, boxes, picture.width / shrunk.width) if len(boxes) else []
         # Sizes are rounded to whole pixels, so that rounding errors do not decide the order.
         return sorted(faces, key=lambda face: (-round(face.size), face.box[0]))
+
+    def face_in(self, picture: Image.Image, square: Sequence[float]) -> Face | None:
+        """The face that about fills a square of an RGB picture, if there is one; far faster than `find`.
+
+        Args:
+            picture: RGB.
+            square: left, top, right and bottom; the third network looks at it alone.
+
+        Raises:
+            ProviderError: the network failed to run.
+        """
+        faces = self._located(picture, np.array([square], np.float64), 1.0)
+        return faces[0] if faces else None
 
     def _proposed(self, picture: Image.Image) -> Boxes:
         """First stage: P-Net on every level of the pyramid."""

@@ -116,6 +116,15 @@ class FaceNetworks:
         return outputs
 
 
+def is_available() -> bool:
+    """Whether the package with the weights is installed."""
+    try:
+        distribution(PACKAGE)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
 def network_files() -> dict[str, bytes]:
     """The ONNX files of the three networks, for other runtimes: "pnet", "rnet" and "onet".
 

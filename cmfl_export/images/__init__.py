@@ -16,6 +16,7 @@ from .decoding import (
     fit,
     open_header,
     open_rgb,
+    opened,
     resize_shorter,
 )
 from .degradations import Degradation, add_noise, parse_degradations, recompress, resize_and_back
@@ -74,6 +75,7 @@ __all__ = [
     "open_binary",
     "open_header",
     "open_rgb",
+    "opened",
     "parse_degradations",
     "recompress",
     "refuse_inputs",

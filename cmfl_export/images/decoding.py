@@ -76,7 +76,7 @@ def decode(source: ImageLike, *, aligned: bool = True, max_pixels: int = DEFAULT
 
     Takes the sources and raises the errors of `open_rgb`; has the geometry of `fit`. Thread-safe.
     """
-    with _opened(source, max_pixels) as image:
+    with opened(source, max_pixels=max_pixels) as image:
         return np.array(fit(image, aligned=aligned))
 
 
@@ -99,7 +99,7 @@ def open_rgb(source: ImageLike, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Imag
         ImageError: the picture cannot be scored. A bad picture raises no other error.
         TypeError: `source` is of another type, or an array of another dtype or shape.
     """
-    with _opened(source, max_pixels) as image:
+    with opened(source, max_pixels=max_pixels) as image:
         return image
 
 
@@ -125,8 +125,8 @@ def file_bytes(path: str | os.PathLike[str]) -> bytes:
 
 
 @contextmanager
-def _opened(source: ImageLike, max_pixels: int) -> Iterator[Image.Image]:
-    """Gives the picture of `open_rgb` while holding its part of the shared memory."""
+def opened(source: ImageLike, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iterator[Image.Image]:
+    """Gives the picture of `open_rgb` while holding its part of the shared memory; raises its errors."""
     if isinstance(source, np.ndarray):
         yield _from_array(source, max_pixels)
         return

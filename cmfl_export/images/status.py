@@ -1,4 +1,4 @@
-"""The status of an input: whether it has a score, and if not, why."""
+"""The status of an input: whether it has a score, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """Whether an input has a score (`OK`), and if not, why."""
+    """Whether an input has a score (see `has_score`), and what is wrong with it."""
 
     OK = "ok"
+    LOW_RESOLUTION = "low_resolution"
     NOT_FOUND = "not_found"
     NOT_A_FILE = "not_a_file"
     PERMISSION_DENIED = "permission_denied"
@@ -22,6 +23,11 @@ class Status(StrEnum):
     UNSUPPORTED = "unsupported"
     UNREADABLE = "unreadable"
     NO_FACE = "no_face"
+
+    @property
+    def has_score(self) -> bool:
+        """Whether inputs with this status have a score; that of `LOW_RESOLUTION` says little."""
+        return self in (Status.OK, Status.LOW_RESOLUTION)
 
 
 class ImageError(Exception):

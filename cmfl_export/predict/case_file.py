@@ -114,6 +114,7 @@ def _setup(detector: Detector, begun: str) -> dict[str, Any]:
         "temperature": detector.card.temperature,
         "options": asdict(detector.options),
         "aligned": detector.aligned,
+        "align": detector.align,
         "provider": detector.provider,
         "machine": machine.describe(),
         "begun": begun,

@@ -32,8 +32,8 @@ _REAL, _SYNTHETIC, _QUIET = "#0a6c74", "#b3410e", "#59636e"
 class Explanation:
     """What the figure shows.
 
-    Scores are P(real); those of the branches are None for a one-stream model. `spread` and `flips` are as in
-    `Prediction`.
+    Scores are P(real); those of the branches are None for a one-stream model. The others are as in
+    `Prediction`; `warning` is its error.
     """
 
     image: str
@@ -43,6 +43,8 @@ class Explanation:
     p_real_spectrum: float | None
     threshold: float
     decision: str
+    geometry: str | None = None
+    warning: str = ""
     domain: float | None = None
     out_of_domain: bool | None = None
     spread: float | None = None
@@ -54,6 +56,10 @@ class Explanation:
         scores.append(("p_real_spectrum", self.p_real_spectrum))
         lines = [f"{name:<16} {value:.4f}" for name, value in scores if value is not None]
         lines.append(f"{'threshold':<16} {self.threshold:.4f}")
+        if self.geometry is not None:
+            lines.append(f"{'geometry':<16} {self.geometry}")
+        if self.warning:
+            lines.append(self.warning)
         if self.domain is not None:
             outside = ", out of domain" if self.out_of_domain else ""
             lines.append(f"{'domain':<16} {self.domain:g}{outside}")
@@ -110,6 +116,8 @@ def explain(
         row.p_real_spectrum,
         detector.threshold,
         row.decision,
+        row.geometry,
+        row.error,
         row.domain,
         row.out_of_domain,
         row.spread,

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path, PurePath
 from typing import Any
 
-from ..base.errors import InputError, ModelError, UsageError
+from ..base.errors import InputError, ModelError, UsageError, need
 from ..base.options import DetectorOptions, ProviderName
 from ..base.progress import bar
 from ..base.text import counted
@@ -20,7 +20,10 @@ from .case_reader import CaseFile, open_case_file
 from .rows import row_of
 
 # The options that change a score or a decision; the others are how fast it comes.
-_OPTIONS = ("threshold", "aligned", "align", "minimum_face", "face_scale", "max_pixels", "stability")
+_OPTIONS = (
+    *("threshold", "aligned", "minimum_face", "minimum_resolution", "face_scale", "max_pixels"),
+    "stability",
+)
 _AT_ONCE = 256  # inputs whose rows are in memory
 _MOST_LISTED = 100  # findings that are shown
 
@@ -161,7 +164,9 @@ def _detector(
     if not isinstance(stored, dict) or not isinstance(options, dict):
         raise InputError(f"{case.path}: it does not say which model and options it comes from")
     try:
-        settings = DetectorOptions(**{name: options[name] for name in _OPTIONS})
+        # What "auto" came to, not what it comes to here.
+        align = case.setup["align"]
+        settings = DetectorOptions(**{name: options[name] for name in _OPTIONS}, align=align)
     except (KeyError, TypeError, UsageError) as error:
         raise InputError(f"{case.path}: its options cannot be used ({error})") from error
     threshold = case.setup.get("threshold")
@@ -170,6 +175,8 @@ def _detector(
     settings = replace(settings, provider=provider, threads=threads, threshold=float(threshold))
     name = _name_in_zoo(stored) if model is None else model
     detector = Detector(name, settings)
+    if detector.align != align:
+        raise need("faces", "rechecking this case, whose faces were found and aligned,")
     if detector.sha256 != stored.get("sha256"):
         raise ModelError(
             f"{detector.path} is not the model of {case.path}, whose SHA-256 is {stored.get('sha256')}; give "

@@ -89,6 +89,8 @@ def _write(report: Path, rows: ReportRows, detector: Detector, complete: bool) -
 
 
 def _geometry(detector: Detector) -> str:
+    if detector.align == "auto":
+        return "crops as they are; of other images the largest face, found and aligned first"
     if detector.align is not None:
         which = "the largest face" if detector.align == "largest" else "every face"
         return f"{which} of each image, found and aligned first"

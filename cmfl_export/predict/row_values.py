@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
-from ..runtime import GROUPS, SCORE_OUTPUTS
+from ..runtime import GROUPS, SCORE_OUTPUTS, Geometry
 
 DECISIONS = ("real", "synthetic", "uncertain")
 _WORDS = f"{', '.join(DECISIONS[:-1])} or {DECISIONS[-1]}"
@@ -72,15 +72,12 @@ def check_row(values: Mapping[str, Any]) -> None:
         raise ValueError(f"the decision is {_shown(values['decision'])}; it must be {_WORDS}")
     if values.get("face") is not None:
         _check_face(values)
+    _check_geometry(values)
     _check_domain(values.get("domain"), values.get("out_of_domain"))
-    if values.get("spread") is not None:
-        check_score("spread", values["spread"])
+    _check_stability(values.get("spread"), values.get("flips"))
     for name in GROUPS["provenance"]:
         if not isinstance(values.get(name), str | None):
             raise ValueError(f"{name} is {_shown(values[name])}; it must be text")
-    flips = values.get("flips")
-    if flips is not None and not (type(flips) is int and flips >= 0):
-        raise ValueError(f"flips is {_shown(flips)}; it must be a whole number")
 
 
 def _check_face(values: Mapping[str, Any]) -> None:
@@ -89,6 +86,22 @@ def _check_face(values: Mapping[str, Any]) -> None:
         raise ValueError(f"face is {_shown(face)} of {_shown(faces)}; both are counts, the first from 0")
     if not all(type(side) in (int, float) and math.isfinite(side) for side in box):
         raise ValueError("the box of the face must be four numbers")
+
+
+def _check_geometry(values: Mapping[str, Any]) -> None:
+    if values.get("geometry") not in (None, *get_args(Geometry)):
+        raise ValueError(f"the geometry is {_shown(values['geometry'])}, which is none of cmfl predict")
+    for name in ("face_size", "faces_found"):
+        number = values.get(name)
+        if number is not None and not (type(number) in (int, float) and 0 <= number < math.inf):
+            raise ValueError(f"{name} is {_shown(number)}; it must be a number from 0")
+
+
+def _check_stability(spread: object, flips: object) -> None:
+    if spread is not None:
+        check_score("spread", spread)
+    if flips is not None and not (type(flips) is int and flips >= 0):
+        raise ValueError(f"flips is {_shown(flips)}; it must be a whole number")
 
 
 def _check_domain(domain: object, outside: object) -> None:

@@ -20,7 +20,7 @@ from ..base.progress import Advance, bar
 from ..base.setups import Setup
 from ..base.text import counted, failures
 from ..detector import Detector
-from ..images import count_paths, iter_paths, refuse_inputs, scheme_of, shown
+from ..images import Status, count_paths, iter_paths, refuse_inputs, scheme_of, shown
 from ..provenance import read_anchors
 from ..runtime import Prediction
 from ..zoo import starter_label
@@ -30,6 +30,15 @@ from .report_rows import ReportRows
 from .row_writers import open_writer
 from .rows import format_of, read_rows
 from .stated import GROUP, with_provenance
+
+# What a summary says of rows that have a score, after their number.
+_NOTES = {
+    "low": "low_resolution: the face is so small in its picture that the score says little",
+    "unfound": "of 224x224 pixels without a face that was found, scored as they are",
+    "crowded": "with more than one face, of which the largest is scored; --align all scores each",
+    "middles": "scored on their middle square, as they are not 224x224; to find their faces: "
+    "pip install 'cmfl-export[faces]'",
+}
 
 
 @dataclass
@@ -43,6 +52,10 @@ class Summary:
         n: rows written; each is real, synthetic or failed.
         images: inputs that have all of their rows.
         faces: rows of faces, if faces were searched.
+        low: rows with a score whose face is too small in its picture (`low_resolution`).
+        unfound: pictures of 224x224 that were scored as they are although no face was found.
+        middles: pictures whose middle square was scored, as the package for finding faces is missing.
+        crowded: pictures with more faces than the one that was scored.
         failed: rows without a score, by status.
         out_of_domain: rows whose image is unlike the training images; None if the model does not know them.
         skipped: inputs that already had their rows (resume).
@@ -59,6 +72,10 @@ class Summary:
     faces: int = 0
     real: int = 0
     synthetic: int = 0
+    low: int = 0
+    unfound: int = 0
+    middles: int = 0
+    crowded: int = 0
     failed: dict[str, int] = field(default_factory=dict)
     out_of_domain: int | None = None
     skipped: int = 0
@@ -77,6 +94,10 @@ class Summary:
         self.n += 1
         self.images += row.is_last
         self.faces += row.face is not None
+        self.low += row.status is Status.LOW_RESOLUTION
+        self.unfound += row.faces_found == 0
+        self.middles += row.geometry == "middle"
+        self.crowded += row.face == 0 and (row.faces_found or 0) > (row.faces or 0)
         if row.out_of_domain is not None:
             self.out_of_domain = (self.out_of_domain or 0) + row.out_of_domain
         if row.decision == "real":
@@ -88,7 +109,7 @@ class Summary:
 
     def add(self, other: Summary) -> None:
         """Counts the rows of another run, but not its time."""
-        for name in ("n", "images", "faces", "real", "synthetic", "skipped"):
+        for name in ("n", "images", "faces", "real", "synthetic", "skipped", *_NOTES):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         if other.out_of_domain is not None:
             self.out_of_domain = (self.out_of_domain or 0) + other.out_of_domain
@@ -108,6 +129,7 @@ class Summary:
             )
         if self.skipped:
             lines.append(f"{self.skipped} skipped: they already have their rows")
+        lines += [f"{number} {note}" for name, note in _NOTES.items() if (number := getattr(self, name))]
         lines.append(f"{self.seconds:.1f} s, {self.images_per_second:.1f} images/s on {self.provider}")
         if self.starter:
             lines.append(f"scored with {self.starter}, as no model was given")
@@ -281,7 +303,11 @@ def setup_of(detector: Detector, groups: Sequence[str]) -> Setup:
         "columns": " ".join(groups),
     }
     if detector.align is not None:
-        setup |= {"smallest face": detector.options.minimum_face, "face scale": detector.options.face_scale}
+        setup |= {
+            "smallest face": detector.options.minimum_face,
+            "smallest resolution": detector.options.minimum_resolution,
+            "face scale": detector.options.face_scale,
+        }
     return setup
 
 

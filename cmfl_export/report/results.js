@@ -211,7 +211,9 @@ function announcePlace() {
     `${whole.format(place + 1)} of ${whole.format(matching.length)}, input ${whole.format(row.number)} `, badge(row),
     row.decision ? ` P(real) ${score(row.scores[0])}` : "",
     ...marks(row).flatMap((mark) => [" ", mark]),
-    Number.isFinite(row.domain) ? ` domain ${row.domain}` : "");
+    Number.isFinite(row.domain) ? ` domain ${row.domain}` : "",
+    // A score may have a warning, as that of a small face.
+    row.decision && row.error ? ` ${row.error}` : "");
   element("previous").setAttribute("aria-disabled", place === 0);
   element("next").setAttribute("aria-disabled", place === matching.length - 1);
 }

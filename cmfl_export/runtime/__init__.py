@@ -11,7 +11,7 @@ from .card import (
     ModelCard,
     temper,
 )
-from .columns import COLUMNS, FACE_COLUMNS, GROUPS, KINDS, columns_with, groups_of
+from .columns import COLUMNS, FACE_COLUMNS, GEOMETRY_COLUMNS, GROUPS, KINDS, Geometry, columns_with, groups_of
 from .domain import ARRAYS, EMBEDDING, Domain
 from .gpu import DeviceModel
 from .model_check import INPUT_NAME, SCORE_OUTPUTS, SPECTRUM, SPECTRUM_STANDARDISED
@@ -28,6 +28,7 @@ __all__ = [
     "COLUMNS",
     "EMBEDDING",
     "FACE_COLUMNS",
+    "GEOMETRY_COLUMNS",
     "GROUPS",
     "INPUT_NAME",
     "INTENDED_USE",
@@ -46,6 +47,7 @@ __all__ = [
     "TOLERANCES",
     "DeviceModel",
     "Domain",
+    "Geometry",
     "ModelCard",
     "Prediction",
     "Session",

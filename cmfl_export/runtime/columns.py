@@ -7,20 +7,26 @@ from typing import Literal
 
 COLUMNS = ("path", "p_real", "p_real_rgb", "p_real_spectrum", "decision", "status", "error")
 FACE_COLUMNS = ("face", "faces", "left", "top", "right", "bottom")
+GEOMETRY_COLUMNS = ("geometry", "face_size", "faces_found")
 
 # In the order in which rows have them:
-# - faces: faces are looked for;
+# - faces, geometry: faces are looked for;
 # - domain: the model's card describes its training images;
 # - stability: the image is also scored after small changes;
 # - provenance: what the file says of its picture.
 GROUPS: dict[str, tuple[str, ...]] = {
     "faces": FACE_COLUMNS,
+    "geometry": GEOMETRY_COLUMNS,
     "domain": ("domain", "out_of_domain"),
     "stability": ("spread", "flips"),
     "provenance": ("source_type", "generator", "c2pa_state", "colour_profile"),
 }
 
 Kind = Literal["text", "score", "number", "count", "flag"]
+
+# How a picture became the model's input. `crop`: it has its size, and is scored as it is; `aligned`: its face
+# was found and aligned; `resized`: an aligned crop of another size; `middle`: its middle square, unchecked.
+Geometry = Literal["crop", "aligned", "resized", "middle"]
 
 # What a column holds; each may be empty, but for path, status and error. A score is within 0 and 1, a number
 # is finite, a count is a whole number, a flag is true or false.
@@ -38,6 +44,9 @@ KINDS: dict[str, Kind] = {
     "top": "number",
     "right": "number",
     "bottom": "number",
+    "geometry": "text",
+    "face_size": "number",
+    "faces_found": "count",
     "domain": "number",
     "out_of_domain": "flag",
     "spread": "score",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..images import Status
-from .columns import KINDS
+from .columns import KINDS, Geometry
 
 _BOX = ("left", "top", "right", "bottom")
 
@@ -24,10 +24,13 @@ class Prediction:
         p_real, p_real_rgb, p_real_spectrum: scores, P(real) in [0, 1]; None where there is none.
         decision: `real` or `synthetic`, by the model's threshold, or `uncertain` where `stability` finds that
             it flips; None without a score.
-        status, error: whether the input has a score, and if not, why.
+        status, error: whether the input has a score, and what is wrong with it.
         face, faces: where faces were searched for: the number of this face, 0 for the largest, and the
             number of faces that its picture has rows for.
         box: left, top, right and bottom of the face, in pixels of the upright picture.
+        geometry: how the picture became the model's input, where faces were looked for.
+        face_size: the shorter side of the face's box, in pixels of the picture.
+        faces_found: how many faces the picture has; None where it was not searched.
         domain: how far the image lies from the model's training images: the percentage of these that are
             nearer, 0 to 100; None where the model does not know them, or without a score.
         out_of_domain: whether it lies so far from them that the score has no basis.
@@ -49,6 +52,9 @@ class Prediction:
     face: int | None = None
     faces: int | None = None
     box: tuple[float, float, float, float] | None = None
+    geometry: Geometry | None = None
+    face_size: float | None = None
+    faces_found: int | None = None
     domain: float | None = None
     out_of_domain: bool | None = None
     spread: float | None = None
@@ -62,7 +68,7 @@ class Prediction:
     @property
     def ok(self) -> bool:
         """Whether the input has a score."""
-        return self.status is Status.OK
+        return self.status.has_score
 
     @property
     def is_last(self) -> bool:

@@ -24,7 +24,7 @@ from .pictures import KINDS, VALUES, lacking
 from .service import Service
 
 T = TypeVar("T")
-_ALIGN: dict[str, Align] = {"all": "all", "largest": "largest"}
+_ALIGN: dict[str, Align | None] = {"auto": "auto", "all": "all", "largest": "largest", "none": None}
 
 
 def build(service: Service) -> Starlette:
@@ -103,9 +103,9 @@ def _asked(request: Request, service: Service) -> tuple[Align | None, list[str],
     unknown = set(query) - {"align", "pictures", "values"}
     if unknown:
         raise RefusedError(400, f"no parameter {min(unknown)[:60]!r}; there are: align, pictures, values")
-    align = query.get("align")
-    if align is not None and align not in _ALIGN:
-        raise RefusedError(400, "align must be all or largest")
+    align = query.get("align", "auto")
+    if align not in _ALIGN:
+        raise RefusedError(400, f"align must be one of: {', '.join(_ALIGN)}")
     pictures, values = (
         [kind for text in query.getlist(name) for kind in text.split(",")] for name in ("pictures", "values")
     )
@@ -116,7 +116,7 @@ def _asked(request: Request, service: Service) -> tuple[Align | None, list[str],
     missing = lacking(service.scorer.detector.card, [*pictures, *values])
     if missing:
         raise RefusedError(400, f"this model has no {' and no '.join(missing)} among its outputs")
-    return None if align is None else _ALIGN[align], pictures, values
+    return _ALIGN[align], pictures, values
 
 
 async def _page(request: Request) -> Response:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from ..images import Status
-from ..runtime import COLUMNS, FACE_COLUMNS
+from ..runtime import COLUMNS, FACE_COLUMNS, Geometry
 from .limits import FIELD
 from .options import ServeOptions
 from .pictures import KINDS, VALUES
@@ -19,10 +19,17 @@ _COLUMNS: dict[str, Any] = {
     "p_real_spectrum": _PROBABILITY,
     "decision": {"type": ["string", "null"], "enum": ["real", "synthetic", None]},
     "status": {"type": "string", "enum": [status.value for status in Status]},
-    "error": {**_TEXT, "description": "why there is no score"},
+    "error": {**_TEXT, "description": "why there is no score, or why it says little"},
     "face": {"type": ["integer", "null"], "minimum": 0},
     "faces": {"type": ["integer", "null"], "minimum": 1},
     **{side: {"type": ["number", "null"]} for side in FACE_COLUMNS[2:]},
+    "geometry": {
+        "type": ["string", "null"],
+        "enum": [*get_args(Geometry), None],
+        "description": "how the image became the model's input",
+    },
+    "face_size": {"type": ["number", "null"], "minimum": 0, "description": "in pixels of the image"},
+    "faces_found": {"type": ["integer", "null"], "minimum": 0},
     "domain": {
         "type": ["number", "null"],
         "minimum": 0,
@@ -112,8 +119,8 @@ def _predict(options: ServeOptions, guarded: tuple[int, ...]) -> dict[str, Any]:
         "parameters": [
             _parameter(
                 "align",
-                "Find the faces in the images and align them first",
-                {"type": "string", "enum": ["all", "largest"]},
+                "The faces that are found and aligned first; auto leaves aligned crops as they are",
+                {"type": "string", "enum": ["auto", "all", "largest", "none"], "default": "auto"},
             ),
             _parameter(
                 "pictures",

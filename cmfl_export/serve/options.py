@@ -33,7 +33,8 @@ class ServeOptions:
             answers by its address and as localhost; one that other machines reach answers by every name
             unless some are given.
         allow_origins: origins of web pages that may read the answers, such as "https://example.org".
-        detector: how the model runs; its batch size is the largest batch. `align` is of the requests.
+        detector: how the model runs; its batch size is the largest batch. `align` "auto" is for
+            requests that say nothing about faces; None takes the images as they are.
 
     Raises:
         UsageError: an option is out of its range.
@@ -66,7 +67,7 @@ class ServeOptions:
         for host in self.allow_hosts:
             if not is_host(host):
                 raise UsageError(f"{host!r} is no host; give a name or an address, without http:// and port")
-        if self.detector.align is not None:
+        if self.detector.align in ("all", "largest"):
             raise UsageError("each request says for itself whether faces are looked for; leave align out")
 
     @property

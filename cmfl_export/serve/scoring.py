@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,13 +22,14 @@ from .pace import Pace
 from .pictures import pictures_of, values_of
 
 T = TypeVar("T")
+_OTHERS: tuple[Align | None, ...] = (None, "all", "largest")
 
 
 class Scorer:
     """Scores the images of requests with one detector. Used from one event loop.
 
     Attributes:
-        detector: without search for faces.
+        detector: that of requests which say nothing about faces.
         pace: counts the images that are decoded, wait or run now.
     """
 
@@ -38,7 +39,7 @@ class Scorer:
         """Prepares the threads, and the networks that look for faces if they are installed.
 
         Args:
-            detector: without search for faces.
+            detector: that of requests which say nothing about faces, or "auto".
             wait: seconds that an image waits for others of its batch.
             most_waiting: images that are decoded, wait or run at one time.
             most_seconds: in which they must be done, at the rate so far.
@@ -76,7 +77,7 @@ class Scorer:
     @property
     def aligns(self) -> bool:
         """Whether requests may ask for faces to be looked for."""
-        return len(self._detectors) > 1
+        return "all" in self._detectors
 
     def check_room(self, images: int = 1) -> None:
         """Refuses a request that brings more images than there is room for.
@@ -180,11 +181,11 @@ class Scorer:
 
 def _for_each_align(detector: Detector) -> tuple[dict[Align | None, Detector], str]:
     """Returns the detectors for each kind of request, and why some are missing, else ""."""
-    detectors: dict[Align | None, Detector] = {None: detector}
+    detectors: dict[Align | None, Detector] = {"auto": detector}
     if detector.options.aligned is False:
-        return detectors, "it was started for images that are not aligned"
+        return detectors | {None: detector}, "it was started for images that are not aligned"
     try:
-        for align in get_args(Align):
+        for align in _OTHERS:
             detectors[align] = detector.aligning(align)
     except PackageError as error:
         return detectors, str(error)

@@ -32,7 +32,7 @@ class Service:
         """Prepares the threads and the counters.
 
         Args:
-            detector: without search for faces.
+            detector: of the options.
             options: of the server.
             token: what requests have to bring, or None.
 

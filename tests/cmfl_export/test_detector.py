@@ -45,7 +45,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def detector(model: Path) -> Detector:
-    return Detector(model, provider="cpu", batch_size=4, workers=2)
+    return Detector(model, provider="cpu", batch_size=4, workers=2, align=None)
 
 
 def picture(seed: int, height: int = 224, width: int = 224) -> NDArray[np.uint8]:
@@ -143,7 +143,9 @@ def broken_files(folder: Path) -> list[tuple[Path, Status]]:
 def test_every_kind_of_failure_is_one_row_in_its_place(
     model: Path, tmp_path: Path, png: Path, batch_size: int
 ) -> None:
-    detector = Detector(model, provider="cpu", batch_size=batch_size, workers=3, max_pixels=1_000_000)
+    detector = Detector(
+        model, provider="cpu", batch_size=batch_size, workers=3, max_pixels=1_000_000, align=None
+    )
     inputs: list[Path] = []
     statuses: list[Status] = []
     for path, status in broken_files(tmp_path):
@@ -173,7 +175,7 @@ def recorded(detector: Detector, monkeypatch: pytest.MonkeyPatch) -> list[tuple[
 
 
 def test_padded_and_unpadded_batches_score_alike(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    detector = Detector(model, provider="cpu", batch_size=4)
+    detector = Detector(model, provider="cpu", batch_size=4, align=None)
     pictures = [picture(seed) for seed in range(6)]
     unpadded = detector.predict(pictures)
     calls = recorded(detector, monkeypatch)
@@ -187,7 +189,7 @@ def test_padded_and_unpadded_batches_score_alike(model: Path, monkeypatch: pytes
 def test_many_pictures_share_the_threads_and_few_have_them_all(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    detector = Detector(model, provider="openvino", threads=2)
+    detector = Detector(model, provider="openvino", threads=2, align=None)
     assert (detector.batch_size, detector.concurrent_batches) == (4, 2)
     pictures = [picture(seed) for seed in range(10)]
     one_by_one = [the_row(detector.predict(image)).p_real for image in pictures]

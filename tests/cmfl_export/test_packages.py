@@ -43,7 +43,7 @@ def test_settings_are_the_fields_of_the_options() -> None:
         ({"threads": 0}, "threads must be at least 1, not 0"),
         ({"batch_size": 0}, "batch size must be at least 1, not 0"),
         ({"threshold": float("nan")}, "the threshold must be within 0 and 1, not nan"),
-        ({"align": "most"}, "align must be 'all' or 'largest', not 'most'"),
+        ({"align": "most"}, "align must be 'auto', 'all' or 'largest', not 'most'"),
         ({"align": "all", "aligned": False}, "it excludes aligned=False"),
     ],
 )
@@ -55,4 +55,4 @@ def test_options_are_checked_when_they_are_made(settings: DetectorSettings, mess
 def test_options_are_replaced_by_settings() -> None:
     options = DetectorOptions(threads=2, align=True)
     assert options.align == "largest"
-    assert DetectorOptions.of(options, {"align": False}) == DetectorOptions(threads=2)
+    assert DetectorOptions.of(options, {"align": False}) == DetectorOptions(threads=2, align=None)

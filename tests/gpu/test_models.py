@@ -82,7 +82,7 @@ def test_scores_are_those_of_the_cpu(
 def test_each_image_has_its_own_score_in_the_last_batch(
     provider: str, models: dict[str, Path], pixels: NDArray[np.uint8], on_cpu: dict[str, NDArray[np.float32]]
 ) -> None:
-    detector = Detector(models["fp32"], provider=provider, batch_size=4)
+    detector = Detector(models["fp32"], provider=provider, batch_size=4, align=None)
     rows = detector.predict(list(pixels[:7]))
     expected = [detector.card.calibrated(float(p)) for p in on_cpu["fp32"][0, :7]]
     assert [row.p_real for row in rows] == pytest.approx(expected, abs=TOLERANCES["fp32"])
@@ -122,7 +122,18 @@ class TestMemory:
 def test_the_command_decides_as_on_the_cpu(models: dict[str, Path], images: Path, tmp_path: Path) -> None:
     def rows(provider: str) -> list[tuple[Any, ...]]:
         out = tmp_path / f"{provider}.csv"
-        command = ["predict", "--model", models["fp32"], images, "--provider", provider, "-o", out]
+        command = [
+            "predict",
+            "--model",
+            models["fp32"],
+            images,
+            "--align",
+            "none",
+            "--provider",
+            provider,
+            "-o",
+            out,
+        ]
         subprocess.run(
             [sys.executable, "-m", "cmfl_export", *map(str, command)], cwd=ROOT, check=True, timeout=300
         )

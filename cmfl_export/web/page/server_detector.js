@@ -159,8 +159,7 @@ class ServerDetector {
       sent.push(item);
     }
     if (!sent.length) return;
-    const align = batch[0].align === "none" ? "" : `&align=${batch[0].align}`;
-    const address = `v1/predict?pictures=${this.#kinds}${this.#values}${align}`;
+    const address = `v1/predict?pictures=${this.#kinds}${this.#values}&align=${batch[0].align}`;
     const answer = await this.#fetch(address, { method: "POST", body: form, signal });
     if (answer.ok) {
       this.#waits = 0;

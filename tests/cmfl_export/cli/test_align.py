@@ -50,31 +50,33 @@ class TestAlign:
 
 class TestPredict:
     def test_one_row_a_face(self, tiny: Path, photos: Path) -> None:
-        result = cmfl("predict", tiny, photos, "--align", "--provider", "cpu")
+        options = ("--align", "all", "--min-resolution", "45", "--provider", "cpu")
+        result = cmfl("predict", tiny, photos, *options)
         assert result.returncode == 1
         rows = list(csv.DictReader(result.stdout.splitlines()))
         assert [(Path(row["path"]).name, row["status"], row["face"], row["faces"]) for row in rows] == [
             ("none.png", "no_face", "", ""),
             ("two.png", "ok", "0", "2"),
-            ("two.png", "ok", "1", "2"),
+            ("two.png", "low_resolution", "1", "2"),
         ]
         assert float(rows[1]["right"]) < float(rows[2]["left"])
-        assert rows[1]["p_real"]
+        assert all(row["p_real"] and row["geometry"] == "aligned" for row in rows[1:])
         assert re.match(r"2 images, 2 faces: \d real, \d synthetic, 1 failed \(1 no_face\)", result.stderr)
 
     def test_largest_and_resume(self, tiny: Path, photos: Path, tmp_path: Path) -> None:
         out = tmp_path / "rows.jsonl"
-        options = ("--align", "--largest", "-o", out, "--provider", "cpu")
+        options = ("--align", "largest", "--min-resolution", "0", "-o", out, "--provider", "cpu")
         cmfl("predict", tiny, photos / "two.png", *options)
         result = cmfl("predict", tiny, photos, *options, "--resume")
         assert "1 skipped" in result.stderr
         assert [(row.face, row.status) for row in read_rows(out)] == [(0, Status.OK), (None, Status.NO_FACE)]
 
     def test_what_does_not_go_together(self, tiny: Path, photos: Path, tmp_path: Path) -> None:
-        assert "give both" in the_error(cmfl("predict", tiny, photos, "--largest"))
-        message = the_error(cmfl("predict", tiny, photos, "--align", "--no-aligned", "--provider", "cpu"))
+        message = the_error(
+            cmfl("predict", tiny, photos, "--align", "all", "--no-aligned", "--provider", "cpu")
+        )
         assert "align makes aligned crops" in message
         out = tmp_path / "rows.csv"
         cmfl("predict", tiny, photos, "-o", out, "--provider", "cpu")
-        resumed = cmfl("predict", tiny, photos, "-o", out, "--provider", "cpu", "--align", "--resume")
-        assert "cannot be resumed" in the_error(resumed)
+        resumed = cmfl("predict", tiny, photos, "-o", out, "--provider", "cpu", "--align", "all", "--resume")
+        assert "another set-up (align: auto -> all)" in the_error(resumed)

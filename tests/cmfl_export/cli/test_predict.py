@@ -28,7 +28,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 class TestPredict:
     def test_rows_on_standard_output_and_the_rest_on_standard_error(self, tiny: Path, faces: Path) -> None:
-        result = cmfl("predict", tiny, faces, "--provider", "cpu")
+        result = cmfl("predict", tiny, faces, "--provider", "cpu", "--align", "none")
         # One input could not be scored.
         assert result.returncode == 1
         header, *rows = result.stdout.splitlines()
@@ -81,7 +81,7 @@ class TestPredict:
 
     def test_paths_from_standard_input(self, tiny: Path, faces: Path) -> None:
         text = f"{faces}/sub folder/c.png\n{faces}/absent.png\n{faces}/a.png\n"
-        result = cmfl("predict", tiny, "-", "--provider", "cpu", text=text)
+        result = cmfl("predict", tiny, "-", "--provider", "cpu", "--align", "none", text=text)
         assert result.returncode == 1
         statuses = [line.split(",")[-2] for line in result.stdout.splitlines()[1:]]
         assert statuses == ["ok", "not_found", "ok"]
@@ -119,7 +119,8 @@ class TestPredict:
     def test_into_head(self, tiny: Path, faces: Path) -> None:
         many = [str(faces / "a.png")] * 2000
         pipe = 'set -o pipefail; "$@" | head -1'
-        command = ["bash", "-c", pipe, "bash", CMFL, "predict", str(tiny), *many, "--provider", "cpu"]
+        options = ("--provider", "cpu", "--align", "none")
+        command = ["bash", "-c", pipe, "bash", CMFL, "predict", str(tiny), *many, *options]
         result = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)
         assert result.returncode == 0
         assert result.stdout.startswith("path,")
@@ -131,7 +132,8 @@ class TestPredict:
     def test_interrupt(self, faces: Path, tmp_path: Path) -> None:
         slow = tiny_model.write(tmp_path / "slow.onnx", burden=8)
         many = [str(faces / "a.png")] * 4000
-        command = [CMFL, "predict", str(slow), *many, "--provider", "cpu", "--batch-size", "1"]
+        options = ("--provider", "cpu", "--batch-size", "1", "--align", "none")
+        command = [CMFL, "predict", str(slow), *many, *options]
         process = subprocess.Popen(
             [sys.executable, "-c", INTERRUPTIBLE, *command],
             stdout=subprocess.PIPE,

@@ -88,7 +88,7 @@ def test_one_stream_models(image: Path, tmp_path: Path, spectra: str, outputs: l
     )
     found = explain(model, image, tmp_path / "a.png", provider="cpu")
     assert (found.p_real_rgb, found.p_real_spectrum) == (None, None)
-    assert [line.split()[0] for line in found.lines()] == ["p_real", "threshold", "synthetic;"]
+    assert [line.split()[0] for line in found.lines()] == ["p_real", "threshold", "geometry", "synthetic;"]
     row = Detector(model, provider="cpu").predict(image, extras=True)
     assert len(module._pictures(row)) == 1 + len(outputs)
 

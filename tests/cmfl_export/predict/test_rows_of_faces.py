@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cmfl_export.base.errors import CmflError
 from cmfl_export.images.status import Status
-from cmfl_export.predict import open_writer, read_rows
-from cmfl_export.runtime import COLUMNS, FACE_COLUMNS, Prediction
+from cmfl_export.predict import open_writer, parquet_rows, read_rows, row_of
+from cmfl_export.runtime import COLUMNS, FACE_COLUMNS, Prediction, columns_with
 
 BOX = (10.5, -3.0, 60.0, 80.1)
 ROWS = [
@@ -93,3 +94,36 @@ def test_rows_with_other_columns_are_not_resumed(tmp_path: Path, format: str, fa
     with pytest.raises(CmflError, match="cannot be resumed; give another file"):
         save(path, [], faces=not faces, resume=True)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("format", ["csv", "jsonl", "json", "parquet"])
+def test_how_pictures_became_inputs(tmp_path: Path, format: str) -> None:
+    path = tmp_path / f"rows.{format}"
+    low = replace(ROWS[0], status=Status.LOW_RESOLUTION, error="a small face", faces=1)
+    rows = [
+        replace(low, geometry="aligned", face_size=49.5, faces_found=2),
+        Prediction("crop.png", 0.5, decision="real", geometry="crop", face_size=140.1),
+        Prediction("grey.png", 0.5, decision="real", geometry="crop", faces_found=0),
+        ROWS[2],
+    ]
+    with open_writer(path, groups=["geometry", "faces"]) as writer:
+        writer.write(rows)
+    if format == "parquet":
+        with path.open("rb") as stream:
+            assert list(parquet_rows(stream)) == rows
+    else:
+        assert list(read_rows(path)) == rows
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "why"),
+    [
+        ("geometry", "round", "the geometry is 'round'"),
+        ("face_size", -1.0, "face_size is -1.0"),
+        ("faces_found", float("inf"), "faces_found is inf"),
+    ],
+)
+def test_a_wrong_geometry_is_refused(column: str, value: object, why: str) -> None:
+    record = Prediction("a", 0.5, decision="real").record(columns_with(["geometry"]))
+    with pytest.raises(ValueError, match=why):
+        row_of(record | {column: value})

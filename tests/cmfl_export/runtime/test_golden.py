@@ -42,7 +42,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def detector(model_file: Path) -> Detector:
-    return Detector(model_file, provider="cpu", batch_size=1)
+    return Detector(model_file, provider="cpu", batch_size=1, align=None)
 
 
 def scores(row: Prediction) -> tuple[float, float, float]:
@@ -118,7 +118,9 @@ def test_every_way_in_gives_the_same_bits(
     mixed: list[Any] = [files[0], files[1].read_bytes(), np.asarray(Image.open(files[2]))]
     assert [scores(row) for row in detector.predict(mixed)] == expected
     assert [scores(row) for row in detector.predict(iter(mixed))] == expected
-    predict_to(model_file, list(map(str, files)), tmp_path / "rows.csv", provider="cpu", batch_size=1)
+    predict_to(
+        model_file, list(map(str, files)), tmp_path / "rows.csv", provider="cpu", batch_size=1, align=None
+    )
     rows = list(read_rows(tmp_path / "rows.csv"))
     assert [row.path for row in rows] == list(map(str, files))
     # The file has the digits of the float32, which is what the network gave.
@@ -128,7 +130,7 @@ def test_every_way_in_gives_the_same_bits(
 
 
 def test_the_batch_does_not_matter(detector: Detector, model_file: Path, files: list[Path]) -> None:
-    together = Detector(model_file, provider="cpu", batch_size=3).predict(list(files))
+    together = Detector(model_file, provider="cpu", batch_size=3, align=None).predict(list(files))
     for path, row in zip(files, together, strict=True):
         np.testing.assert_allclose(scores(row), scores(detector.predict(path)), atol=1e-5, rtol=0)
 

@@ -18,9 +18,11 @@ from starlette.routing import Route
 
 from cmfl_export import Detector, PackageError
 from cmfl_export.base.versions import own_version
-from cmfl_export.runtime import COLUMNS, FACE_COLUMNS, KINDS
+from cmfl_export.runtime import COLUMNS, KINDS, columns_with
 from cmfl_export.serve.app import build
+from cmfl_export.serve.options import ServeOptions
 from cmfl_export.serve.pace import Pace
+from cmfl_export.serve.service import Service
 from tests.cmfl_export import pictured_model
 from tests.cmfl_export.photographs import group
 from tests.cmfl_export.serve.servers import Gate, ask, chunks, form, get, post, reached, service, until
@@ -36,8 +38,9 @@ def error_of(response: httpx.Response, code: int) -> str:
 class TestRows:
     def test_are_those_of_the_detector(self, tiny: Path, faces: Path) -> None:
         files = [faces / "a.png", faces / "b.png", faces / "sub folder/c.png", faces / "bad.jpg"]
-        rows = Detector(tiny, provider="onnxruntime").predict([str(file) for file in files])
-        expected = [row.record(COLUMNS) | {"path": file.name} for row, file in zip(rows, files, strict=True)]
+        detector = Detector(tiny, provider="onnxruntime")
+        rows, columns = detector.predict([str(file) for file in files]), columns_with(detector.groups)
+        expected = [row.record(columns) | {"path": file.name} for row, file in zip(rows, files, strict=True)]
         response = post(service(tiny), files=form(*files))
         assert response.json() == {"results": expected}
         assert [row["p_real"] for row in expected] == [0.2, 0.4, 0.8, None]
@@ -57,8 +60,7 @@ class TestRows:
         assert [row["status"] for row in rows] == ["ok"] * 3 + ["not_an_image"] + ["ok"] * 4
 
     def test_too_many_pixels_have_a_status(self, tiny: Path, faces: Path) -> None:
-        served = service(tiny)
-        served.scorer.detector.max_pixels = 1000
+        served = Service(Detector(tiny, provider="onnxruntime", max_pixels=1000), ServeOptions(), None)
         (row,) = post(served, files=form(faces / "a.png")).json()["results"]
         assert (row["status"], row["error"]) == (
             "too_large",
@@ -69,7 +71,7 @@ class TestRows:
         photograph = tmp_path / "two.png"
         group((150, 20, 30), (110, 250, 80), size=(400, 220)).save(photograph)
         expected = Detector(tiny, provider="onnxruntime", align="all").predict([str(photograph)])
-        columns = (*COLUMNS, *FACE_COLUMNS)
+        columns = columns_with(["faces", "geometry"])
         rows = post(service(tiny), "?align=all", files=form(photograph, faces / "a.png")).json()["results"]
         assert len(rows) == 3
         assert rows[:-1] == [row.record(columns) | {"path": photograph.name} for row in expected]
@@ -133,7 +135,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("query", "message"),
         [
-            ("?align=some", "align must be all or largest"),
+            ("?align=some", "align must be one of: auto, all, largest, none"),
             ("?pictures=cat", "pictures must be of: image, heatmap, spectrum"),
             ("?url=http://x/", "no parameter 'url'; there are: align, pictures, values"),
             ("?values=cat", "values must be: heatmap"),

@@ -37,7 +37,7 @@ def test_the_rows_are_those_of_python(opened: LocalPage, pictured: Path, tmp_pat
     sound = inputs.write(inputs.sound(), tmp_path)
     faulty = inputs.write(inputs.faulty(), tmp_path)
     refused = inputs.write(inputs.refused(), tmp_path)
-    detector = Detector(pictured, provider="onnxruntime")
+    detector = Detector(pictured, provider="onnxruntime", align=None)
     paths = [*sound, *faulty, *refused]
     rows = dict(zip(paths, opened.rows(paths), strict=True))
     for path, expected in zip(sound, detector.predict(list(sound), extras=True), strict=True):
@@ -70,7 +70,7 @@ def test_the_starter_scores_as_in_python(
     local.open(build_page("starter:int8", tmp_path / "page.html", package).path)
     assert local.trouble == ""
     assert "starter" in local.browser.one("#running").text
-    expected = Detector("starter:int8", provider="onnxruntime").predict(list(files))
+    expected = Detector("starter:int8", provider="onnxruntime", align=None).predict(list(files))
     for row, right in zip(local.rows(files), expected, strict=True):
         np.testing.assert_allclose(scores(row), [getattr(right, name) for name in NAMES], atol=1e-3)
 

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from cmfl_export import Detector, PackageError
 from cmfl_export.base.versions import own_version
-from cmfl_export.runtime import COLUMNS, KINDS, columns_with
+from cmfl_export.runtime import KINDS, columns_with
 from cmfl_export.serve.app import build
 from cmfl_export.serve.options import ServeOptions
 from cmfl_export.serve.pace import Pace

@@ -19,7 +19,7 @@ from .base.errors import CmflError
 from .base.options import Align, DetectorOptions, DetectorSettings
 from .faces import AlignedFace, Aligner
 from .images import ImageError, ImageLike, Pixels, Status, decode, open_rgb, shown
-from .runtime import SCORE_OUTPUTS, Prediction, Session, pipeline
+from .runtime import SCORE_OUTPUTS, DecisionRule, Prediction, Session, pipeline
 from .zoo import resolve
 
 # The CPU is as fast with small batches, and rows appear sooner; a GPU needs large batches to be busy.
@@ -45,7 +45,8 @@ class Detector:
         card: the model's card.
         provider: where it really runs: "cpu" (ONNX Runtime), "openvino", "cuda", "cuda-graph" or "tensorrt".
         passed_over: why a faster way to run was not used (see `Session`), else "".
-        threshold: a picture is `real` if p_real >= threshold, else `synthetic`.
+        rule: what decides on p_real: that of the card, or the threshold of the options alone.
+        threshold, band: of the rule, see `DecisionRule`; without a band there are two decisions.
         aligned: the geometry, see `cmfl_export.images.fit`.
         align: whether faces are found and aligned first: "all" of a picture, the "largest", or None.
         batch_size, workers, max_pixels: the values in use, see `DetectorOptions`.
@@ -79,7 +80,8 @@ class Detector:
         self.card = self._session.card
         self.provider = self._session.provider
         self.passed_over = self._session.passed_over
-        self.threshold = self.card.threshold if options.threshold is None else options.threshold
+        self.rule = self.card.rule if options.threshold is None else DecisionRule(options.threshold)
+        self.threshold, self.band = self.rule
         self.concurrent_batches = self._session.concurrent_batches
         self.full_batches = self._session.full_batches
         size = (
@@ -314,7 +316,7 @@ class Detector:
             p_real=scores["p_real"],
             p_real_rgb=scores.get("p_real_rgb"),
             p_real_spectrum=scores.get("p_real_spectrum"),
-            decision="real" if scores["p_real"] >= self.threshold else "synthetic",
+            decision=self.rule.decide(scores["p_real"]),
             # Copied, because a view of one row would keep the whole batch in memory.
             extras={name: value.copy() for name, value in outputs.items() if name not in SCORE_OUTPUTS},
         )

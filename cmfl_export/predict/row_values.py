@@ -6,9 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ..runtime import SCORE_OUTPUTS
+from ..runtime import DECISIONS, SCORE_OUTPUTS
 
-DECISIONS = ("real", "synthetic")
 _BOX = ("left", "top", "right", "bottom")
 _SHOWN = 60  # characters of a value in a message
 
@@ -57,7 +56,9 @@ def check_row(values: Mapping[str, Any]) -> None:
         if values[name] is not None:
             check_score(name, values[name])
     if values["decision"] not in (None, *DECISIONS):
-        raise ValueError(f"the decision is {_shown(values['decision'])}; it must be real or synthetic")
+        raise ValueError(
+            f"the decision is {_shown(values['decision'])}; it must be real, synthetic or uncertain"
+        )
     if values.get("face") is not None:
         _check_face(values)
 

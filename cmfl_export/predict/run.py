@@ -21,7 +21,7 @@ from ..base.setups import Setup
 from ..base.text import counted, failures
 from ..detector import Detector
 from ..images import count_paths, iter_paths, refuse_inputs, scheme_of, shown
-from ..runtime import Prediction
+from ..runtime import REAL, SYNTHETIC, UNCERTAIN, Prediction
 from ..zoo import starter_label
 from .case_file import Case, open_case
 from .report_page import open_report
@@ -38,7 +38,8 @@ class Summary:
         provider: where the model ran.
         passed_over: why `auto` did not use the GPU although there is an NVIDIA driver, else "".
         starter: the model that was used because none was given, else "".
-        n: rows written; each is real, synthetic or failed.
+        banded: whether the model has a band of uncertain scores.
+        n: rows written; each is real, synthetic, uncertain or failed.
         images: inputs that have all of their rows.
         faces: rows of faces, if faces were searched.
         failed: rows without a score, by status.
@@ -51,11 +52,13 @@ class Summary:
     provider: str
     passed_over: str = ""
     starter: str = ""
+    banded: bool = False
     n: int = 0
     images: int = 0
     faces: int = 0
     real: int = 0
     synthetic: int = 0
+    uncertain: int = 0
     failed: dict[str, int] = field(default_factory=dict)
     skipped: int = 0
     seconds: float = 0.0
@@ -73,16 +76,18 @@ class Summary:
         self.n += 1
         self.images += row.is_last
         self.faces += row.face is not None
-        if row.decision == "real":
+        if row.decision == REAL:
             self.real += 1
-        elif row.decision == "synthetic":
+        elif row.decision == SYNTHETIC:
             self.synthetic += 1
+        elif row.decision == UNCERTAIN:
+            self.uncertain += 1
         else:
             self.failed[row.status.value] = self.failed.get(row.status.value, 0) + 1
 
     def add(self, other: Summary) -> None:
         """Counts the rows of another run, but not its time."""
-        for name in ("n", "images", "faces", "real", "synthetic", "skipped"):
+        for name in ("n", "images", "faces", "real", "synthetic", "uncertain", "skipped"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for status, count in other.failed.items():
             self.failed[status] = self.failed.get(status, 0) + count
@@ -91,8 +96,10 @@ class Summary:
         """The result as text, for standard error."""
         failed = failures(self.failed, "failed")
         faces = f", {counted(self.faces, 'face')}" if self.faces else ""
+        uncertain = f"{self.uncertain} uncertain, " if self.banded or self.uncertain else ""
         lines = [
-            f"{counted(self.images, 'image')}{faces}: {self.real} real, {self.synthetic} synthetic, {failed}"
+            f"{counted(self.images, 'image')}{faces}: {self.real} real, {self.synthetic} synthetic, "
+            f"{uncertain}{failed}"
         ]
         if self.skipped:
             lines.append(f"{self.skipped} skipped: they already have their rows")
@@ -166,7 +173,7 @@ def predict_to(
     if first is None:
         raise InputError(f"no images found in {_named(inputs)}")
     starter = starter_label() if model is None else ""
-    summary = Summary(detector.provider, detector.passed_over, starter)
+    summary = Summary(detector.provider, detector.passed_over, starter, detector.band is not None)
     start = time.perf_counter()
     try:
         with (
@@ -256,6 +263,8 @@ def setup_of(detector: Detector) -> Setup:
         "align": detector.align,
         "max pixels": detector.max_pixels,
     }
+    if detector.band is not None:
+        setup["band"] = "{!r} to {!r}".format(*detector.band)
     if detector.align is not None:
         setup |= {"smallest face": detector.options.minimum_face, "face scale": detector.options.face_scale}
     return setup

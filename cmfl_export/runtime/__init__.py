@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .card import (
+    BAND_CONVENTION,
     INTENDED_USE,
     LABEL_CONVENTION,
     METADATA_KEY,
@@ -11,6 +12,7 @@ from .card import (
     ModelCard,
     temper,
 )
+from .decision import DECISIONS, REAL, SYNTHETIC, UNCERTAIN, DecisionRule
 from .gpu import DeviceModel
 from .model_check import INPUT_NAME, SCORE_OUTPUTS, SPECTRUM, SPECTRUM_STANDARDISED
 from .onnx_writer import write_model
@@ -22,7 +24,9 @@ from .tolerances import TOLERANCES
 from .web import PACKAGE, PACKAGE_VARIABLE, open_web, package_folder, web_trouble
 
 __all__ = [
+    "BAND_CONVENTION",
     "COLUMNS",
+    "DECISIONS",
     "FACE_COLUMNS",
     "INPUT_NAME",
     "INTENDED_USE",
@@ -33,11 +37,15 @@ __all__ = [
     "PACKAGE",
     "PACKAGE_VARIABLE",
     "PRECISIONS",
+    "REAL",
     "SCHEMA_VERSION",
     "SCORE_OUTPUTS",
     "SPECTRUM",
     "SPECTRUM_STANDARDISED",
+    "SYNTHETIC",
     "TOLERANCES",
+    "UNCERTAIN",
+    "DecisionRule",
     "DeviceModel",
     "ModelCard",
     "Prediction",

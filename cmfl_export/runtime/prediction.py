@@ -24,7 +24,7 @@ class Prediction:
     Attributes:
         path: the input; "" if it came without a path.
         p_real, p_real_rgb, p_real_spectrum: scores, P(real) in [0, 1]; None where there is none.
-        decision: `real` or `synthetic`, by the model's threshold; None without a score.
+        decision: `real`, `synthetic` or, within a model's band, `uncertain`; None without a score.
         status, error: whether the input has a score, and if not, why.
         face, faces: where faces were searched for: the number of this face, 0 for the largest, and the
             number of faces that its picture has rows for.

@@ -86,7 +86,7 @@ class TestRules:
 
     @pytest.mark.parametrize("at", ["eer", "apcer", "apcer:", "apcer:x", "apcer:1.5", "bpcer:nan", "d-eer:1"])
     def test_refuses_others(self, at: str, tiny: Path, dev: Path) -> None:
-        with pytest.raises(CmflError, match="use d-eer, apcer:X or bpcer:X, X from 0 to 1"):
+        with pytest.raises(CmflError, match="use d-eer, apcer:X, bpcer:X or band:apcer=X,bpcer=Y"):
             run(tiny, dev, at=at)
 
 

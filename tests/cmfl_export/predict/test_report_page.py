@@ -22,6 +22,7 @@ from cmfl_export.predict import report_rows
 from cmfl_export.predict.report_rows import ReportRows
 from cmfl_export.predict.run import predict_to
 from cmfl_export.report import heatmaps
+from cmfl_export.runtime.decision import DecisionRule
 from cmfl_export.runtime.prediction import Prediction
 from tests.cmfl_export import pictured_model, tiny_model
 from tests.cmfl_export.example_rows import CARD, Scorer, data, extras, failure, many, pictures, row, write
@@ -110,7 +111,7 @@ def test_rows_and_failures_beyond_the_limits_are_only_counted(
 
 
 def test_the_rows_of_a_report_are_all_counted() -> None:
-    found = ReportRows(0.5, 0)
+    found = ReportRows(DecisionRule(0.5), 0)
     for one in (row("a", 0.2, 0.4, 0.6), row("b", 0.5, 0.5, 0.9), row("c", 1.0), row("d", 0.0)):
         found.add(one)
     found.add(failure("e", Status.EMPTY), earlier=True)

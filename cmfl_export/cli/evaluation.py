@@ -121,7 +121,7 @@ def calibrate(
     threads: Threads = None,
     workers: Workers = None,
 ) -> None:
-    """Choose temperature and threshold on a dev split.
+    """Choose temperature and threshold, or a band, on a dev split.
 
     Writes a copy of the model whose card has both.
     """

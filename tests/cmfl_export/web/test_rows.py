@@ -11,7 +11,9 @@ from tests.cmfl_export import tiny_model
 from tests.cmfl_export.web import in_node
 
 DECIDE = """
-  globalThis.ImageData = class { constructor(width, height) { this.data = new Uint8ClampedArray(4 * width * height); } };
+  globalThis.ImageData = class {
+    constructor(width, height) { this.data = new Uint8ClampedArray(4 * width * height); }
+  };
   const rgb = new Uint8Array(3 * 224 * 224);
   return job.scores.map((score) => rowOf({ p_real: [score] }, rgb, job.rule).decision);
 """

@@ -91,7 +91,8 @@ class Calibration:
             )
         if self.responses is not None and self.card.band is not None:
             rates = ", ".join(f"{RESPONSES[key]} {percent(rate)}" for key, rate in self.responses.items())
-            lines.append("uncertain from {:.4g} to {:.4g}: {}".format(*self.card.band, rates))
+            low, high = self.card.band
+            lines.append(f"uncertain from {low:.4g} to {high:.4g}: {rates}")
         if self.failed:
             lines.append(f"{counted(self.failed, 'image')} without a score left out")
         return [*lines, f"{self.out}: evaluate it on images of other subjects"]

@@ -57,7 +57,7 @@ def draw(evaluation: Evaluation) -> dict[str, Figure]:
         data = arrays(candidate.rows)
         a = candidate.assessment
         # Of the same rows as `data`.
-        decisions = [a.decision(scored.row) for scored in candidate.rows if scored.row.ok]
+        decisions = [a.decision(scored.row) or "" for scored in candidate.rows if scored.row.ok]
         one = plots.Series(
             candidate.name,
             data.p_real,

@@ -132,6 +132,8 @@ class TestFile:
 
     def test_makes_the_scores_more_likely(self, tiny: Path, dev: Path) -> None:
         found = run(tiny, dev)
+        assert found.nll_before is not None
+        assert found.nll_after is not None
         assert found.nll_after < found.nll_before
         assert found.after["auc"] == pytest.approx(found.before["auc"])
 

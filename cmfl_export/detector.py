@@ -20,7 +20,7 @@ from .base.errors import CmflError, ModelError
 from .base.options import Align, DetectorOptions, DetectorSettings
 from .faces import Aligner, InputGeometry, ModelInputs, is_available
 from .images import ImageError, ImageLike, Pixels, Status, shown
-from .runtime import EMBEDDING, SCORE_OUTPUTS, Domain, Prediction, Session, pipeline, stability
+from .runtime import EMBEDDING, SCORE_OUTPUTS, DecisionRule, Domain, Prediction, Session, pipeline, stability
 from .zoo import fetch, resolve
 
 # The CPU is as fast with small batches, and rows appear sooner; a GPU needs large batches to be busy.
@@ -46,7 +46,8 @@ class Detector:
         card: the model's card.
         provider: where it really runs: "cpu" (ONNX Runtime), "openvino", "cuda", "cuda-graph" or "tensorrt".
         passed_over: why a faster way to run was not used (see `Session`), else "".
-        threshold: a picture is `real` if p_real >= threshold, else `synthetic`.
+        rule: what decides on p_real: that of the card, or the threshold of the options alone.
+        threshold, band: of the rule, see `DecisionRule`; without a band there are two decisions.
         aligned: the geometry, see `cmfl_export.images.fit`.
         align: which faces are found and aligned first, see `DetectorOptions`: "auto" (where this detector
             looks for faces), "all", "largest", or None.
@@ -84,7 +85,8 @@ class Detector:
         self._domain = Domain.from_card(self.card.domain) if self.card.domain and has_embedding else None
         self.provider = self._session.provider
         self.passed_over = self._session.passed_over
-        self.threshold = self.card.threshold if options.threshold is None else options.threshold
+        self.rule = self.card.rule if options.threshold is None else DecisionRule(options.threshold)
+        self.threshold, self.band = self.rule
         self.concurrent_batches = self._session.concurrent_batches
         self.full_batches = self._session.full_batches
         size = (
@@ -389,7 +391,7 @@ class Detector:
             p_real=scores["p_real"],
             p_real_rgb=scores.get("p_real_rgb"),
             p_real_spectrum=scores.get("p_real_spectrum"),
-            decision="real" if scores["p_real"] >= self.threshold else "synthetic",
+            decision=self.rule.decide(scores["p_real"]),
             # Copied, because a view of one row would keep the whole batch in memory.
             extras={name: value.copy() for name, value in outputs.items() if name not in SCORE_OUTPUTS},
         )

@@ -53,7 +53,8 @@ class DetectorOptions:
         batch_size: pictures per run; None means 8 on the CPU, 4 on OpenVINO, which runs several batches
             concurrently, and 64 on a GPU.
         workers: decoding threads; None means one per core, 16 at most.
-        threshold: in [0, 1]; None means the one in the model card.
+        threshold: in [0, 1]; None means what is in the model card. With it there is no band, so that no
+            decision is `uncertain`.
         aligned: whether the pictures are aligned face crops; None means as in the model's training.
         align: which faces of a picture are found and aligned first: its "largest" (or True), "all", or none
             (None or False). A picture without a face gets the status `no_face`. "auto" scores a crop that is

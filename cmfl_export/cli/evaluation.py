@@ -51,7 +51,9 @@ def evaluate(
     ] = None,
     threshold: Annotated[
         float | None,
-        typer.Option(help="P(real) from which an image is real.", show_default="each model's own"),
+        typer.Option(
+            help="P(real) from which an image is real, without a band.", show_default="each model's own"
+        ),
     ] = None,
     samples: Annotated[int, typer.Option(help="Resamples of the bootstrap.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap and of the noise.")] = 0,
@@ -104,7 +106,11 @@ def calibrate(
     protocol: Annotated[Path, PROTOCOL],
     data_root: Annotated[str, ANY_DATA_ROOT],
     at: Annotated[
-        str, typer.Option(help="Rule of the threshold: d-eer, apcer:0.05 or bpcer:0.01.")
+        str,
+        typer.Option(
+            help="Rule of the threshold: d-eer, apcer:0.05 or bpcer:0.01 (which needs no attacks); or "
+            "band:apcer=0.05,bpcer=0.05 for two, with uncertain between them."
+        ),
     ] = "d-eer",
     split: Annotated[str, typer.Option(help="Split to calibrate on, in a protocol folder.")] = "dev",
     domain_split: Annotated[
@@ -122,7 +128,7 @@ def calibrate(
     threads: Threads = None,
     workers: Workers = None,
 ) -> None:
-    """Choose temperature and threshold on a dev split.
+    """Choose temperature and threshold, or a band, on a dev split.
 
     Writes a copy of the model whose card has both.
     """

@@ -87,7 +87,8 @@ FaceScale = Annotated[
     float, typer.Option(help="Size of the face in the crop, 0.2 to 2; 1 is the framing of ArcFace.")
 ]
 Threshold = Annotated[
-    float | None, typer.Option(help="P(real) from which an image is real.", show_default="the model's own")
+    float | None,
+    typer.Option(help="P(real) from which an image is real, without a band.", show_default="the model's own"),
 ]
 TrustAnchors = Annotated[
     Path | None,

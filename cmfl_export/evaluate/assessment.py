@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from .. import metrics
 from ..base.errors import InputError
-from ..metrics import Interval, bootstrap, wilson
-from ..runtime import SCORE_OUTPUTS
+from ..metrics import Interval, RiskRanking, bootstrap, bootstrap_of, response_rates, wilson
+from ..runtime import REAL, SCORE_OUTPUTS, SYNTHETIC, UNCERTAIN, DecisionRule, Prediction
 from .labelled_scores import Scored
 
 # Resamples of the bootstrap, and the share of them that an interval contains.
@@ -47,14 +47,19 @@ class Assessment:
 
     Attributes:
         name: name of the model or the score file.
-        threshold: an image is real if its score is at least this.
+        threshold: an image is real if its score is at least this; also where there is a band, for all rates
+            but those of `responses`.
         threshold_source: how the threshold was chosen.
+        band: low and high of the scores that are uncertain, where the model has them.
         n_real, n_attack: images of each class, with or without a score.
         heads: the metrics of `metrics.summary` with their bootstrap intervals, by score (`p_real`,
             `p_real_rgb`, `p_real_spectrum`).
         attacks: attack types, the highest APCER first (ISO/IEC 30107-3 reports the worst, not the mean).
         sources: folders of bona fide images, the highest BPCER first.
         failed: images without a score.
+        risks: `RiskRanking.figures` of the joint head at the threshold.
+        responses: `response_rates` of the decisions, where one may be uncertain; else None. An image without
+            a score is no response, too.
     """
 
     name: str
@@ -66,16 +71,31 @@ class Assessment:
     attacks: list[Group]
     sources: list[Group]
     failed: list[Scored]
+    risks: dict[str, Interval]
+    band: tuple[float, float] | None = None
+    responses: dict[str, Interval] | None = None
 
     @property
     def apnrr(self) -> float:
-        """Attack presentation non-response rate: the share of attacks without a score."""
+        """Attack presentation non-response rate: the share of attacks without a score or uncertain."""
+        if self.responses is not None:
+            return self.responses["apnrr"].value
         return sum(not scored.sample.is_real for scored in self.failed) / self.n_attack
 
     @property
     def bpnrr(self) -> float:
-        """Bona fide presentation non-response rate: the share of bona fide images without a score."""
+        """Bona fide presentation non-response rate: the share of these without a score or uncertain."""
+        if self.responses is not None:
+            return self.responses["bpnrr"].value
         return sum(scored.sample.is_real for scored in self.failed) / self.n_real
+
+    def decision(self, row: Prediction) -> str | None:
+        """What is decided on an image: as its row says where it may be uncertain, else by the threshold."""
+        if row.p_real is None:
+            return None
+        if self.responses is not None and row.decision is not None:
+            return row.decision
+        return DecisionRule(self.threshold).decide(row.p_real)
 
 
 @dataclass(frozen=True)
@@ -117,6 +137,8 @@ def assess(
     threshold: float,
     threshold_source: str,
     *,
+    band: tuple[float, float] | None = None,
+    silent: bool = False,
     samples: int = SAMPLES,
     seed: int = 0,
 ) -> Assessment:
@@ -126,6 +148,8 @@ def assess(
         name: name of the model or score file.
         rows: every image of the split, in its order.
         threshold, threshold_source: of the decision on `p_real`; the rates of the branches use it too.
+        band: of the scores that are uncertain, to be shown.
+        silent: whether the decisions of the rows count, of which some may be uncertain.
         samples, seed: of the bootstrap, which is stratified by attack type and draws whole subjects.
 
     Raises:
@@ -168,6 +192,45 @@ def assess(
             threshold,
         ),
         failed,
+        bootstrap_of(
+            RiskRanking(data.p_real, data.is_real, threshold).figures,
+            data.is_real,
+            strata=data.attack_types,
+            subjects=data.subjects,
+            samples=samples,
+            seed=seed,
+            level=LEVEL,
+        ),
+        band,
+        _responses(rows, threshold, samples, seed) if silent else None,
+    )
+
+
+def may_be_uncertain(rows: Sequence[Scored]) -> bool:
+    """Whether a decision of the rows is uncertain."""
+    return any(scored.row.decision == UNCERTAIN for scored in rows)
+
+
+def _responses(rows: Sequence[Scored], threshold: float, samples: int, seed: int) -> dict[str, Interval]:
+    """The rates of the decisions of all rows, also of those without a score."""
+    rule = DecisionRule(threshold)
+    decisions = np.array(
+        [
+            "" if row.p_real is None else row.decision or rule.decide(row.p_real)
+            for row in (scored.row for scored in rows)
+        ],
+        np.str_,
+    )
+    is_real = np.array([scored.sample.is_real for scored in rows], np.bool_)
+    real, synthetic = decisions == REAL, decisions == SYNTHETIC
+    return bootstrap_of(
+        lambda weights: response_rates(real, synthetic, is_real, weights),
+        is_real,
+        strata=np.array([scored.sample.attack_type for scored in rows], np.str_),
+        subjects=np.array([scored.sample.subject for scored in rows], np.str_),
+        samples=samples,
+        seed=seed,
+        level=LEVEL,
     )
 
 

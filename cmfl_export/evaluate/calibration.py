@@ -1,13 +1,12 @@
-"""Chooses a temperature and a threshold on a dev split, and writes them into the model's card."""
+"""Chooses a temperature and a threshold or a band on a dev split, and writes them into the model's card."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import importlib.util
-import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain
@@ -27,9 +26,20 @@ from ..base.locks import one_writer
 from ..base.options import DetectorOptions, DetectorSettings
 from ..base.text import counted
 from ..detector import Detector
-from ..runtime import LABEL_CONVENTION, METADATA_KEY, SCHEMA_VERSION, ModelCard, temper
+from ..metrics import RESPONSES, percent, response_rates
+from ..runtime import (
+    BAND_CONVENTION,
+    LABEL_CONVENTION,
+    METADATA_KEY,
+    REAL,
+    SCHEMA_VERSION,
+    SYNTHETIC,
+    ModelCard,
+    temper,
+)
 from .assessment import arrays
 from .domain import Embeddings, check_embedding, domain_file, fit_domain, with_limit
+from .rules import Rule
 from .score_split import one_face, score
 
 # Of each subject's SHA-256: two sets of 100,000 subjects share a hash by chance with probability 0.00004.
@@ -44,9 +54,11 @@ _LARGEST_LOGIT = 16.0
 class Calibration:
     """The result of a calibration.
 
-    `before` and `after` are the metrics of `metrics.summary` on the dev split, each at its own threshold;
-    `nll_before` and `nll_after` are the mean negative log-likelihoods (nats), which the temperature lowers.
-    `domain` says in one line which domain was fitted, if one was.
+    `before` and `after` are the metrics of `metrics.summary` on the dev split, each at its own threshold; on
+    real images alone `bpcer` is the only one. `nll_before` and `nll_after` are the mean negative
+    log-likelihoods (nats), which the temperature lowers; None where it was kept. `responses` are the rates of
+    `metrics.response_rates` with the new band, if there is one. `domain` says in one line which domain was
+    fitted, if one was.
     """
 
     out: Path
@@ -55,22 +67,35 @@ class Calibration:
     failed: int
     before: dict[str, float]
     after: dict[str, float]
-    nll_before: float
-    nll_after: float
+    nll_before: float | None
+    nll_after: float | None
+    responses: dict[str, float] | None = None
     domain: str = ""
 
     def lines(self) -> list[str]:
         """The result as text, for the terminal."""
         old = self.card.history[-1]
         a, b = self.before, self.after
+        temperature = f"temperature {old['temperature']:.4g} -> {self.card.temperature:.4g}"
+        if self.nll_after is None:
+            temperature = f"temperature {self.card.temperature:.4g}, kept"
         lines = [
-            f"{counted(self.images, 'image')}; "
-            f"temperature {old['temperature']:.4g} -> {self.card.temperature:.4g}, "
-            f"threshold {old['threshold']:.4g} -> {self.card.threshold:.4g} ({self.card.threshold_source})",
-            f"on these images: APCER {100 * a['apcer']:.1f} -> {100 * b['apcer']:.1f} %, "
-            f"BPCER {100 * a['bpcer']:.1f} -> {100 * b['bpcer']:.1f} %, "
-            f"ECE {a['ece']:.3f} -> {b['ece']:.3f}, NLL {self.nll_before:.3f} -> {self.nll_after:.3f}",
+            f"{counted(self.images, 'image')}; {temperature}, "
+            f"threshold {old['threshold']:.4g} -> {self.card.threshold:.4g} ({self.card.threshold_source})"
         ]
+        bpcer = f"BPCER {100 * a['bpcer']:.1f} -> {100 * b['bpcer']:.1f} %"
+        if self.nll_after is None:
+            bound = self.card.calibration["bpcer_upper_95"]
+            lines.append(f"on these images: {bpcer}, its upper 95 % bound {100 * bound:.1f} %; APCER unknown")
+        else:
+            lines.append(
+                f"on these images: APCER {100 * a['apcer']:.1f} -> {100 * b['apcer']:.1f} %, {bpcer}, "
+                f"ECE {a['ece']:.3f} -> {b['ece']:.3f}, NLL {self.nll_before:.3f} -> {self.nll_after:.3f}"
+            )
+        if self.responses is not None and self.card.band is not None:
+            rates = ", ".join(f"{RESPONSES[key]} {percent(rate)}" for key, rate in self.responses.items())
+            low, high = self.card.band
+            lines.append(f"uncertain from {low:.4g} to {high:.4g}: {rates}")
         if self.failed:
             lines.append(f"{counted(self.failed, 'image')} without a score left out")
         lines += [self.domain] if self.domain else []
@@ -92,6 +117,9 @@ def calibrate(
 ) -> Calibration:
     """Fits temperature and threshold on a split, and writes a copy of the model with both in its card.
 
+    With `at` `bpcer:X` a split may have real images alone; then the temperature stays as it is, and X limits
+    the upper 95 % bound of BPCER (Clopper and Pearson, one-sided). Otherwise both classes are needed.
+
     The temperature T maximises the likelihood of sigmoid(logit(p_real) / T) on these images, with equal
     weight for both classes (Guo et al., ICML 2017); it changes no ranking. The threshold is then chosen on
     the scores with this temperature. The graph stays the same to the byte; `Detector` applies both values.
@@ -104,7 +132,9 @@ def calibrate(
         protocol: a CSV file, or a folder with `<split>.csv`.
         data_root: what its file names are relative to, see `cmfl_export.images.DataRoot`.
         at: the rule for the threshold: `d-eer`; `apcer:X`, the lowest BPCER with APCER <= X; or `bpcer:X`,
-            the lowest APCER with BPCER <= X; X from 0 to 1.
+            the lowest APCER with BPCER <= X; X from 0 to 1. `band:apcer=X,bpcer=Y` chooses a band of scores
+            that are uncertain, so that at most X of all attacks are called real and at most Y of all bona
+            fide images synthetic; the card's single threshold is then that of the D-EER, within the band.
         split: which file of a protocol folder.
         domain_split: the split that the model was trained on, to fit a domain to (see `runtime.domain`), with
             a limit that leaves at most 1 % of `split` outside; None keeps the card's domain.
@@ -114,8 +144,9 @@ def calibrate(
     Raises:
         UsageError: an option, the rule or the output cannot be used.
         ModelError, ProviderError: the model cannot be used, or has no embedding for a domain.
-        ProtocolError: the protocol cannot be used, or its eval split has the same subjects.
-        InputError: a class has no score, or no threshold fulfils the rule.
+        ProtocolError: the protocol cannot be used or lacks a class that the rule needs, or its eval split has
+            the same subjects.
+        InputError: a class has no score, no threshold fulfils the rule, or real images alone are too few.
         PackageError: onnx or scipy is missing.
     """
     try:
@@ -126,10 +157,10 @@ def calibrate(
     if importlib.util.find_spec("scipy") is None:
         raise need("evaluate", "fitting a temperature (scipy)")
     options = one_face(DetectorOptions.of(options, settings))
-    rule = _rule(at)
+    rule = Rule.of(at)
     out = Path(out)
     file = split_file(Path(protocol), split)
-    samples = read_split(file)
+    samples = _samples(file, rule)
     pictures = (("one of the images", Path(data_root, sample.filename)) for sample in samples)
     refuse_overwriting([out], chain([("the protocol", file)], pictures))
     check_ending(out, (".onnx",), "a model")
@@ -144,17 +175,18 @@ def calibrate(
         check_embedding(detector)
     rows = list(score(detector, samples, data_root, seen=None if trained_on is None else embeddings.add))
     data = arrays(rows)
-    if not data.is_real.any() or data.is_real.all():
+    alone = all(sample.is_real for sample in samples)
+    if not data.is_real.any() or (data.is_real.all() and not alone):
         why = next((f" ({s.sample.filename!r}: {s.row.error})" for s in rows if not s.row.ok), "")
         raise InputError(
             f"{file}: a class has no image with a score, so there is nothing to calibrate on{why}"
         )
 
     # The scores already include the card's temperature, and temperatures multiply.
-    factor = fit_temperature(data.p_real, data.is_real)
+    factor = 1.0 if alone else fit_temperature(data.p_real, data.is_real)
     calibrated = scaled(data.p_real, factor)
-    threshold = max(rule(calibrated, data.is_real), 0.0)
-    if threshold > 1.0:
+    chosen = rule.choose_on_photographs(calibrated) if alone else rule.choose(calibrated, data.is_real)
+    if chosen.highest > 1.0:
         certain = int((calibrated[~data.is_real] == 1.0).sum())
         raise InputError(
             f"no threshold up to 1 reaches {at}: {certain} synthetic images of {file} score exactly 1; "
@@ -165,23 +197,26 @@ def calibrate(
         fit = fit_domain(detector, trained_on, data_root)
         limited, domain_line = with_limit(fit, embeddings.array(), file)
         domain = limited.to_card()
-    before = metrics.summary(data.p_real, data.is_real, card.threshold)
-    after = metrics.summary(calibrated, data.is_real, threshold)
+    before = _rates(data.p_real, data.is_real, card.threshold)
+    after = _rates(calibrated, data.is_real, chosen.threshold)
+    of_data = f"{at} on {file.resolve().parent.name}/{file.stem}"
     new = replace(
         card,
         schema=SCHEMA_VERSION,
-        labels=LABEL_CONVENTION,
+        labels=LABEL_CONVENTION if chosen.band is None else BAND_CONVENTION,
         temperature=card.temperature * factor,
-        threshold=threshold,
+        threshold=chosen.threshold,
+        band=chosen.band,
         domain=domain,
-        threshold_source=f"{at} on {file.resolve().parent.name}/{file.stem}",
+        threshold_source=f"{of_data}; {chosen.note}" if chosen.note else of_data,
         calibration={
             "at": at,
             "split": f"{file.resolve().parent.name}/{file.stem}",
             "split_sha256": sha256_of(file),
             "images": len(data.is_real),
             "date": datetime.now(UTC).date().isoformat(),
-            **{key: after[key] for key in ("d_eer", "apcer", "bpcer", "ece")},
+            **{key: after[key] for key in ("d_eer", "apcer", "bpcer", "ece") if key in after},
+            **({} if chosen.bound is None else {"bpcer_upper_95": chosen.bound, "temperature": "kept"}),
             "subjects": _packed_subjects(samples),
         },
         history=(*card.history, _replaced_values(card, detector.sha256)),
@@ -190,6 +225,7 @@ def calibrate(
     others = {item.key: item.value for item in graph.metadata_props}
     onnx.helper.set_model_props(graph, others | {METADATA_KEY: new.to_json()})
     write_whole(out, graph.SerializeToString())
+    decisions = np.array([new.rule.decide(float(p)) for p in calibrated], np.str_)
     return Calibration(
         out,
         new,
@@ -197,10 +233,38 @@ def calibrate(
         len(rows) - len(data.is_real),
         before,
         after,
-        _nll(_logits(data.p_real), data.is_real, 1.0),
-        _nll(_logits(data.p_real), data.is_real, factor),
+        None if alone else _nll(_logits(data.p_real), data.is_real, 1.0),
+        None if alone else _nll(_logits(data.p_real), data.is_real, factor),
+        None if new.band is None else response_rates(decisions == REAL, decisions == SYNTHETIC, data.is_real),
         domain_line,
     )
+
+
+def _samples(file: Path, rule: Rule) -> list[Sample]:
+    """Reads a split with the classes that the rule needs.
+
+    Raises:
+        ProtocolError: one is missing, or the split cannot be read.
+    """
+    samples = read_split(file, allow_one_class=True)
+    if not any(sample.is_real for sample in samples):
+        raise ProtocolError(
+            f"{file}: no real image, and attacks alone say nothing of a threshold; an empty attack_type "
+            "marks the real ones"
+        )
+    if all(sample.is_real for sample in samples) and not rule.takes_one_class:
+        raise ProtocolError(
+            f"{file}: no synthetic image, and {rule.at} needs both classes; on real images alone choose the "
+            "threshold with --at bpcer:X"
+        )
+    return samples
+
+
+def _rates(p_real: NDArray[np.float64], is_real: NDArray[np.bool_], threshold: float) -> dict[str, float]:
+    """Returns the metrics that these classes have."""
+    if is_real.all():
+        return {"bpcer": metrics.bpcer(p_real, is_real, threshold)}
+    return metrics.summary(p_real, is_real, threshold)
 
 
 def refuse_overlap(card: ModelCard, samples: Sequence[Sample], *, chosen: bool) -> list[str]:
@@ -272,21 +336,6 @@ def _logits(p_real: NDArray[np.float64]) -> NDArray[np.float64]:
     return logits.clip(-_LARGEST_LOGIT, _LARGEST_LOGIT)
 
 
-def _rule(at: str) -> Callable[[NDArray[np.float64], NDArray[np.bool_]], float]:
-    """Returns the function that chooses the threshold from scores and labels."""
-    name, _, limit = at.partition(":")
-    if at == "d-eer":
-        return lambda p, real: metrics.d_eer(p, real).threshold
-    try:
-        rate = float(limit)
-    except ValueError:
-        rate = math.nan
-    if name not in ("apcer", "bpcer") or not 0 <= rate <= 1:
-        raise UsageError(f"cannot choose a threshold at {at!r}; use d-eer, apcer:X or bpcer:X, X from 0 to 1")
-    choose = metrics.bpcer_at_apcer if name == "apcer" else metrics.apcer_at_bpcer
-    return lambda p, real: choose(p, real, rate).threshold
-
-
 def _refuse_eval_subjects(file: Path, samples: Sequence[Sample]) -> None:
     """Refuses subjects that eval.csv, the split that will be reported, has too."""
     reported = file.with_name("eval.csv")
@@ -317,6 +366,7 @@ def _replaced_values(card: ModelCard, sha256: str) -> dict[str, Any]:
         "threshold": card.threshold,
         "threshold_source": card.threshold_source,
         "temperature": card.temperature,
+        **({} if card.band is None else {"band": card.band}),
         "calibration": {key: value for key, value in card.calibration.items() if key != "subjects"},
         "sha256": sha256,
     }

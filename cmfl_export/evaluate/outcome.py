@@ -11,7 +11,7 @@ from typing import Any
 from ..base.tables import aligned
 from ..base.text import counted, visible
 from ..images import Degradation
-from ..metrics import HEADS, LABELS, Interval, difference, figure, percent
+from ..metrics import HEADS, LABELS, RESPONSES, RISKS, Interval, difference, figure, percent
 from ..runtime import ModelCard
 from .assessment import Assessment, Group
 from .labelled_scores import Scored
@@ -128,6 +128,9 @@ def _candidate_lines(candidate: Candidate) -> list[str]:
     for key, label in LABELS.items():
         table.append([label, *(figure(key, values[key]) for values in a.heads.values())])
     lines += aligned(table)
+    if a.responses is not None:
+        lines += ["", *aligned(responses_table(a))]
+    lines += ["", *aligned(risks_table(a))]
     for title, groups, rate in (
         ("attack type", a.attacks, "APCER [95 %]"),
         ("bona fide source", a.sources, "BPCER [95 %]"),
@@ -138,6 +141,20 @@ def _candidate_lines(candidate: Candidate) -> list[str]:
     if a.failed:
         lines += ["", *_failure_lines(a)]
     return lines
+
+
+def responses_table(a: Assessment) -> list[list[str]]:
+    """Returns a header and one row of text per rate of an assessment that has `responses`."""
+    assert a.responses is not None
+    where = "as the file says" if a.band is None else "from {:.4g} to {:.4g}".format(*a.band)
+    rows = [[f"uncertain {where}", "[95 %]"]]
+    return rows + [[label, figure(key, a.responses[key])] for key, label in RESPONSES.items()]
+
+
+def risks_table(a: Assessment) -> list[list[str]]:
+    """Returns a header and one row of text per figure of the risk-coverage curve."""
+    rows = [["the surest are answered first", "[95 %]"]]
+    return rows + [[label, figure(key, a.risks[key])] for key, label in RISKS.items()]
 
 
 def group_table(title: str, groups: Sequence[Group], rate: str) -> list[list[str]]:
@@ -179,7 +196,8 @@ def _comparison_lines(candidates: Sequence[Candidate]) -> list[str]:
 def _failure_lines(assessment: Assessment) -> list[str]:
     failed = assessment.failed
     rates = f"APNRR {percent(assessment.apnrr)}, BPNRR {percent(assessment.bpnrr)}"
-    lines = [f"{counted(len(failed), 'image')} without a score: {rates}"]
+    with_them = "" if assessment.responses is None else ", with those that are uncertain"
+    lines = [f"{counted(len(failed), 'image')} without a score: {rates}{with_them}"]
     lines += [
         f"  {visible(scored.sample.filename)}: {scored.row.status.value}, {scored.row.error}"
         for scored in failed[:_NAMED_FAILURES]
@@ -208,6 +226,11 @@ def _candidate_json(candidate: Candidate) -> dict[str, Any]:
         },
         "attacks": [_group_json(group, "apcer") for group in a.attacks],
         "sources": [_group_json(group, "bpcer") for group in a.sources],
+        "band": a.band,
+        "responses": None
+        if a.responses is None
+        else {key: _interval_json(value) for key, value in a.responses.items()},
+        "risk_coverage": {key: _interval_json(value) for key, value in a.risks.items()},
         "apnrr": a.apnrr,
         "bpnrr": a.bpnrr,
         "failed": [

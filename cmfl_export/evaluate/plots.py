@@ -15,13 +15,24 @@ from numpy.typing import ArrayLike, NDArray
 from .. import metrics
 from ..metrics import wilson
 from ..report import INK, LEGEND_ROW, QUIET, finish, line_of, new_figure, save, short, styled, svg
+from ..runtime import REAL, SYNTHETIC
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-__all__ = ["Series", "degradations", "det", "distributions", "reliability", "roc", "save", "svg"]
+__all__ = [
+    "Series",
+    "degradations",
+    "det",
+    "distributions",
+    "reliability",
+    "risk_coverage",
+    "roc",
+    "save",
+    "svg",
+]
 
 # Labels of a DET axis; if there is no room for all, the first ones are kept.
 _DET_TICKS = (
@@ -50,12 +61,18 @@ _MOST_ATTACK_ROWS = 7
 
 
 class Series(NamedTuple):
-    """One detector's scores: `p_real` [N] in [0, 1], `is_real` [N], and its threshold."""
+    """One detector's scores: `p_real` [N] in [0, 1], `is_real` [N], and its threshold.
+
+    `band`: low and high of the scores that are uncertain, or None. `decisions` [N], where one may be
+    uncertain.
+    """
 
     name: str
     p_real: ArrayLike
     is_real: ArrayLike
     threshold: float
+    band: tuple[float, float] | None = None
+    decisions: ArrayLike | None = None
 
 
 def det(series: Sequence[Series]) -> Figure:
@@ -121,17 +138,48 @@ def roc(series: Sequence[Series]) -> Figure:
     return figure
 
 
+def risk_coverage(series: Sequence[Series]) -> Figure:
+    """Draws the share of wrong decisions among the answered images against the share answered.
+
+    The surest, those farthest from the threshold, are answered first. Where a detector has decisions of which
+    some may be uncertain, their shares are marked.
+    """
+    with styled():
+        figure = new_figure("Errors among the answered", 4.6 + LEGEND_ROW * (len(series) + 1))
+        axes = figure.add_subplot()
+        lines, labels, top, marked = [], [], 0.0, False
+        for number, one in enumerate(series):
+            ranking = metrics.RiskRanking(one.p_real, one.is_real, one.threshold)
+            curve = ranking.curve()
+            kept = _thinned(curve.coverage, curve.risk)
+            lines.append(_line(axes, number, 100 * curve.coverage[kept], 100 * curve.risk[kept]))
+            # The first few images alone have any risk from 0 to 1, which would set the scale.
+            top = max(top, float(curve.risk[curve.coverage >= 0.05].max()))
+            if one.decisions is not None and (point := _answered(one)):
+                _mark(axes, number, 100 * point[0], 100 * point[1], "s")
+                top, marked = max(top, point[1]), True
+            labels.append(f"area {ranking.figures()['aurc']:.3f} · {short(one.name)}")
+        axes.set(xlim=(-1, 101), ylim=(0, 110 * top or 1))
+        axes.set(xlabel="Share of the images that are answered (%)", ylabel="Errors among these (%)")
+        marks = ([_sample("s")], ["the detector's own decisions"]) if marked else ([], [])
+        finish(figure, [*lines, *marks[0]], [*labels, *marks[1]])
+    return figure
+
+
 def distributions(series: Series, attack_types: ArrayLike) -> Figure:
     """Draws histograms of the scores: the real images, then each attack type, the worst APCER first.
 
     Bars show shares of a row's images, each row on its own scale. Scores on the wrong side of the threshold
-    have another colour and are hatched. At most seven rows show attacks; the last combines all others.
+    have another colour and are hatched; those that are uncertain are grey. At most seven rows show attacks;
+    the last combines all others.
 
     Args:
         attack_types: [N] names; those of real samples are ignored.
     """
     scores = np.asarray(series.p_real, np.float64)
-    is_wrong = (scores >= series.threshold) != np.asarray(series.is_real, np.bool_)
+    low, high = series.band or (series.threshold, series.threshold)
+    uncertain = (scores >= low) & (scores < high)
+    is_wrong = ~uncertain & ((scores >= high) != np.asarray(series.is_real, np.bool_))
     rows = _rows(series, np.asarray(attack_types, np.str_))
     edges = np.linspace(0, 1, 51)
     with styled():
@@ -143,25 +191,29 @@ def distributions(series: Series, attack_types: ArrayLike) -> Figure:
         panels = figure.subplots(len(rows), 1, sharex=True, squeeze=False)[:, 0]
         for axes, (label, error, members) in zip(panels, rows, strict=True):
             total = int(members.sum())
-            right, wrong = (
-                np.histogram(scores[members & part], edges)[0] * 100 / total for part in (~is_wrong, is_wrong)
+            right, between, wrong = (
+                np.histogram(scores[members & part], edges)[0] * 100 / total
+                for part in (~is_wrong & ~uncertain, uncertain, is_wrong)
             )
             width = {"width": np.diff(edges), "align": "edge"}
             axes.bar(edges[:-1], right, color=_RIGHT, **width)
+            if series.band:
+                axes.bar(edges[:-1], between, bottom=right, color=QUIET, **width)
             axes.bar(
                 edges[:-1],
                 wrong,
-                bottom=right,
+                bottom=right + between,
                 color=_WRONG,
                 hatch=_HATCH,
                 edgecolor="white",
                 linewidth=0,
                 **width,
             )
-            axes.axvline(series.threshold, color=INK, linewidth=1.4)
+            for end in {low, high}:
+                axes.axvline(end, color=INK, linewidth=1.4)
             rate = 100 * int((members & is_wrong).sum()) / total
             axes.set_title(f"{label} · n = {total:,} · {error} {rate:.1f} %")
-            axes.set(xlim=(0, 1), ylim=(0, 1.08 * (right + wrong).max()))
+            axes.set(xlim=(0, 1), ylim=(0, 1.08 * (right + between + wrong).max()))
             axes.yaxis.set_major_locator(MaxNLocator(3))
         panels[-1].set_xlabel("P(real)")
         figure.supylabel("Share of the images (%)", fontsize=9)
@@ -169,11 +221,17 @@ def distributions(series: Series, attack_types: ArrayLike) -> Figure:
             figure,
             [
                 Patch(facecolor=_RIGHT),
+                *([Patch(facecolor=QUIET)] if series.band else []),
                 Patch(facecolor=_WRONG, hatch=_HATCH, edgecolor="white", linewidth=0),
                 Line2D([], [], color=INK, linewidth=1.4),
             ],
-            ["on the right side", "on the wrong side", f"threshold {series.threshold:.4g}"],
-            columns=3,
+            [
+                "on the right side",
+                *(["uncertain"] if series.band else []),
+                "on the wrong side",
+                f"from {low:.4g} to {high:.4g}" if series.band else f"threshold {series.threshold:.4g}",
+            ],
+            columns=4 if series.band else 3,
         )
     return figure
 
@@ -243,6 +301,17 @@ def degradations(
             row[0].set_ylabel("Error (%)")
         finish(figure, [lines[name] for name in names], [short(name) for name in names])
     return figure
+
+
+def _answered(one: Series) -> tuple[float, float] | None:
+    """Returns the share of the images with an answer, and of the errors among these, if there are any."""
+    decisions, is_real = np.asarray(one.decisions, np.str_), np.asarray(one.is_real, np.bool_)
+    real, synthetic = decisions == REAL, decisions == SYNTHETIC
+    answered = real | synthetic
+    if not answered.any():
+        return None
+    wrong = (real & ~is_real) | (synthetic & is_real)
+    return float(answered.mean()), float(wrong[answered].mean())
 
 
 def _rates(one: Series) -> tuple[float, float]:

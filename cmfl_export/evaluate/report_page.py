@@ -13,11 +13,20 @@ from ..base.versions import own_version
 from ..images import DataRoot, ImageError, fit, open_rgb
 from ..metrics import HEADS, LABELS, figure, percent
 from ..report import data_uri, render
-from ..runtime import INTENDED_USE
+from ..runtime import INTENDED_USE, REAL, UNCERTAIN
 from . import plots
 from .assessment import arrays
 from .labelled_scores import Scored
-from .outcome import Candidate, Condition, Evaluation, comparison_table, condition_table, group_table
+from .outcome import (
+    Candidate,
+    Condition,
+    Evaluation,
+    comparison_table,
+    condition_table,
+    group_table,
+    responses_table,
+    risks_table,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,6 +38,8 @@ _THUMBNAIL = 112
 _CAPTIONS = {
     "det": "Detection error trade-off, joint head: better is lower and further left.",
     "roc": "The same figures as a ROC curve: better is higher and further left.",
+    "risk_coverage": "If only the surest images are answered, those farthest from the threshold: how many of "
+    "the answers are wrong? Lower is better; at 100 % all images are answered.",
     "scores": "Scores by class: a detector is as good as these lie apart. The line is the threshold.",
     "reliability": "Of images scored 0.8, are 80 % real? On the diagonal they are, for this mix of classes.",
     "degradations": "Errors as the images get worse. The threshold stays the same.",
@@ -36,18 +47,31 @@ _CAPTIONS = {
 
 
 def draw(evaluation: Evaluation) -> dict[str, Figure]:
-    """The plots by file name: det, roc, reliability, scores (one a candidate), and degradations if any."""
+    """The plots by file name: det, roc, risk_coverage, reliability, scores (one a candidate), and
+    degradations if any.
+    """
     series = []
     drawings = {}
     alone = len(evaluation.candidates) == 1
     for number, candidate in enumerate(evaluation.candidates, 1):
         data = arrays(candidate.rows)
-        one = plots.Series(candidate.name, data.p_real, data.is_real, candidate.assessment.threshold)
+        a = candidate.assessment
+        # Of the same rows as `data`.
+        decisions = [a.decision(scored.row) or "" for scored in candidate.rows if scored.row.ok]
+        one = plots.Series(
+            candidate.name,
+            data.p_real,
+            data.is_real,
+            a.threshold,
+            a.band,
+            None if a.responses is None else decisions,
+        )
         series.append(one)
         drawings["scores" if alone else f"scores-{number}"] = plots.distributions(one, data.attack_types)
     drawings |= {
         "det": plots.det(series),
         "roc": plots.roc(series),
+        "risk_coverage": plots.risk_coverage(series),
         "reliability": plots.reliability(series),
     }
     curves = _curves(evaluation.candidates)
@@ -116,6 +140,8 @@ class _Section:
 
     candidate: Candidate
     metrics: list[list[str]]
+    responses: list[list[str]]
+    risks: list[list[str]]
     attacks: list[list[str]]
     sources: list[list[str]]
     conditions: list[list[str]]
@@ -130,6 +156,8 @@ class _Section:
         return cls(
             candidate,
             metrics,
+            [] if a.responses is None else responses_table(a),
+            risks_table(a),
             group_table("Attack type", a.attacks, "APCER [95 %]"),
             group_table("Bona fide source", a.sources, "BPCER [95 %]"),
             condition_table(candidate),
@@ -139,11 +167,11 @@ class _Section:
 
 def _errors(candidate: Candidate, root: DataRoot) -> Iterator[tuple[str, int, list[_Error]]]:
     """The errors that the model was surest of, to look at: there the failure modes are."""
+    decided = ((scored, candidate.assessment.decision(scored.row)) for scored in candidate.rows)
     wrong = [
         scored
-        for scored in candidate.rows
-        if scored.row.p_real is not None
-        and (scored.row.p_real >= candidate.assessment.threshold) != scored.sample.is_real
+        for scored, decision in decided
+        if decision not in (None, UNCERTAIN) and (decision == REAL) != scored.sample.is_real
     ]
     for is_real, words in ((False, "Attacks called real"), (True, "Bona fide images called synthetic")):
         of_class = [scored for scored in wrong if scored.sample.is_real == is_real]

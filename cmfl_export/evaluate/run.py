@@ -26,7 +26,7 @@ from ..detector import Detector
 from ..images import Degradation, parse_degradations
 from ..metrics import Interval, bootstrap, paired_differences
 from ..runtime import ModelCard
-from .assessment import LEVEL, SAMPLES, arrays, assess
+from .assessment import LEVEL, SAMPLES, arrays, assess, may_be_uncertain
 from .calibration import refuse_overlap
 from .labelled_scores import Scored, read_scores, write_scores
 from .outcome import Candidate, Condition, Evaluation, Split
@@ -51,6 +51,8 @@ class _Scores:
     runs: list[Run]
     card: ModelCard | None = None
     provider: str = ""
+    band: tuple[float, float] | None = None
+    silent: bool = False  # whether a decision of its rows may be uncertain
 
 
 @one_writer("out", folder=True)
@@ -86,8 +88,8 @@ def evaluate(
         seed: of the bootstrap and of the noise degradation.
         progress: whether to show a progress bar on standard error; None shows it on a terminal.
         options, settings: of the detectors, see `DetectorOptions`. `threshold` also applies to score files,
-            whose default is 0.5. `align` takes the largest face of each image; an image without a face has
-            no score and counts in APNRR or BPNRR.
+            whose default is 0.5; without it, `uncertain` in a score file counts as it stands. `align` takes
+            the largest face of each image; an image without a face has no score and counts in APNRR or BPNRR.
 
     Raises:
         UsageError: nothing to evaluate, or an option or the output cannot be used.
@@ -149,12 +151,16 @@ def evaluate(
                     runs,
                     detector.card,
                     detector.provider,
+                    detector.band,
+                    detector.band is not None,
                 )
             )
     for name, path, (rows, digest) in zip(names[len(detectors) :], scores, read, strict=True):
         write_scores(rows, out / _scores_name(name, None, alone=len(names) == 1))
         at, source = (0.5, "default 0.5") if threshold is None else (threshold, given)
-        found.append(_Scores(name, str(path), digest, at, source, [(None, rows)]))
+        # A threshold that is given leaves two decisions, as for a model.
+        silent = threshold is None and may_be_uncertain(rows)
+        found.append(_Scores(name, str(path), digest, at, source, [(None, rows)], silent=silent))
     _refuse_other_images(found)
 
     made_with = {
@@ -210,7 +216,14 @@ def _refuse_other_images(found: Sequence[_Scores]) -> None:
 def _candidate(scores: _Scores, samples: int, seed: int) -> Candidate:
     rows = scores.runs[0][1]
     assessment = assess(
-        scores.name, rows, scores.threshold, scores.threshold_source, samples=samples, seed=seed
+        scores.name,
+        rows,
+        scores.threshold,
+        scores.threshold_source,
+        band=scores.band,
+        silent=scores.silent,
+        samples=samples,
+        seed=seed,
     )
     return Candidate(
         scores.file,
@@ -304,7 +317,7 @@ def _files_written(out: Path, names: Sequence[str], damages: Sequence[Degradatio
     """Yields the files that an evaluation may write into its folder."""
     alone = len(names) == 1
     yield from (out / "metrics.json", out / "report.html")
-    plotted = ["det", "roc", "reliability", "degradations", "scores"]
+    plotted = ["det", "roc", "risk_coverage", "reliability", "degradations", "scores"]
     plotted += [f"scores-{number}" for number in range(1, len(names) + 1)]
     yield from (out / f"{name}.{ending}" for name in plotted for ending in ("png", "svg"))
     yield from (

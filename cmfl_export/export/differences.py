@@ -37,7 +37,7 @@ class Differences:
         self.largest = float(np.maximum(self.largest, values.max()))
         self.histogram += np.histogram(values, _EDGES)[0]
 
-    def add_decisions(self, got: NDArray[np.bool_], expected: NDArray[np.bool_]) -> None:
+    def add_decisions(self, got: NDArray[Any], expected: NDArray[Any]) -> None:
         """Counts the decisions that differ."""
         self.flips = (self.flips or 0) + int((got != expected).sum())
 

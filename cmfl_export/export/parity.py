@@ -312,8 +312,8 @@ def compare(
 
 
 def decisions(card: ModelCard, scores: np.ndarray) -> np.ndarray:
-    """Returns the card's decision on each score of a head, as if that head decided: bool [n]."""
-    return np.array([card.calls_real(float(score)) for score in scores], np.bool_)
+    """Returns the card's decision on each score of a head, as if that head decided: texts [n]."""
+    return np.array([card.decide(float(score)) for score in scores], np.str_)
 
 
 def run_in_batches(

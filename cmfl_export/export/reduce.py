@@ -180,8 +180,8 @@ def _scores(session: Session, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np
     return {name: np.concatenate([part[name] for part in parts]).astype(np.float64) for name in parts[0]}
 
 
-def _decisions(card: ModelCard, p_real: NDArray[np.float64]) -> NDArray[np.bool_]:
-    return np.array([card.calls_real(float(p)) for p in p_real])
+def _decisions(card: ModelCard, p_real: NDArray[np.float64]) -> NDArray[np.str_]:
+    return np.array([card.decide(float(p)) for p in p_real], np.str_)
 
 
 def _batches(pixels: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:

@@ -78,10 +78,11 @@ def _config(name: str, card: ModelCard, model: Path) -> str:
     except ImportError as error:
         raise need("evaluate", f"reading ONNX files ({error.name})") from error
     graph = onnx.load(model).graph
+    band = f"; uncertain from {card.band[0]!r}, real from {card.band[1]!r} on" if card.band else ""
     return "\n".join(
         (
             f"# {card.name}, {card.precision}: scores are P(real), an image is real where",
-            f"# sigmoid(logit(p_real) / {card.temperature!r}) >= {card.threshold!r}",
+            f"# sigmoid(logit(p_real) / {card.temperature!r}) >= {card.threshold!r}{band}",
             f'name: "{name}"',
             'backend: "onnxruntime"',
             f"max_batch_size: {_MOST}",

@@ -29,17 +29,32 @@ from .detection import (
     roc,
     summary,
 )
-from .intervals import Interval, bootstrap, paired_differences, wilson
-from .wording import HEADS, LABELS, difference, figure, percent
+from .intervals import (
+    Interval,
+    bootstrap,
+    bootstrap_of,
+    most_errors,
+    paired_differences,
+    upper_bound,
+    wilson,
+)
+from .responses import response_rates
+from .risk_coverage import COVERAGES, RiskCoverage, RiskRanking, risk_coverage
+from .wording import HEADS, LABELS, RESPONSES, RISKS, difference, figure, percent
 
 __all__ = [
+    "COVERAGES",
     "HEADS",
     "LABELS",
+    "RESPONSES",
+    "RISKS",
     "DEer",
     "Det",
     "Interval",
     "OperatingPoint",
     "Reliability",
+    "RiskCoverage",
+    "RiskRanking",
     "Roc",
     "accuracy",
     "apcer",
@@ -48,6 +63,7 @@ __all__ = [
     "auc",
     "average_precision",
     "bootstrap",
+    "bootstrap_of",
     "bpcer",
     "bpcer_at_apcer",
     "brier",
@@ -56,10 +72,14 @@ __all__ = [
     "difference",
     "ece",
     "figure",
+    "most_errors",
     "paired_differences",
     "percent",
     "reliability",
+    "response_rates",
+    "risk_coverage",
     "roc",
     "summary",
+    "upper_bound",
     "wilson",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -65,6 +65,31 @@ def bootstrap(
     return _intervals(value, [summary_of(ranking.tally(weights), threshold) for weights in draws], level)
 
 
+def bootstrap_of(
+    figures: Callable[[Floats], dict[str, float]],
+    is_real: ArrayLike,
+    *,
+    strata: ArrayLike | None = None,
+    subjects: ArrayLike | None = None,
+    samples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[str, Interval]:
+    """The percentile bootstrap of any figures of weighted samples, drawn as in `bootstrap`.
+
+    Args:
+        figures: of float64 [N], how often each sample counts. A figure that does not exist is NaN; replicates
+            in which it does not exist are left out.
+        is_real, strata, subjects, samples, seed, level: as in `bootstrap`.
+
+    Raises:
+        ValueError: as `bootstrap`.
+    """
+    labels = np.asarray(is_real, np.bool_).ravel()
+    draws = _draws(labels, strata, subjects, samples, seed)
+    return _intervals(figures(np.ones(labels.size)), [figures(weights) for weights in draws], level)
+
+
 def paired_differences(
     a: ArrayLike,
     b: ArrayLike,
@@ -123,6 +148,60 @@ def wilson(errors: int, n: int, level: float = 0.95) -> Interval:
     return Interval(rate, 0.0 if errors == 0 else centre - half, 1.0 if errors == n else centre + half)
 
 
+def most_errors(n: int, rate: float, level: float = 0.95) -> int | None:
+    """The most errors in n samples with which the true rate is at most `rate`, at this one-sided level.
+
+    That is where the upper bound of C. J. Clopper and E. S. Pearson (1934) is at most `rate`. For scores in
+    order it holds of a threshold chosen on the same samples (S. S. Wilks, 1941): the true share below the
+    score number k + 1 is distributed as that bound says. None: even without an error there are too few.
+
+    Raises:
+        ValueError: the rate or the level is outside its range.
+    """
+    if not 0 <= rate <= 1:
+        raise ValueError(f"the limit of a rate must be within 0 and 1, not {rate}")
+    if rate == 1:
+        return n
+    most = None
+    for errors, below in enumerate(_binomial(n, rate)):
+        if below > 1 - _checked_level(level):
+            break
+        most = errors
+    return most
+
+
+def upper_bound(errors: int, n: int, level: float = 0.95) -> float:
+    """The one-sided upper bound of Clopper and Pearson (1934) of the rate errors / n.
+
+    Raises:
+        ValueError: `errors` is outside [0, n], `n` is 0, or the level is outside (0, 1).
+    """
+    if not (n > 0 and 0 <= errors <= n):
+        raise ValueError(f"{errors} errors in {n} samples is not a rate")
+    if errors == n:
+        return 1.0
+    outside = 1 - _checked_level(level)
+    low, high = errors / n, 1.0
+    # The chance of so few errors falls as the rate grows; 60 halvings leave no digit open.
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        chance = next(below for count, below in enumerate(_binomial(n, middle)) if count == errors)
+        low, high = (middle, high) if chance > outside else (low, middle)
+    return high
+
+
+def _binomial(n: int, rate: float) -> Iterator[float]:
+    """Yields the chance of at most 0, 1, ... n errors in n samples."""
+    chance = 0.0
+    for errors in range(n + 1):
+        if not 0 < rate < 1:
+            chance = float(rate == 0 or errors == n)
+        else:
+            ways = math.lgamma(n + 1) - math.lgamma(errors + 1) - math.lgamma(n - errors + 1)
+            chance += math.exp(ways + errors * math.log(rate) + (n - errors) * math.log1p(-rate))
+        yield chance
+
+
 def _draws(
     is_real: NDArray[np.bool_],
     strata: ArrayLike | None,
@@ -169,7 +248,12 @@ def _intervals(
     outside = 0.5 * (1.0 - _checked_level(level))
     found = {}
     for name, at in value.items():
-        low, high = np.quantile([replicate[name] for replicate in replicates], [outside, 1.0 - outside])
+        drawn = np.array([replicate[name] for replicate in replicates])
+        drawn = drawn[~np.isnan(drawn)]
+        if math.isnan(at) or not drawn.size:
+            found[name] = Interval(at, math.nan, math.nan)
+            continue
+        low, high = np.quantile(drawn, [outside, 1.0 - outside])
         found[name] = Interval(at, min(at, float(low)), max(at, float(high)))
     return found
 

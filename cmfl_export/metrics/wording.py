@@ -23,8 +23,27 @@ LABELS = {
     "ece": "ECE",
     "brier": "Brier score",
 }
+# Labels of `metrics.response_rates` and of `RiskRanking.figures`.
+RESPONSES = {
+    "answered": "images answered",
+    "apnrr": "APNRR",
+    "bpnrr": "BPNRR",
+    "apcer": "APCER of the answered",
+    "bpcer": "BPCER of the answered",
+    "attacks_called_real": "attacks called real, of all attacks",
+    "real_called_synthetic": "bona fide called synthetic, of all bona fide",
+}
+RISKS = {
+    "aurc": "area under the risk-coverage curve",
+    "risk_at_80": "errors at 80 % answered",
+    "risk_at_90": "errors at 90 % answered",
+    "risk_at_100": "errors at 100 % answered",
+}
 # The metrics that are written as percentages.
-PERCENTAGES = {"d_eer", "bpcer10", "bpcer20", "bpcer100", "apcer", "bpcer", "accuracy"}
+PERCENTAGES = {
+    *("d_eer", "bpcer10", "bpcer20", "bpcer100", "apcer", "bpcer", "accuracy"),
+    *(RESPONSES.keys() | RISKS.keys()) - {"aurc"},
+}
 
 
 def percent(value: float) -> str:

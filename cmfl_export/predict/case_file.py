@@ -111,6 +111,7 @@ def _setup(detector: Detector, begun: str) -> dict[str, Any]:
             "sha256": detector.sha256,
         },
         "threshold": detector.threshold,
+        **({} if detector.band is None else {"band": detector.band}),
         "temperature": detector.card.temperature,
         "options": asdict(detector.options),
         "aligned": detector.aligned,

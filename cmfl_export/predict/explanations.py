@@ -17,7 +17,7 @@ from ..base.text import visible
 from ..base.versions import own_version
 from ..detector import Detector
 from ..report import heatmaps
-from ..runtime import Prediction, stability
+from ..runtime import REAL, SYNTHETIC, UNCERTAIN, Prediction, stability
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 FORMATS = (".png", ".svg", ".pdf")
 _OPACITY = 0.7
-_REAL, _SYNTHETIC, _QUIET = "#0a6c74", "#b3410e", "#59636e"
+_QUIET = "#59636e"
+_COLOURS = {REAL: "#0a6c74", SYNTHETIC: "#b3410e", UNCERTAIN: "#6b5a00"}
 
 
 @dataclass(frozen=True)
@@ -184,23 +185,29 @@ def _under(row: Prediction, picture: NDArray[np.uint8], branch: str) -> NDArray[
 def _draw_scores(axes: Axes, row: Prediction, detector: Detector) -> None:
     bars = _scores(row)
     for place, (name, value) in enumerate(bars):
-        colour = _REAL if value >= detector.threshold else _SYNTHETIC
+        colour = _COLOURS[detector.rule.decide(value)]
         axes.barh(place, 1, height=0.3, color="#e6e9ed")
         axes.barh(place, value, height=0.3, color=colour)
         axes.text(0, place - 0.24, name, fontsize=10)
         axes.text(1, place - 0.24, f"{value:.3f}", fontsize=10, ha="right")
-        axes.plot([detector.threshold] * 2, [place - 0.22, place + 0.22], color="black", linewidth=1.5)
+        for mark in detector.band or (detector.threshold,):
+            axes.plot([mark] * 2, [place - 0.22, place + 0.22], color="black", linewidth=1.5)
     axes.set_yticks([])
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"], fontsize=8, color=_QUIET)
     axes.set_xlim(0, 1)
     axes.set_ylim(len(bars) - 0.75, -0.65)
     axes.set_xlabel(
-        f"P(real); the mark is the threshold {detector.threshold:.4g}", fontsize=8.5, color=_QUIET
+        f"P(real); the mark is the threshold {detector.threshold:.4g}"
+        if detector.band is None
+        else "P(real); between the marks, {:.4g} and {:.4g}, it is uncertain".format(*detector.band),
+        fontsize=8.5,
+        color=_QUIET,
     )
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    colour = _REAL if row.decision == "real" else _SYNTHETIC
-    axes.set_title(f"Decision: {row.decision}", fontsize=13, loc="left", color=colour, weight="bold", pad=4)
+    decision = row.decision or ""
+    colour = _COLOURS[decision]
+    axes.set_title(f"Decision: {decision}", fontsize=13, loc="left", color=colour, weight="bold", pad=4)
 
 
 def _draw_scale(axes: Axes) -> None:

@@ -172,7 +172,9 @@ def _detector(
     threshold = case.setup.get("threshold")
     if not isinstance(threshold, float | int) or isinstance(threshold, bool):
         raise InputError(f"{case.path}: its threshold is no number")
-    settings = replace(settings, provider=provider, threads=threads, threshold=float(threshold))
+    # A band comes from the card of the model, which is the same; a threshold would take its place.
+    given = None if case.setup.get("band") else float(threshold)
+    settings = replace(settings, provider=provider, threads=threads, threshold=given)
     name = _name_in_zoo(stored) if model is None else model
     detector = Detector(name, settings)
     if detector.align != align:

@@ -21,7 +21,7 @@ from ..base.versions import own_version
 from ..detector import Detector
 from ..images import Status
 from ..report import heatmaps, stream
-from .report_rows import BINS, Entry, ReportRows, disagree
+from .report_rows import BINS, KINDS, Entry, ReportRows, disagree
 
 # Without JavaScript there is no paging, so the lists that are in the page itself are kept short.
 _MOST_LISTED = 200
@@ -43,7 +43,7 @@ def open_report(report: Path, detector: Detector, *, pictures: int) -> Iterator[
         CmflError: the page cannot be written, which is tried before the run; or another process writes it.
     """
     _check_folder(report)
-    rows = ReportRows(detector.threshold, pictures)
+    rows = ReportRows(detector.rule, pictures)
     complete = False
     with exclusive(report):
         try:
@@ -99,7 +99,7 @@ def _geometry(detector: Detector) -> str:
 
 @dataclass(frozen=True)
 class _Bar:
-    """The images of one kind, real or synthetic, from one score to another."""
+    """The images of one kind, real, synthetic or uncertain, from one score to another."""
 
     kind: str
     count: int
@@ -123,11 +123,11 @@ class _Histogram:
         self.bars = list(self._bars(rows))
 
     def _bars(self, rows: ReportRows) -> Iterator[_Bar]:
-        """Those of the real images stand on those of the synthetic ones."""
+        """Those of the real images stand on those of the uncertain and the synthetic ones."""
         step = self.width / BINS
-        for place, (synthetic, real) in enumerate(rows.histogram.T.tolist()):
+        for place, counts in enumerate(rows.histogram.T.tolist()):
             base = float(self.top + self.height)
-            for kind, count in (("synthetic", synthetic), ("real", real)):
+            for kind, count in zip(KINDS, counts, strict=True):
                 if count:
                     tall = max(1.5, count / self.highest * self.height)
                     base -= tall
@@ -152,7 +152,7 @@ def _data(
             "decision": entry.row.decision,
             "status": entry.row.status.value,
             "error": visible(entry.row.error),
-            "disagree": disagree(entry.row, detector.threshold),
+            "disagree": disagree(entry.row, detector.rule),
             "domain": entry.row.domain,
             "outside": entry.row.out_of_domain is True,
             "earlier": entry.earlier,
@@ -165,6 +165,7 @@ def _data(
     return {
         "threshold": detector.threshold,
         "domain": "domain" in detector.groups,
+        "band": detector.band,
         "branches": detector.card.architecture == "two_stream",
         "colours": base64.b64encode(heatmaps.colours().tobytes()).decode(),
         "peaks": peaks,

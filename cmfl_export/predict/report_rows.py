@@ -15,8 +15,9 @@ from PIL import Image
 from ..base.text import visible
 from ..images import Status
 from ..report import heatmaps
-from ..runtime import Prediction
+from ..runtime import REAL, SYNTHETIC, UNCERTAIN, DecisionRule, Prediction
 
+KINDS = (SYNTHETIC, UNCERTAIN, REAL)  # of the histogram, from below
 BRANCHES = ("rgb", "spectrum")
 BINS = 40  # of the score histogram
 # Beyond these a page of text alone would be too heavy for a browser.
@@ -114,24 +115,24 @@ class ReportRows:
 
     Attributes:
         inputs: of which one may have several rows, one for each face.
-        total, real, synthetic, disagree: counts of all rows; `disagree`: one branch is at or above the
-            threshold and the other below it.
+        total, real, synthetic, uncertain, disagree: counts of all rows; `disagree`: one branch says real and
+            the other synthetic.
         out_of_domain: rows whose image is unlike the training images; see `Prediction`.
         failed: counts by status.
         earlier: rows of a run before this one.
         with_image: rows that came with their image.
-        histogram: int [2, BINS], synthetic and real by p_real.
+        histogram: int [3, BINS], of `KINDS` by p_real.
         peaks: the largest value of any heatmap, by branch.
     """
 
-    def __init__(self, threshold: float, pictures: int) -> None:
+    def __init__(self, rule: DecisionRule, pictures: int) -> None:
         """`pictures`: how many of the most suspicious images are kept as pictures."""
-        self.threshold = threshold
+        self.rule = rule
         self.inputs = 0
-        self.total = self.real = self.synthetic = self.disagree = self.earlier = self.with_image = 0
-        self.out_of_domain = 0
+        self.total = self.real = self.synthetic = self.uncertain = 0
+        self.disagree = self.earlier = self.with_image = self.out_of_domain = 0
         self.failed = Counter[Status]()
-        self.histogram = np.zeros((2, BINS), np.int64)
+        self.histogram = np.zeros((3, BINS), np.int64)
         self.peaks: dict[str, float] = {}
         # Heaps of (-p_real, -number, item): the least suspicious, and of equals the latest, leaves first.
         self._scored: list[tuple[float, int, Entry]] = []
@@ -151,12 +152,13 @@ class ReportRows:
             if len(self._failures) < _MOST_FAILED:
                 self._failures.append(entry)
             return
-        is_real = row.decision == "real"
-        self.real += is_real
-        self.synthetic += not is_real
-        self.disagree += disagree(row, self.threshold)
+        decision = row.decision or self.rule.decide(row.p_real)
+        self.real += decision == REAL
+        self.synthetic += decision == SYNTHETIC
+        self.uncertain += decision == UNCERTAIN
+        self.disagree += disagree(row, self.rule)
         self.out_of_domain += row.out_of_domain is True
-        self.histogram[int(is_real), min(int(row.p_real * BINS), BINS - 1)] += 1
+        self.histogram[KINDS.index(decision), min(int(row.p_real * BINS), BINS - 1)] += 1
         suspicion = (-row.p_real, -entry.number)
         _push(self._scored, (*suspicion, entry), self._most_scored)
         if "image" in row.extras:
@@ -185,11 +187,11 @@ class ReportRows:
         return {-number: picture for _, number, picture in sorted(self._pictures, reverse=True)}
 
 
-def disagree(row: Prediction, threshold: float) -> bool:
-    """Whether one branch is at or above the threshold and the other below it."""
+def disagree(row: Prediction, rule: DecisionRule) -> bool:
+    """Whether one branch says real and the other synthetic."""
     if row.p_real_rgb is None or row.p_real_spectrum is None:
         return False
-    return (row.p_real_rgb >= threshold) != (row.p_real_spectrum >= threshold)
+    return rule.contradicts(row.p_real_rgb, row.p_real_spectrum)
 
 
 def _push(heap: list[Any], item: tuple[float, int, Any], most: int) -> None:

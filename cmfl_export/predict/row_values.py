@@ -6,10 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from ..runtime import GROUPS, SCORE_OUTPUTS, Geometry
+from ..runtime import DECISIONS, GROUPS, SCORE_OUTPUTS, Geometry
 
-DECISIONS = ("real", "synthetic", "uncertain")
-_WORDS = f"{', '.join(DECISIONS[:-1])} or {DECISIONS[-1]}"
 _BOX = ("left", "top", "right", "bottom")
 _SHOWN = 60  # characters of a value in a message
 
@@ -69,7 +67,9 @@ def check_row(values: Mapping[str, Any]) -> None:
         if values[name] is not None:
             check_score(name, values[name])
     if values["decision"] not in (None, *DECISIONS):
-        raise ValueError(f"the decision is {_shown(values['decision'])}; it must be {_WORDS}")
+        raise ValueError(
+            f"the decision is {_shown(values['decision'])}; it must be real, synthetic or uncertain"
+        )
     if values.get("face") is not None:
         _check_face(values)
     _check_geometry(values)

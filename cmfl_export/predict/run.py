@@ -22,7 +22,7 @@ from ..base.text import counted, failures
 from ..detector import Detector
 from ..images import Status, count_paths, iter_paths, refuse_inputs, scheme_of, shown
 from ..provenance import read_anchors
-from ..runtime import Prediction
+from ..runtime import REAL, SYNTHETIC, UNCERTAIN, Prediction
 from ..zoo import starter_label
 from .case_file import Case, open_case
 from .report_page import open_report
@@ -49,7 +49,8 @@ class Summary:
         provider: where the model ran.
         passed_over: why `auto` did not use the GPU although there is an NVIDIA driver, else "".
         starter: the model that was used because none was given, else "".
-        n: rows written; each is real, synthetic or failed.
+        banded: whether the model has a band of uncertain scores.
+        n: rows written; each is real, synthetic, uncertain or failed.
         images: inputs that have all of their rows.
         faces: rows of faces, if faces were searched.
         low: rows with a score whose face is too small in its picture (`low_resolution`).
@@ -67,6 +68,7 @@ class Summary:
     provider: str
     passed_over: str = ""
     starter: str = ""
+    banded: bool = False
     n: int = 0
     images: int = 0
     faces: int = 0
@@ -76,6 +78,7 @@ class Summary:
     unfound: int = 0
     middles: int = 0
     crowded: int = 0
+    uncertain: int = 0
     failed: dict[str, int] = field(default_factory=dict)
     out_of_domain: int | None = None
     skipped: int = 0
@@ -100,16 +103,18 @@ class Summary:
         self.crowded += row.face == 0 and (row.faces_found or 0) > (row.faces or 0)
         if row.out_of_domain is not None:
             self.out_of_domain = (self.out_of_domain or 0) + row.out_of_domain
-        if row.decision == "real":
+        if row.decision == REAL:
             self.real += 1
-        elif row.decision == "synthetic":
+        elif row.decision == SYNTHETIC:
             self.synthetic += 1
+        elif row.decision == UNCERTAIN:
+            self.uncertain += 1
         else:
             self.failed[row.status.value] = self.failed.get(row.status.value, 0) + 1
 
     def add(self, other: Summary) -> None:
         """Counts the rows of another run, but not its time."""
-        for name in ("n", "images", "faces", "real", "synthetic", "skipped", *_NOTES):
+        for name in ("n", "images", "faces", "real", "synthetic", "uncertain", "skipped", *_NOTES):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         if other.out_of_domain is not None:
             self.out_of_domain = (self.out_of_domain or 0) + other.out_of_domain
@@ -120,8 +125,10 @@ class Summary:
         """The result as text, for standard error."""
         failed = failures(self.failed, "failed")
         faces = f", {counted(self.faces, 'face')}" if self.faces else ""
+        uncertain = f"{self.uncertain} uncertain, " if self.banded or self.uncertain else ""
         lines = [
-            f"{counted(self.images, 'image')}{faces}: {self.real} real, {self.synthetic} synthetic, {failed}"
+            f"{counted(self.images, 'image')}{faces}: {self.real} real, {self.synthetic} synthetic, "
+            f"{uncertain}{failed}"
         ]
         if self.out_of_domain is not None:
             lines.append(
@@ -206,7 +213,7 @@ def predict_to(
     if first is None:
         raise InputError(f"no images found in {_named(inputs)}")
     starter = starter_label() if model is None else ""
-    summary = Summary(detector.provider, detector.passed_over, starter)
+    summary = Summary(detector.provider, detector.passed_over, starter, detector.band is not None)
     start = time.perf_counter()
     try:
         with (
@@ -302,6 +309,8 @@ def setup_of(detector: Detector, groups: Sequence[str]) -> Setup:
         "max pixels": detector.max_pixels,
         "columns": " ".join(groups),
     }
+    if detector.band is not None:
+        setup["band"] = "{!r} to {!r}".format(*detector.band)
     if detector.align is not None:
         setup |= {
             "smallest face": detector.options.minimum_face,

@@ -23,7 +23,9 @@ function make(tag, attributes = {}, ...children) {
 }
 
 const score = (value) => (value < 0.0005 ? "<0.001" : value >= 0.9995 ? ">0.999" : value.toFixed(3));
-const call = (value) => (value >= results.threshold ? "real" : "synthetic");
+// The ends of the band; without one both are the threshold.
+const ends = () => results.band ?? [results.threshold, results.threshold];
+const call = (value) => (value >= ends()[1] ? "real" : value < ends()[0] ? "synthetic" : "uncertain");
 const verdict = (row) => row.decision ?? row.status;
 const heads = (row) => [results.branches ? "Joint" : "Score", "RGB", "Spectrum"]
   .map((name, head) => [name, row.scores[head]]).filter(([, value]) => value !== null);
@@ -163,7 +165,9 @@ const badge = (row) => make("span", { class: `badge ${row.decision ?? "failed"}`
 function bar(value) {
   const made = make("span", { class: `bar ${call(value)}`, "aria-hidden": "true" });
   made.style.setProperty("--share", `${value * 100}%`);
-  made.style.setProperty("--threshold", `${results.threshold * 100}%`);
+  const [low, high] = ends();
+  made.style.setProperty("--low", `${low * 100}%`);
+  made.style.setProperty("--high", `${high * 100}%`);
   return made;
 }
 
@@ -271,7 +275,7 @@ function scoreTable(row) {
     body.append(make("tr", {}, make("th", { scope: "row" }, name), make("td", { class: "number" }, value.toFixed(6)),
       make("td", { class: "wide" }, bar(value)), make("td", {}, call(value))));
   }
-  const titles = [["Score", ""], ["P(real)", "number"], [`Threshold ${+results.threshold.toPrecision(4)}`, ""], ["Side", ""]];
+  const titles = [["Score", ""], ["P(real)", "number"], [limits(), ""], ["Side", ""]];
   const head = make("thead", {}, make("tr", {}, ...titles.map(([title, kind]) => make("th", { scope: "col", class: kind }, title))));
   return make("table", {}, make("caption", { class: "hidden" }, "Scores"), head, body);
 }
@@ -280,6 +284,11 @@ function said(row) {
   if (!row.said?.length) return [];
   const facts = row.said.map(([name, text]) => make("div", {}, make("dt", {}, name), make("dd", {}, make("bdi", {}, text))));
   return [make("dl", { class: "facts" }, ...facts)];
+}
+
+function limits() {
+  const [low, high] = ends().map((end) => +end.toPrecision(4));
+  return results.band ? `Uncertain from ${low} to ${high}` : `Threshold ${low}`;
 }
 
 function step(by) {
@@ -296,7 +305,8 @@ function redraw() {
 /**
  * Shows rows; `showAdded` shows those that were added to `rows` since.
  *
- * given: {threshold, branches: bool, domain: bool or undefined, colours: 256 times red, green, blue, opacity,
+ * given: {threshold, band: null or [low, high] of the scores that are uncertain, branches: bool,
+ *   domain: bool or undefined, colours: 256 times red, green, blue, opacity,
  *   peaks: the largest value of any heatmap, by branch,
  *   rows: [{number, path, name, scores: [joint, rgb, spectrum], decision, status, error, disagree, link,
  *     domain: number, null or undefined, outside: bool or undefined,
@@ -311,6 +321,9 @@ function showResults(given) {
     for (const order of ["rgb", "spectrum", "difference"]) document.querySelector(`#sort [value=${order}]`)?.remove();
   }
   element("outside-box").hidden = !results.domain;
+  // Rows of an earlier run may be uncertain, too.
+  const uncertain = results.band || results.rows.some((row) => row.decision === "uncertain");
+  if (!uncertain) document.querySelector("#decision [value=uncertain]")?.remove();
   update();
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .card import (
+    BAND_CONVENTION,
     INTENDED_USE,
     LABEL_CONVENTION,
     METADATA_KEY,
@@ -12,6 +13,7 @@ from .card import (
     temper,
 )
 from .columns import COLUMNS, FACE_COLUMNS, GEOMETRY_COLUMNS, GROUPS, KINDS, Geometry, columns_with, groups_of
+from .decision import DECISIONS, REAL, SYNTHETIC, UNCERTAIN, DecisionRule
 from .domain import ARRAYS, EMBEDDING, Domain
 from .gpu import DeviceModel
 from .model_check import INPUT_NAME, SCORE_OUTPUTS, SPECTRUM, SPECTRUM_STANDARDISED
@@ -25,7 +27,9 @@ from .web import PACKAGE, PACKAGE_VARIABLE, open_web, package_folder, web_troubl
 
 __all__ = [
     "ARRAYS",
+    "BAND_CONVENTION",
     "COLUMNS",
+    "DECISIONS",
     "EMBEDDING",
     "FACE_COLUMNS",
     "GEOMETRY_COLUMNS",
@@ -40,11 +44,15 @@ __all__ = [
     "PACKAGE",
     "PACKAGE_VARIABLE",
     "PRECISIONS",
+    "REAL",
     "SCHEMA_VERSION",
     "SCORE_OUTPUTS",
     "SPECTRUM",
     "SPECTRUM_STANDARDISED",
+    "SYNTHETIC",
     "TOLERANCES",
+    "UNCERTAIN",
+    "DecisionRule",
     "DeviceModel",
     "Domain",
     "Geometry",

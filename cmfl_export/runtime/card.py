@@ -13,6 +13,7 @@ from typing import Any
 from ..base.errors import ModelError
 from ..base.networks import ARCHITECTURES
 from ..base.text_formats import FormatError, load_json
+from .decision import DecisionRule
 from .domain import ARRAYS, Domain
 
 METADATA_KEY = "cmfl"
@@ -26,6 +27,10 @@ INPUT_CONTRACT = "image: uint8 [batch, 224, 224, 3], RGB, one aligned face crop 
 LABEL_CONVENTION = (
     "scores are P(real): 1 = real (bona fide), 0 = synthetic (attack); real when "
     "sigmoid(logit(p_real) / temperature) >= threshold"
+)
+BAND_CONVENTION = (
+    "scores are P(real): 1 = real (bona fide), 0 = synthetic (attack); of p = sigmoid(logit(p_real) / "
+    "temperature) and the band (low, high): real when p >= high, synthetic when p < low, else uncertain"
 )
 INTENDED_USE = (
     "Evidence on whether an aligned face photograph is synthetic, for research and for review by a person. "
@@ -42,7 +47,9 @@ class ModelCard:
         aligned: whether the model was trained on aligned face crops (see `cmfl_export.images`).
         outputs: the names of the graph's outputs, in order.
         threshold, temperature: the threshold applies to p_real after the temperature (see `calibrated`).
-        threshold_source: how the threshold was chosen, in words.
+        band: low and high; from `high` on an image is real, below `low` synthetic, between uncertain. None
+            leaves two decisions. The threshold lies within.
+        threshold_source: how the threshold, and the band if there is one, were chosen, in words.
         calibration: the data that both were chosen on; `history` keeps earlier calibrations.
         domain: what the training images look like to the model, see `domain.Domain`.
         training: the training configuration.
@@ -62,6 +69,9 @@ class ModelCard:
     aligned: bool
     outputs: tuple[str, ...]
     threshold: float = 0.5
+    # The schema stays: a reader that knows no band passes over it, and decides by the threshold. As that lies
+    # within the band, such a reader answers where this one is uncertain, but contradicts no other decision.
+    band: tuple[float, float] | None = None
     threshold_source: str = "default 0.5, not calibrated"
     temperature: float = 1.0
     calibration: dict[str, Any] = field(default_factory=dict)
@@ -85,23 +95,35 @@ class ModelCard:
         """The graph's p_real after temperature scaling, to which the threshold applies."""
         return temper(p_real, self.temperature)
 
-    def calls_real(self, p_real: float) -> bool:
-        """Whether the graph's p_real means real, by the card's threshold after its temperature."""
-        return self.calibrated(p_real) >= self.threshold
+    @property
+    def rule(self) -> DecisionRule:
+        """What decides on a calibrated score."""
+        return DecisionRule(self.threshold, self.band)
+
+    def decide(self, p_real: float) -> str:
+        """The decision on the graph's p_real, by the card's rule after its temperature."""
+        return self.rule.decide(self.calibrated(p_real))
 
     def to_json(self, *, ascii: bool = False) -> str:
         """The card as JSON; with `ascii` all other characters are escaped, as a terminal may need."""
-        return json.dumps(_storable(asdict(self)), ensure_ascii=ascii, sort_keys=True, allow_nan=False)
+        return json.dumps(_storable(self._values()), ensure_ascii=ascii, sort_keys=True, allow_nan=False)
 
     def items(self) -> dict[str, str]:
         """The card's values as texts by name. Nested names have dots, and no value is blank."""
-        values = asdict(self)
+        values = self._values()
         # These are hashes that only `refuse_overlap` uses.
         if isinstance(values["calibration"], dict):
             values["calibration"].pop("subjects", None)
         if isinstance(values["domain"], dict):
             values["domain"].pop(ARRAYS, None)
         return dict(_flatten(values))
+
+    def _values(self) -> dict[str, Any]:
+        """The values by name; a band only where there is one."""
+        values = asdict(self)
+        if self.band is None:
+            del values["band"]
+        return values
 
     def lines(self) -> list[str]:
         """The `items` in aligned columns, one per line."""
@@ -132,10 +154,14 @@ class ModelCard:
             )
         known = {f.name for f in fields(cls)}
         values = {key: value for key, value in data.items() if key in known}
+        if values.get("band") is None:
+            values.pop("band", None)
         fault = next(chain(_faults_of_kind(values), _faults_of_value(values)), None)
         if fault is not None:
             raise ModelError(f"the model card in the file is incomplete ({fault}); export the model again")
         values |= {key: tuple(values[key]) for key in ("outputs", "history") if key in values}
+        if "band" in values:
+            values["band"] = tuple(map(float, values["band"]))
         values |= {key: float(values[key]) for key in ("threshold", "temperature") if key in values}
         return cls(**values)
 
@@ -168,6 +194,8 @@ def _faults_of_value(values: dict[str, Any]) -> Iterator[str]:
         yield "outputs is not a list of names"
     if not 0 <= values["threshold"] <= 1:
         yield f"threshold is {values['threshold']:g}, not within 0 and 1"
+    if "band" in values and not _is_band(values["band"], values["threshold"]):
+        yield "band is not two numbers within 0 and 1 with the threshold between them"
     if not values.get("temperature", 1.0) > 0:
         yield f"temperature is {values['temperature']:g}, not greater than 0"
     if not all(isinstance(item, dict) for item in values.get("history", ())):
@@ -185,6 +213,13 @@ def _faults_of_value(values: dict[str, Any]) -> Iterator[str]:
         yield f"its domain: {error}"
 
 
+def _is_band(band: Any, threshold: float) -> bool:
+    if len(band) != 2 or any(isinstance(end, bool) or not isinstance(end, int | float) for end in band):
+        return False
+    low, high = band
+    return bool(0 <= low <= threshold <= high <= 1)
+
+
 _TEXT, _NUMBER, _LIST, _OBJECT = (
     (str, "a text"),
     ((int, float), "a finite number"),
@@ -195,7 +230,7 @@ _KINDS: dict[str, tuple[Any, str]] = {
     **dict.fromkeys(("name", "architecture", "spectra", "threshold_source", "data", "precision"), _TEXT),
     **dict.fromkeys(("weights_sha256", "licence", "intended_use", "input", "labels"), _TEXT),
     **dict.fromkeys(("threshold", "temperature"), _NUMBER),
-    **dict.fromkeys(("outputs", "history"), _LIST),
+    **dict.fromkeys(("outputs", "history", "band"), _LIST),
     **dict.fromkeys(("calibration", "domain", "training", "metrics", "parity", "versions"), _OBJECT),
     **dict.fromkeys(("aligned", "portable"), (bool, "true or false")),
     "schema": (int, "a whole number"),

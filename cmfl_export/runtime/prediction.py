@@ -22,8 +22,8 @@ class Prediction:
     Attributes:
         path: the input; "" if it came without a path.
         p_real, p_real_rgb, p_real_spectrum: scores, P(real) in [0, 1]; None where there is none.
-        decision: `real` or `synthetic`, by the model's threshold, or `uncertain` where `stability` finds that
-            it flips; None without a score.
+        decision: `real` or `synthetic`, by the model's threshold; `uncertain` within its band, and where
+            `stability` finds that it flips; None without a score.
         status, error: whether the input has a score, and what is wrong with it.
         face, faces: where faces were searched for: the number of this face, 0 for the largest, and the
             number of faces that its picture has rows for.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, get_args
 
 from ..images import Status
-from ..runtime import COLUMNS, FACE_COLUMNS, Geometry
+from ..runtime import COLUMNS, DECISIONS, FACE_COLUMNS, Geometry
 from .limits import FIELD
 from .options import ServeOptions
 from .pictures import KINDS, VALUES
@@ -17,7 +17,7 @@ _COLUMNS: dict[str, Any] = {
     "p_real": {**_PROBABILITY, "description": "the score, P(real)"},
     "p_real_rgb": _PROBABILITY,
     "p_real_spectrum": _PROBABILITY,
-    "decision": {"type": ["string", "null"], "enum": ["real", "synthetic", None]},
+    "decision": {"type": ["string", "null"], "enum": [*DECISIONS, None]},
     "status": {"type": "string", "enum": [status.value for status in Status]},
     "error": {**_TEXT, "description": "why there is no score, or why it says little"},
     "face": {"type": ["integer", "null"], "minimum": 0},

@@ -73,6 +73,7 @@ class Service:
             "sha256": detector.sha256,
             "provider": detector.provider,
             "threshold": detector.threshold,
+            "band": detector.band,
             "aligned": detector.aligned,
             "aligns": self.scorer.aligns,
             "version": own_version(),

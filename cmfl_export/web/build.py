@@ -126,6 +126,7 @@ def _settings(session: Session, runtime: str, *, aligns: bool) -> dict[str, Any]
         "server": False,
         "card": card,
         "threshold": session.card.threshold,
+        "band": session.card.band,
         "aligned": session.card.aligned,
         "aligns": aligns,
         "version": own_version(),

@@ -16,6 +16,7 @@ from cmfl_export.detector import Detector
 from cmfl_export.images.status import Status
 from cmfl_export.predict.report_page import open_report
 from cmfl_export.runtime.card import ModelCard
+from cmfl_export.runtime.decision import DecisionRule
 from cmfl_export.runtime.prediction import Prediction
 from tests.cmfl_export import tiny_model
 
@@ -34,8 +35,13 @@ class Scorer:
     aligned: bool = True
     align: str | None = None
     groups: tuple[str, ...] = ()
+    band: tuple[float, float] | None = None
     path: Path = Path("model.onnx")
     sha256: str = hashlib.sha256(b"model").hexdigest()
+
+    @property
+    def rule(self) -> DecisionRule:
+        return DecisionRule(self.threshold, self.band)
 
 
 def extras(seed: int, outputs: Iterable[str] = PICTURES) -> dict[str, np.ndarray]:

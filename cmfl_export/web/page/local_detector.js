@@ -95,12 +95,13 @@ class LocalDetector {
   }
 
   #describe() {
-    const { card, threshold, aligned, aligns, version, sha256, runtime } = this.#settings;
+    const { card, threshold, band, aligned, aligns, version, sha256, runtime } = this.#settings;
     return {
       name: card.name,
       version,
       precision: card.precision,
       threshold,
+      band,
       temperature: card.temperature,
       runtime,
       streams: card.architecture === 'two_stream' ? 2 : 1,

@@ -9,8 +9,9 @@ function temper(p, temperature) {
   return 1 / (1 + Math.exp(Math.min(opposite, 700)));
 }
 
-// The fields of a row with scores, and its pictures. `rgb` is the model's input.
-function rowOf(outputs, rgb, { threshold, temperature }) {
+// The fields of a row with scores, and its pictures. `rgb` is the model's input; `band` is null where the model has
+// none.
+function rowOf(outputs, rgb, { threshold, band, temperature }) {
   const row = { ...failedRow('ok', '') };
   for (const name of SCORE_NAMES.filter((each) => each in outputs)) {
     const [score] = outputs[name];
@@ -19,7 +20,8 @@ function rowOf(outputs, rgb, { threshold, temperature }) {
     }
     row[name] = name === 'p_real' ? temper(score, temperature) : score;
   }
-  row.decision = row.p_real >= threshold ? 'real' : 'synthetic';
+  const [low, high] = band ?? [threshold, threshold];
+  row.decision = row.p_real >= high ? 'real' : row.p_real < low ? 'synthetic' : 'uncertain';
   row.crop = imageOf((i, c) => rgb[3 * i + c]);
   row.heatmap_rgb = outputs.heatmap_rgb ?? null;
   row.heatmap_spectrum = outputs.heatmap_spectrum ?? null;

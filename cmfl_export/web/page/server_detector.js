@@ -84,6 +84,7 @@ class ServerDetector {
       version: running.version,
       precision: card.precision,
       threshold: running.threshold,
+      band: running.band,
       temperature: card.temperature,
       runtime: running.provider,
       streams: card.architecture === "two_stream" ? 2 : 1,

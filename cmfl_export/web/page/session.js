@@ -56,8 +56,8 @@ function csvOf(rows) {
   return [columns.join(","), ...lines, ""].join("\n");
 }
 
-/** A row as `results.js` shows it, without its picture. */
-function entryOf(row, number, threshold) {
+/** A row as `results.js` shows it, without its picture. Without a band, `low` and `high` are the threshold. */
+function entryOf(row, number, [low, high]) {
   const scores = SCORES.map((name) => row[name] ?? null);
   const [, rgb, spectrum] = scores;
   const face = row.faces > 1 ? ` (face ${row.face + 1} of ${row.faces})` : "";
@@ -69,16 +69,16 @@ function entryOf(row, number, threshold) {
     decision: row.decision ?? null,
     status: row.status,
     error: visible(row.error ?? ""),
-    disagree: rgb !== null && spectrum !== null && rgb >= threshold !== spectrum >= threshold,
     domain: row.domain ?? null,
     outside: row.out_of_domain === true,
+    disagree: rgb !== null && spectrum !== null && Math.min(rgb, spectrum) < low && Math.max(rgb, spectrum) >= high,
     link: "",
   };
 }
 
 /** Counts of all rows, by what the summary calls them. */
 function countsOf(entries) {
-  const counts = { images: 0, synthetic: 0, real: 0, failed: 0, disagree: 0 };
+  const counts = { images: 0, synthetic: 0, uncertain: 0, real: 0, failed: 0, disagree: 0 };
   for (const entry of entries) {
     counts.images += 1;
     counts[entry.decision ?? "failed"] += 1;

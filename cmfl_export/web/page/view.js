@@ -2,7 +2,7 @@
 //
 // What it uses of a detector:
 //   about            Promise of {name, version, precision, threshold, temperature, runtime, streams, outputs,
-//                    aligns, card} and, if known, {aligned, sha256}; rejects with an Error for people
+//                    aligns, card} and, if known, {band, aligned, sha256}; rejects with an Error for people
 //   score(files, {align: "none" | "largest" | "all"}), cancel()
 //   onrow(row)       in the order of the files: the fields of a row of predict, and {crop, spectrum: ImageData or
 //                    null, heatmap_rgb, heatmap_spectrum: 196 numbers or null}
@@ -170,7 +170,7 @@ class View {
         dropPictures(pictures);
         return;
       }
-      const entry = entryOf(row, this.#entries.length + 1, this.#about.threshold);
+      const entry = entryOf(row, this.#entries.length + 1, this.#ends());
       for (const [branch, peak] of Object.entries(pictures?.peaks ?? {})) {
         this.#peaks[branch] = Math.max(peak, this.#peaks[branch] ?? 0);
       }
@@ -181,9 +181,16 @@ class View {
     });
   }
 
+  /** The ends of the band; without one both are the threshold. */
+  #ends() {
+    const { band, threshold } = this.#about;
+    return band ?? [threshold, threshold];
+  }
+
   #showRows() {
     showResults({
       threshold: this.#about.threshold,
+      band: this.#about.band ?? null,
       branches: this.#about.streams === 2,
       domain: this.#entries.some((row) => row.domain !== null),
       colours: Uint8Array.from(atob(this.#settings.colours), (letter) => letter.charCodeAt(0)),
@@ -235,8 +242,9 @@ class View {
   }
 
   #summary() {
-    const { images, synthetic, real, failed } = countsOf(this.#entries);
-    return `${whole.format(images)} ${images === 1 ? "result" : "results"}: ${synthetic} synthetic, ${real} real, ${failed} failed.`;
+    const { images, synthetic, uncertain, real, failed } = countsOf(this.#entries);
+    const between = this.#about.band ? ` ${uncertain} uncertain,` : "";
+    return `${whole.format(images)} ${images === 1 ? "result" : "results"}: ${synthetic} synthetic,${between} ${real} real, ${failed} failed.`;
   }
 
   /** For screen readers, which the bar and the changing counts would flood. */
@@ -270,18 +278,24 @@ class View {
     element("align-box").hidden = !about.aligns;
     element("no-align").hidden = about.aligns;
     if (about.aligned === false) element("no-align").textContent = "Images are resized, and cropped to their centre.";
-    const threshold = String(+about.threshold.toPrecision(4));
-    for (const place of document.querySelectorAll(".threshold-text")) place.textContent = threshold;
+    const [low, high] = this.#ends();
+    for (const [kind, value] of Object.entries({ threshold: about.threshold, low, high })) {
+      for (const place of document.querySelectorAll(`.${kind}-text`)) place.textContent = String(+value.toPrecision(4));
+    }
     const missing = ["heatmap", "spectrum"].filter((kind) => !about.outputs.some((name) => name.startsWith(kind)));
     const hide = (kind, hidden) => document.querySelectorAll(kind).forEach((place) => { place.hidden = hidden; });
     hide(".of-branches", about.streams !== 2);
+    hide(".of-threshold", Boolean(about.band));
+    hide(".of-band", !about.band);
     hide(".if-calibrated", about.temperature === 1);
     for (const kind of ["heatmap", "spectrum"]) hide(`.of-${kind}`, missing.includes(kind));
-    const source = about.threshold === card.threshold ? card.threshold_source : `the page's; the card says ${card.threshold}`;
+    const isOwn = about.threshold === card.threshold && Boolean(about.band) === Boolean(card.band);
+    const source = isOwn ? card.threshold_source : `the page's; the card says ${card.threshold}`;
     const facts = [
       ["Model", about.name],
       ["Precision", about.precision],
       ["Threshold", String(+about.threshold.toPrecision(6))],
+      ["Band of uncertain scores", about.band && about.band.map((end) => +end.toPrecision(6)).join(" to ")],
       ["Its source", source],
       ["Temperature", String(+about.temperature.toPrecision(4))],
       ["Architecture", [card.architecture, card.spectra].filter(Boolean).join(", ")],

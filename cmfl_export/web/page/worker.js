@@ -44,7 +44,7 @@ async function scoreFile({ file, align }, { model, nets, settings, canvas }) {
     if (found.status !== 'ok') return failed(found.status, found.error);
     inputs = found.faces;
   }
-  const rule = { threshold: settings.threshold, temperature: settings.card.temperature };
+  const rule = { threshold: settings.threshold, band: settings.band, temperature: settings.card.temperature };
   const rows = [];
   for (const { crop, face, faces, left, top, right, bottom } of inputs) {
     const place = align === 'none' ? {} : { face, faces, left, top, right, bottom };

@@ -86,7 +86,7 @@ class TestRules:
 
     @pytest.mark.parametrize("at", ["eer", "apcer", "apcer:", "apcer:x", "apcer:1.5", "bpcer:nan", "d-eer:1"])
     def test_refuses_others(self, at: str, tiny: Path, dev: Path) -> None:
-        with pytest.raises(CmflError, match="use d-eer, apcer:X or bpcer:X, X from 0 to 1"):
+        with pytest.raises(CmflError, match="use d-eer, apcer:X, bpcer:X or band:apcer=X,bpcer=Y"):
             run(tiny, dev, at=at)
 
 
@@ -132,6 +132,8 @@ class TestFile:
 
     def test_makes_the_scores_more_likely(self, tiny: Path, dev: Path) -> None:
         found = run(tiny, dev)
+        assert found.nll_before is not None
+        assert found.nll_after is not None
         assert found.nll_after < found.nll_before
         assert found.after["auc"] == pytest.approx(found.before["auc"])
 
@@ -175,3 +177,117 @@ class TestOverlap:
         others = read_split(graded.make(tmp_path / "other", prefix="other-"))
         assert refuse_overlap(card, others, chosen=True) == []
         assert refuse_overlap(read_card(tiny), read_split(dev), chosen=True) == []
+
+
+class TestBand:
+    def test_both_wishes_hold_and_the_rest_is_uncertain(self, tiny: Path, dev: Path) -> None:
+        """Of the attacks 205 may pass, so real begins between 205 and 210; of the reals 90 may be refused, so
+        synthetic ends between 90 and 100: 160 and 205, 100, 180, 190 and 200 are uncertain at 0 of both."""
+        found = run(tiny, dev, at="band:apcer=0,bpcer=0")
+        card = found.card
+        assert card.band is not None
+        assert card.band[0] <= card.threshold <= card.band[1]
+        detector = Detector(found.out)
+        root = dev.parent.parent
+        decided = {
+            sample.filename: detector.predict(root / sample.filename).decision for sample in read_split(dev)
+        }
+        assert {name for name, decision in decided.items() if decision == "uncertain"} == {
+            *("real_b/90.png", "real_b/100.png", "real_b/180.png", "real_b/190.png", "real_b/200.png"),
+            *("gan_y/160.png", "gan_y/205.png"),
+        }
+        assert detector.rule == card.rule
+        assert found.responses is not None
+        assert found.responses["attacks_called_real"] == found.responses["real_called_synthetic"] == 0
+        assert found.responses["apnrr"] == pytest.approx(0.2)
+        assert found.responses["bpnrr"] == pytest.approx(0.5)
+        text = "\n".join(found.lines())
+        assert "APNRR 20.0 %, BPNRR 50.0 %, images answered 65.0 %, APCER of the answered 0.0 %" in text
+        assert "else uncertain" in card.labels
+
+    def test_limits_are_of_all_images_of_a_class(self, tiny: Path, dev: Path) -> None:
+        """No attack lies between 90 and 100, so that to refuse 90 would win nothing."""
+        found = run(tiny, dev, at="band:bpcer=0.1,apcer=0.1")
+        assert found.responses is not None
+        assert found.responses["attacks_called_real"] == pytest.approx(0.1)
+        assert found.responses["real_called_synthetic"] == 0
+        assert found.responses["apnrr"] == pytest.approx(0.1)
+
+    def test_where_one_threshold_is_enough_there_is_no_band(self, tiny: Path, dev: Path) -> None:
+        found = run(tiny, dev, at="band:apcer=0.3,bpcer=0.3")
+        assert found.card.band is None
+        assert found.responses is None
+        assert found.after["apcer"] <= 0.3
+        assert found.after["bpcer"] <= 0.3
+        assert "no band, as one threshold keeps both limits" in found.card.threshold_source
+
+    def test_the_next_calibration_takes_it_away_and_remembers(self, tiny: Path, dev: Path) -> None:
+        first = run(tiny, dev, at="band:apcer=0,bpcer=0")
+        second = run(first.out, dev, dev.parent / "second.onnx")
+        assert read_card(second.out).band is None
+        assert second.card.history[-1]["band"] == first.card.band
+        assert second.card.labels == read_card(tiny).labels
+
+    @pytest.mark.parametrize(
+        "at",
+        [
+            *("band", "band:", "band:0.1", "band:apcer=0.1", "band:apcer=0.1,apcer=0.2"),
+            *("band:apcer=0.1,bpcer=2", "band:apcer=0.1,bpcer=0.1,d-eer=1", "apcer:0.1,0.2"),
+        ],
+    )
+    def test_refuses_others(self, at: str, tiny: Path, dev: Path) -> None:
+        with pytest.raises(CmflError, match="use d-eer, apcer:X, bpcer:X or band:apcer=X,bpcer=Y"):
+            run(tiny, dev, at=at)
+
+
+class TestPhotographsAlone:
+    @pytest.fixture
+    def alone(self, dev: Path) -> Path:
+        write_split([sample for sample in read_split(dev) if sample.is_real], dev)
+        return dev
+
+    def test_the_upper_bound_of_bpcer_keeps_the_limit(self, tiny: Path, alone: Path) -> None:
+        """Of 10 images one error has the bound 0.39 and two 0.51: so 90 alone is refused."""
+        found = run(tiny, alone, at="bpcer:0.4")
+        assert 90 / 255 < found.card.threshold < 100 / 255
+        assert found.after == {"bpcer": pytest.approx(0.1)}
+        assert found.card.temperature == read_card(tiny).temperature
+        bound = found.card.calibration["bpcer_upper_95"]
+        assert bound == pytest.approx(0.394, abs=1e-3)
+        assert found.card.calibration["temperature"] == "kept"
+        assert "on real images alone, by the upper 95 % bound" in found.card.threshold_source
+        assert "Clopper-Pearson, one-sided" in found.card.threshold_source
+        text = "\n".join(found.lines())
+        assert "temperature 1, kept" in text
+        assert "its upper 95 % bound 39.4 %; APCER unknown" in text
+        assert read_card(found.out) == found.card
+        with pytest.raises(CmflError, match="evaluate on other subjects"):
+            refuse_overlap(found.card, read_split(alone, allow_one_class=True), chosen=True)
+
+    def test_too_few_of_them(self, tiny: Path, alone: Path) -> None:
+        with pytest.raises(
+            CmflError, match=r"10 real images are too few for bpcer:0\.01: .* give 299 or more"
+        ):
+            run(tiny, alone, at="bpcer:0.01")
+        with pytest.raises(CmflError, match="no number of them can show a BPCER of 0"):
+            run(tiny, alone, at="bpcer:0")
+
+    @pytest.mark.parametrize("at", ["d-eer", "apcer:0.1", "band:apcer=0.1,bpcer=0.1"])
+    def test_other_rules_need_attacks(self, at: str, tiny: Path, alone: Path) -> None:
+        with pytest.raises(
+            CmflError, match=f"{at} needs both classes.*choose the threshold with --at bpcer:X"
+        ):
+            run(tiny, alone, at=at)
+
+    @pytest.mark.parametrize("at", ["d-eer", "bpcer:0.4"])
+    def test_attacks_alone_are_refused(self, at: str, tiny: Path, dev: Path) -> None:
+        write_split([sample for sample in read_split(dev) if not sample.is_real], dev)
+        with pytest.raises(CmflError, match="no real image, and attacks alone say nothing"):
+            run(tiny, dev, at=at)
+
+    def test_attacks_without_a_score_are_no_photographs_alone(self, tiny: Path, dev: Path) -> None:
+        for folder in ("gan_x", "gan_y"):
+            for path in (dev.parent.parent / folder).iterdir():
+                path.unlink()
+        with pytest.raises(CmflError, match="a class has no image with a score"):
+            run(tiny, dev, at="bpcer:0.4")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 from PIL import Image
 
@@ -20,6 +22,7 @@ from cmfl_export.evaluate.labelled_scores import read_scores, write_scores
 from cmfl_export.evaluate.outcome import Evaluation
 from cmfl_export.evaluate.run import evaluate
 from cmfl_export.predict.run import predict_to
+from cmfl_export.runtime.card import METADATA_KEY
 from protocols import Sample, read_split, write_split
 from tests.cmfl_export import graded, tiny_model
 from tests.cmfl_export.browser import Browser
@@ -379,3 +382,70 @@ def test_a_bad_score_file_is_found_before_the_models_run(
             data_root=tmp_path,
             scores=[tmp_path / "s.csv"],
         )
+
+
+class TestUncertain:
+    """With a band, 90..205 of 255 are uncertain: 5 of the 10 reals, and 2 of the 10 fakes."""
+
+    @pytest.fixture(scope="class")
+    def banded(self, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        proto = onnx.load(tiny)
+        card = replace(tiny_model.card(), band=(85 / 255, 207 / 255))
+        onnx.helper.set_model_props(proto, {METADATA_KEY: card.to_json()})
+        path = tmp_path_factory.mktemp("banded") / "banded.onnx"
+        onnx.save(proto, path)
+        return path
+
+    @pytest.fixture(scope="class")
+    def found(self, banded: Path, split: Path, tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
+        return run(banded, split, tmp_path_factory.mktemp("out"))
+
+    def test_counts_as_no_response(self, found: Evaluation) -> None:
+        (model,) = metrics_of(found)["models"]
+        rates = {key: interval["value"] for key, interval in model["responses"].items()}
+        assert (rates["apnrr"], rates["bpnrr"], rates["answered"]) == (0.2, 0.5, pytest.approx(0.65))
+        assert (rates["apcer"], rates["bpcer"]) == (0, 0)
+        assert (model["apnrr"], model["bpnrr"]) == (0.2, 0.5)
+        assert model["band"] == [85 / 255, 207 / 255]
+        assert model["responses"]["bpnrr"]["low"] < 0.5 < model["responses"]["bpnrr"]["high"]
+        # The rates of one threshold stay what they are.
+        assert model["heads"]["p_real"]["apcer"]["value"] == pytest.approx(0.2)
+
+    def test_is_shown(self, found: Evaluation) -> None:
+        text = "\n".join(found.lines())
+        assert "uncertain from 0.3333 to 0.8118" in text
+        assert re.search(r"BPNRR +50\.0 % \[", text)
+        page = (found.out / "report.html").read_text()
+        assert "<dt>Images answered</dt>" in page
+        assert "Answers, where a decision may be uncertain" in page
+        # No answer is wrong, so there is no error to look at.
+        assert "Attacks called real:" not in page
+
+    def test_score_files_keep_it(self, found: Evaluation, split: Path, tmp_path: Path) -> None:
+        scores = found.out / "scores.csv"
+        again = evaluate([], tmp_path / "a", scores=[scores], samples=50)
+        (model,) = metrics_of(again)["models"]
+        assert model["responses"] == metrics_of(found)["models"][0]["responses"]
+        assert model["band"] is None
+        assert "uncertain as the file says" in "\n".join(again.lines())
+
+    def test_a_threshold_takes_its_place(
+        self, banded: Path, found: Evaluation, split: Path, tmp_path: Path
+    ) -> None:
+        scores = found.out / "scores.csv"
+        given = evaluate([], tmp_path / "a", scores=[scores], samples=20, threshold=0.5)
+        assert given.candidates[0].assessment.responses is None
+        one = run(banded, split, tmp_path / "b", threshold=0.5, samples=20).candidates[0].assessment
+        assert (one.responses, one.band, one.apnrr) == (None, None, 0)
+
+
+def test_risk_and_coverage(done: Evaluation) -> None:
+    """The four errors, at 90, 100, 160 and 205, are among the six images that are the least sure."""
+    (model,) = metrics_of(done)["models"]
+    found = {key: interval["value"] for key, interval in model["risk_coverage"].items()}
+    assert found["risk_at_100"] == pytest.approx(0.2)
+    assert 0 < found["risk_at_80"] < found["risk_at_90"] < 0.2
+    assert 0 < found["aurc"] < 0.2
+    assert model["responses"] is None
+    assert (done.out / "risk_coverage.png").is_file()
+    assert "errors at 90 % answered" in "\n".join(done.lines())

@@ -10,9 +10,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import beta
 
 from cmfl_export import metrics
-from cmfl_export.metrics.intervals import Interval, bootstrap, paired_differences, wilson
+from cmfl_export.metrics.intervals import (
+    Interval,
+    bootstrap,
+    most_errors,
+    paired_differences,
+    upper_bound,
+    wilson,
+)
 
 
 def drawn(seed: int, size: int = 300, apart: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -233,3 +241,27 @@ def test_refused(p_real: list[float], is_real: list[int], options: dict[str, Any
         bootstrap(p_real, is_real, 0.5, **options)
     with pytest.raises(ValueError, match=message):
         paired_differences([0.2, 0.8], p_real, is_real, (0.5, 0.5), **options)
+
+
+def test_the_upper_bound_is_that_of_the_binomial() -> None:
+    """No error in n has the bound 1 - 0.05^(1/n); others are the quantile of a beta distribution."""
+    assert upper_bound(0, 59) == pytest.approx(1 - 0.05 ** (1 / 59))
+    assert upper_bound(7, 7) == 1.0
+    for errors, n in ((1, 30), (5, 100), (40, 1000)):
+        assert upper_bound(errors, n) == pytest.approx(beta.ppf(0.95, errors + 1, n - errors))
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.05, 0.3, 1.0])
+def test_most_errors_is_the_last_count_whose_bound_keeps_the_rate(rate: float) -> None:
+    for n in (1, 58, 59, 299):
+        most = most_errors(n, rate)
+        kept = [
+            errors
+            for errors in range(n + 1)
+            if (beta.ppf(0.95, errors + 1, n - errors) if errors < n else 1.0) <= rate
+        ]
+        assert most == (max(kept) if kept else None)
+
+
+def test_no_number_of_samples_shows_a_rate_of_zero() -> None:
+    assert most_errors(100_000, 0.0) is None

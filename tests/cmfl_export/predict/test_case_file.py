@@ -7,9 +7,11 @@ import json
 import shutil
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import onnx
 import pytest
 from PIL import Image
 
@@ -17,6 +19,7 @@ from cmfl_export.base.errors import CmflError, InputError, ModelError
 from cmfl_export.predict import predict_to, read_rows, recheck
 from cmfl_export.predict.case_file import canonical
 from cmfl_export.predict.recheck import Outcome
+from cmfl_export.runtime.card import METADATA_KEY
 from tests.cmfl_export import tiny_model
 from tests.conftest import picture
 
@@ -197,3 +200,18 @@ def test_a_run_that_fails_has_no_case(model: Path, folder: Path, tmp_path: Path)
     with pytest.raises(CmflError, match="no images found"):
         predict_to(model, [str(tmp_path / "faces" / "*.tif*")][:0], case=tmp_path / "a.zip")
     assert not (tmp_path / "a.zip").exists()
+
+
+def test_a_band_is_checked_again(folder: Path, tmp_path: Path) -> None:
+    proto = tiny_model.build()
+    card = replace(tiny_model.card(), band=(0.0, 1.0))
+    onnx.helper.set_model_props(proto, {METADATA_KEY: card.to_json()})
+    onnx.save(proto, tmp_path / "banded.onnx")
+    summary = predict_to(
+        tmp_path / "banded.onnx", [str(folder)], tmp_path / "r.csv", case=tmp_path / "c.zip", provider="cpu"
+    )
+    assert summary.uncertain > 0
+    assert f"{summary.uncertain} uncertain" in summary.lines()[0]
+    with zipfile.ZipFile(tmp_path / "c.zip") as archive:
+        assert json.loads(archive.read("setup.json"))["band"] == [0, 1]
+    assert recheck(tmp_path / "c.zip", tmp_path / "banded.onnx", provider="cpu").ok

@@ -22,6 +22,7 @@ from cmfl_export.predict import report_rows
 from cmfl_export.predict.report_rows import ReportRows
 from cmfl_export.predict.run import predict_to
 from cmfl_export.report import heatmaps
+from cmfl_export.runtime.decision import DecisionRule
 from cmfl_export.runtime.prediction import Prediction
 from tests.cmfl_export import pictured_model, tiny_model
 from tests.cmfl_export.example_rows import CARD, Scorer, data, extras, failure, many, pictures, row, write
@@ -110,15 +111,34 @@ def test_rows_and_failures_beyond_the_limits_are_only_counted(
 
 
 def test_the_rows_of_a_report_are_all_counted() -> None:
-    found = ReportRows(0.5, 0)
+    found = ReportRows(DecisionRule(0.5), 0)
     for one in (row("a", 0.2, 0.4, 0.6), row("b", 0.5, 0.5, 0.9), row("c", 1.0), row("d", 0.0)):
         found.add(one)
     found.add(failure("e", Status.EMPTY), earlier=True)
     assert (found.total, found.real, found.synthetic, found.disagree, found.earlier) == (5, 2, 2, 1, 1)
     assert found.failed == {Status.EMPTY: 1}
-    assert found.histogram.sum(axis=1).tolist() == [2, 2]
+    assert found.histogram.sum(axis=1).tolist() == [2, 0, 2]
     assert (found.histogram[0, 0], found.histogram[0, 8]) == (1, 1)
-    assert (found.histogram[1, 20], found.histogram[1, 39]) == (1, 1)
+    assert (found.histogram[2, 20], found.histogram[2, 39]) == (1, 1)
+
+
+def test_a_band_is_shown_with_what_is_uncertain(tmp_path: Path) -> None:
+    rows = [row("a", 0.1, 0.1, 0.9), row("b", 0.9, 0.45, 0.9)]
+    rows += [replace(row("c", value, 0.45, 0.55), decision="uncertain") for value in (0.4, 0.5, 0.59)]
+    page = write(tmp_path / "r.html", rows, band=(0.4, 0.6))
+    found = data(page)
+    assert (found["threshold"], found["band"]) == (0.5, [0.4, 0.6])
+    # Branches that are on the two sides of the threshold, but both within the band, do not disagree.
+    assert [one["disagree"] for one in found["rows"]] == [True, False, False, False, False]
+    text = page.read_text()
+    assert "<dt>Uncertain</dt><dd>3</dd>" in text
+    assert "<dt>Real</dt><dd>1</dd>" in text
+    assert 'class="uncertain"' in text
+    assert "uncertain from 0.4 to 0.6" in text
+    assert "real from 0.6 on, synthetic below 0.4" in " ".join(text.split())
+    without = write(tmp_path / "w.html", rows[:2]).read_text()
+    assert "<dt>Uncertain</dt>" not in without
+    assert "called real from the threshold 0.5 on" in without
 
 
 def test_the_page_says_which_model_threshold_and_tool(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def test_a_score_depends_on_its_image_alone(precision: str, runtime: str, images
     order = list(range(len(images)))
     single = Session.open(file, runtime, 1)
     expected = scores(single, images, 1, order)
-    decisions = [single.card.calls_real(p) for p in expected[:, 0]]
+    decisions = [single.card.decide(p) for p in expected[:, 0]]
     assert np.ptp(expected[:, 0]) > 0.1  # or nothing could be seen
     ways = [(1, 5, order), (2, 2, order[::-1]), (3, 3, [4, 0, 3, 1, 2]), (2, 1, order)]
     for threads, size, turn in ways:
@@ -56,4 +56,4 @@ def test_a_score_depends_on_its_image_alone(precision: str, runtime: str, images
         together = session.concurrent_batches if size == 1 else 1
         found = scores(session, images, size, turn, together)
         assert np.abs(found - expected).max() <= BOUNDS[precision], (threads, size, turn)
-        assert [session.card.calls_real(p) for p in found[:, 0]] == decisions
+        assert [session.card.decide(p) for p in found[:, 0]] == decisions

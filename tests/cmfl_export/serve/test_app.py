@@ -407,6 +407,7 @@ class TestSmallRoutes:
             "sha256": detector.sha256,
             "provider": "cpu",
             "threshold": 0.5,
+            "band": None,
             "aligned": True,
             "aligns": True,
             "version": own_version(),

@@ -58,13 +58,35 @@ class TestRows:
         assert opened.texts("#cards strong") == ["0.961", "0.031"]
         assert opened.texts("#cards .differ") == ["Branches disagree"]
         assert opened.texts("#cards .none") == ["the file ends too early"]
-        counts = ["3", "1", "1", "1", "1", "0.5"]
+        # Without a band what is of one is hidden.
+        counts = ["3", "1", "0", "1", "1", "1", "0.5", "0.5", "0.5"]
         assert opened.texts("#counts dd") == counts
+        assert not opened.one("#count-uncertain").is_displayed()
         assert opened.one("#said").text == "Done. 3 results: 1 synthetic, 1 real, 1 failed."
         assert opened.all("#cards img")[0].get_attribute("alt") == "b.png as the model saw it"
         assert not opened.one("#progress").is_displayed()
         assert opened.complaints() == []
         assert opened.requests() == []
+
+    def test_may_be_uncertain(self, browser: Browser, tmp_path: Path) -> None:
+        given = {"a.png": [replace(row("a.png", 0.5, 0.5, 0.9), decision="uncertain")], "b.png": [GOOD]}
+        browser.open(write(tmp_path / "page.html", given, band=[0.25, 0.75]))
+        for name in given:
+            (tmp_path / name).write_bytes(b"x")
+        choose(browser, *(tmp_path / name for name in given))
+        give(browser, 2)
+        results(browser, 2)
+        assert browser.texts("#cards .badge") == ["uncertain", "real"]
+        assert browser.texts("#counts dd") == ["2", "0", "1", "1", "0", "1", "0.5", "0.25", "0.75"]
+        assert browser.one("#said").text == "Done. 2 results: 0 synthetic, 1 uncertain, 1 real, 0 failed."
+        assert browser.one(".of-threshold").text == ""
+        assert "real from 0.75 on, synthetic below 0.25" in browser.one("#reading + .facts").text
+        browser.one("#cards button").click()
+        assert browser.texts("#detail-scores td:last-child") == ["uncertain", "uncertain", "real"]
+        browser.one("#close").click()
+        Select(browser.one("#decision")).select_by_value("uncertain")
+        assert browser.texts(NAMES) == ["a.png"]
+        assert browser.complaints() == []
 
     def test_have_details(self, opened: Browser, files: list[Path]) -> None:
         choose(opened, files[0])

@@ -1,0 +1,30 @@
+"""The page's rows in Node: decided as the model card decides."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.cmfl_export import tiny_model
+from tests.cmfl_export.web import in_node
+
+DECIDE = """
+  globalThis.ImageData = class {
+    constructor(width, height) { this.data = new Uint8ClampedArray(4 * width * height); }
+  };
+  const rgb = new Uint8Array(3 * 224 * 224);
+  return job.scores.map((score) => rowOf({ p_real: [score] }, rgb, job.rule).decision);
+"""
+
+
+@pytest.mark.parametrize("band", [None, (0.25, 0.75)])
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+def test_decisions(band: tuple[float, float] | None, temperature: float, tmp_path: Path) -> None:
+    card = replace(tiny_model.card(), band=band, temperature=temperature)
+    scores = [0.0, 0.1, 0.2499, 0.25, 0.4999, 0.5, 0.7499, 0.75, 0.9, 1.0]
+    rule = {"threshold": card.threshold, "band": band, "temperature": temperature}
+    found, _ = in_node.run(["rows.js"], DECIDE, {"scores": scores, "rule": rule}, [], tmp_path)
+    assert found == [card.decide(score) for score in scores]
+    assert ("uncertain" in found) == (band is not None)

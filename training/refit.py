@@ -171,17 +171,19 @@ def refit_head(
     x, x_dev = embeddings[: len(train)], embeddings[len(train) :]
     found = _fit(net.head_joint, x, train, x_dev, dev, c)
     if branches and net.architecture == "two_stream":
-        parts = {"rgb": slice(WIDTH), "spectrum": slice(WIDTH, 2 * WIDTH)}
         of_branches = {
-            name: _fit(net.get_submodule(f"head_{name}"), x[:, part], train, x_dev[:, part], dev, c)
-            for name, part in parts.items()
+            name: _fit(head, x[:, part], train, x_dev[:, part], dev, c)
+            for name, head, part in (
+                ("rgb", net.head_rgb, slice(WIDTH)),
+                ("spectrum", net.head_spectrum, slice(WIDTH, 2 * WIDTH)),
+            )
         }
         found = replace(found, of_branches=of_branches)
     return found
 
 
 def _fit(
-    layer: torch.nn.Module,
+    layer: torch.nn.Linear,
     x: Matrix,
     train: Sequence[Sample],
     x_dev: Matrix,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import tee
+from typing import Any
 
 from ..provenance import inspect_paths
 from ..runtime import GROUPS, Prediction
@@ -32,7 +33,7 @@ def with_provenance(
     """
     scored, inspected = tee(paths)
     said = inspect_paths(inspected, anchors, workers=workers)
-    values: dict[str, str | None] | None = None
+    values: dict[str, Any] | None = None
     for row in score(scored):
         if values is None:
             record = next(said).record()

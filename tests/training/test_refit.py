@@ -108,9 +108,9 @@ def test_the_heads_of_the_branches(known: CmflNet) -> None:
     assert [line for line in found.lines() if "refitted" in line][2].startswith(
         "spectrum head refitted to 140"
     )
-    for head, part in (("rgb", slice(WIDTH)), ("spectrum", slice(WIDTH, None))):
+    for head, part in ((known.head_rgb, slice(WIDTH)), (known.head_spectrum, slice(WIDTH, None))):
         linear = Problem(embeddings_of(TRAIN)[:, part], TRAIN).fit(0.02)
-        weight = known.get_submodule(f"head_{head}").weight[0].detach().numpy()
+        weight = head.weight[0].detach().numpy()
         np.testing.assert_allclose(weight, linear.weight, rtol=1e-3, atol=1e-6)
     assert found.metrics({"dev_d_eer_rgb": 0.5})["dev_d_eer_rgb"] == found.of_branches["rgb"].after
 

@@ -101,8 +101,9 @@ def test_the_same_faces_and_crops(package: Path, tmp_path: Path) -> None:
         faces = found_in_python(picture, options)
         assert len(faces) == len(answer["faces"]) == count
         assert (answer["status"], answer["error"]) == (("ok", "") if count else ("no_face", "no face found"))
-        for found, (number, of, face, crop) in zip(answer["faces"], faces, strict=True):
-            assert (found["face"], found["faces"]) == (number, of)
+        for found, aligned in zip(answer["faces"], faces, strict=True):
+            face, crop = aligned.face, aligned.crop
+            assert (found["face"], found["faces"]) == (aligned.number, aligned.of)
             box = [found[side] for side in ("left", "top", "right", "bottom")]
             assert box == pytest.approx(face.box, abs=0.051)  # rounded to a tenth
             np.testing.assert_allclose(found["landmarks"], face.landmarks, atol=0.001)

@@ -76,7 +76,7 @@ class TestEvaluate:
         result = cmfl("evaluate", tiny, *split(root, "eval"), "-o", tmp_path, "--degrade", "sepia:1")
         assert "unknown degradation 'sepia'" in the_error(result)
         result = cmfl("calibrate", tiny, *split(root, "dev"), "--at", "best", "-o", tmp_path / "x.onnx")
-        assert "use d-eer, apcer:X or bpcer:X" in the_error(result)
+        assert "use d-eer, apcer:X, bpcer:X or band:apcer=X,bpcer=Y" in the_error(result)
 
     def test_needs_no_torch(self, tiny: Path, root: Path, tmp_path: Path) -> None:
         names = imported("evaluate", tiny, *split(root, "eval"), "-o", tmp_path / "out", "--samples", 20)

@@ -101,7 +101,7 @@ class TestRows:
     def test_the_flag_is_of_what_is_unlike_the_training_images(
         self, calibration: Calibration, inputs: list[Path]
     ) -> None:
-        detector = Detector(calibration.out)
+        detector = Detector(calibration.out, align=None)
         assert detector.groups == ("domain",)
         grey, red, none = detector.predict(list(inputs))
         assert grey.out_of_domain is False
@@ -116,14 +116,14 @@ class TestRows:
     def test_the_embedding_is_an_extra_only_where_extras_are(
         self, calibration: Calibration, inputs: list[Path]
     ) -> None:
-        detector = Detector(calibration.out)
+        detector = Detector(calibration.out, align=None)
         assert not detector.predict(inputs[0]).extras
         row = detector.predict(inputs[0], extras=True)
         assert set(row.extras) == {"embedding", "image"}
         assert row.domain == detector.predict(inputs[0]).domain
 
     def test_a_model_without_domain_has_no_columns(self, root: Path, inputs: list[Path]) -> None:
-        detector = Detector(root / "plain.onnx")
+        detector = Detector(root / "plain.onnx", align=None)
         assert detector.groups == ()
         assert detector.predict(inputs[0]).domain is None
 
@@ -132,11 +132,11 @@ class TestRows:
         self, format: str, calibration: Calibration, inputs: list[Path], tmp_path: Path
     ) -> None:
         out = tmp_path / f"rows.{format}"
-        summary = predict_to(calibration.out, list(map(str, inputs)), out)
+        summary = predict_to(calibration.out, list(map(str, inputs)), out, align=None)
         assert summary.out_of_domain == 1
         assert any(line.startswith("1 out of domain") for line in summary.lines())
         rows = list(_read(out))
-        expected = Detector(calibration.out).stream(list(map(str, inputs)))
+        expected = Detector(calibration.out, align=None).stream(list(map(str, inputs)))
         columns = columns_with(["domain"])
         assert [row.record(columns) for row in rows] == [row.record(columns) for row in expected]
         if format == "csv":
@@ -151,8 +151,8 @@ class TestRows:
         self, calibration: Calibration, inputs: list[Path], tmp_path: Path
     ) -> None:
         out = tmp_path / "rows.csv"
-        predict_to(calibration.out, [str(inputs[0])], out)
-        summary = predict_to(calibration.out, list(map(str, inputs)), out, resume=True)
+        predict_to(calibration.out, [str(inputs[0])], out, align=None)
+        summary = predict_to(calibration.out, list(map(str, inputs)), out, resume=True, align=None)
         assert (summary.skipped, summary.n) == (1, 2)
         assert [row.out_of_domain for row in read_rows(out)] == [False, True, None]
 
@@ -180,7 +180,7 @@ class TestRows:
 
 
 def test_the_report_counts_and_marks(calibration: Calibration, inputs: list[Path], tmp_path: Path) -> None:
-    detector = Detector(calibration.out)
+    detector = Detector(calibration.out, align=None)
     with open_report(tmp_path / "page.html", detector, pictures=0) as report:
         for row in detector.stream(list(map(str, inputs))):
             report.add(row)

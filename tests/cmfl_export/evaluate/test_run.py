@@ -162,7 +162,7 @@ class TestFiles:
         assert again.candidates[0].assessment == done.candidates[0].assessment
 
 
-PLOTS = ("det", "roc", "scores", "reliability", "degradations")
+PLOTS = ("det", "roc", "scores", "reliability", "risk_coverage", "degradations")
 
 
 @pytest.fixture
@@ -388,7 +388,8 @@ class TestUncertain:
     """With a band, 90..205 of 255 are uncertain: 5 of the 10 reals, and 2 of the 10 fakes."""
 
     @pytest.fixture(scope="class")
-    def banded(self, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    @classmethod
+    def banded(cls, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         proto = onnx.load(tiny)
         card = replace(tiny_model.card(), band=(85 / 255, 207 / 255))
         onnx.helper.set_model_props(proto, {METADATA_KEY: card.to_json()})
@@ -397,7 +398,8 @@ class TestUncertain:
         return path
 
     @pytest.fixture(scope="class")
-    def found(self, banded: Path, split: Path, tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
+    @classmethod
+    def found(cls, banded: Path, split: Path, tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
         return run(banded, split, tmp_path_factory.mktemp("out"))
 
     def test_counts_as_no_response(self, found: Evaluation) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ _FAKE = (Path(__file__).parent / "fake_detector.js").read_text()
 
 def about(**changes: Any) -> dict[str, Any]:
     """What a detector says of the model of `example_rows`."""
-    card = json.loads(json.dumps(asdict(CARD)))
+    card = json.loads(CARD.to_json())
     return {
         **{"name": CARD.name, "version": "1.2.3", "precision": "fp32", "threshold": 0.5, "temperature": 1.0},
         **{"runtime": "wasm", "streams": 2, "outputs": CARD.outputs, "aligns": True, "card": card},

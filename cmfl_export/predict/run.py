@@ -130,7 +130,7 @@ class Summary:
             f"{counted(self.images, 'image')}{faces}: {self.real} real, {self.synthetic} synthetic, "
             f"{uncertain}{failed}"
         ]
-        if self.out_of_domain is not None:
+        if self.out_of_domain:
             lines.append(
                 f"{self.out_of_domain} out of domain: unlike the training images, so without a basis"
             )

@@ -35,12 +35,12 @@ def watched_stream(*arguments, **options):
         a_row.set()
 
 detector.Detector.stream = watched_stream
-decode, run, walk = detector.decode, runtime.Session.run, predict.iter_paths
+decode, run, walk = detector.Detector.images_of, runtime.Session.run, predict.iter_paths
 
-def slow_decode(picture, **options):
+def slow_decode(self, picture):
     if "b.png" in str(picture):
         stuck()
-    return decode(picture, **options)
+    return decode(self, picture)
 
 runs = []
 def slow_run(self, batch, *rest, **options):
@@ -63,7 +63,7 @@ def swallow(*_, **__):
             pass
 
 if place == "decoder":
-    detector.decode = slow_decode
+    detector.Detector.images_of = slow_decode
 elif place == "model":
     runtime.Session.run = slow_run
 elif place == "main thread":
@@ -210,12 +210,12 @@ import signal, sys, threading
 from cmfl_export import Detector, detector
 before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
 busy = threading.Event()
-decode = detector.decode
-def slow(picture, **options):
+decode = Detector.images_of
+def slow(self, picture):
     if "b.png" in str(picture):
         busy.wait(60)
-    return decode(picture, **options)
-detector.decode = slow
+    return decode(self, picture)
+Detector.images_of = slow
 pictures = [{str(faces / "a.png")!r}] * 2 + [{str(faces / "b.png")!r}]
 stream = Detector({str(tiny)!r}, provider="cpu", batch_size=1).stream(iter(pictures))
 assert next(stream).ok

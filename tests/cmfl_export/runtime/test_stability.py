@@ -49,13 +49,13 @@ def test_there_are_eight_changes_and_each_changes_the_image() -> None:
 
 
 def test_rows_are_those_of_the_changed_images(model: Path) -> None:
-    plain = Detector(model, provider="cpu")
+    plain = Detector(model, provider="cpu", align=None)
     images = [rough(seed) for seed in range(3)]
     expected = [by_hand(plain, image) for image in images]
     # Between the score of the second image and that of one of its variants.
     score, _, scores = expected[1]
     threshold = (score + max(scores, key=lambda other: abs(other - score))) / 2
-    detector = Detector(model, provider="cpu", threshold=threshold, stability=True, batch_size=4)
+    detector = Detector(model, provider="cpu", align=None, threshold=threshold, stability=True, batch_size=4)
     rows = detector.predict(images)
     assert isinstance(rows, list)
     for row, (own, spread, scores) in zip(rows, expected, strict=True):
@@ -68,10 +68,12 @@ def test_rows_are_those_of_the_changed_images(model: Path) -> None:
 
 
 def test_one_picture(model: Path) -> None:
-    detector = Detector(model, provider="cpu", stability=True)
+    detector = Detector(model, provider="cpu", align=None, stability=True)
     row = detector.predict(rough(2))
     assert isinstance(row, Prediction)
-    assert row.spread == pytest.approx(by_hand(Detector(model, provider="cpu"), rough(2))[1], abs=1e-7)
+    assert row.spread == pytest.approx(
+        by_hand(Detector(model, provider="cpu", align=None), rough(2))[1], abs=1e-7
+    )
 
 
 def test_a_failed_input_does_not_shift_the_rows(model: Path, tmp_path: Path) -> None:
@@ -80,12 +82,12 @@ def test_a_failed_input_does_not_shift_the_rows(model: Path, tmp_path: Path) -> 
         Image.fromarray(rough(number)).save(path)
     paths[1].write_bytes(b"no image")
     out = tmp_path / "rows.csv"
-    predict_to(model, list(map(str, paths)), out, provider="cpu", stability=True, progress=False)
+    predict_to(model, list(map(str, paths)), out, provider="cpu", align=None, stability=True, progress=False)
     rows = list(read_rows(out))
     assert out.read_text().splitlines()[0].endswith("error,spread,flips")
     assert [Path(row.path).name for row in rows] == [path.name for path in paths]
     assert [row.status for row in rows] == [Status.OK, Status.NOT_AN_IMAGE, Status.OK, Status.OK]
-    plain = Detector(model, provider="cpu")
+    plain = Detector(model, provider="cpu", align=None)
     for number in (0, 2, 3):
         assert rows[number].spread == pytest.approx(by_hand(plain, rough(number))[1], abs=1e-6)
     assert (rows[1].spread, rows[1].flips) == (None, None)

@@ -31,7 +31,9 @@ def test_the_rows_are_those_of_python(
     files = inputs.write(photographs, tmp_path)
     local.open(page)
     Select(local.browser.one("#align")).select_by_value(align)
-    expected = Detector(pictured, provider="onnxruntime", align=align).predict(list(files), extras=True)
+    # The page scores small faces without a word.
+    detector = Detector(pictured, provider="onnxruntime", align=align, minimum_resolution=0)
+    expected = detector.predict(list(files), extras=True)
     found = local.rows(files, len(expected))
     assert [row["status"] for row in found] == [row.status for row in expected]
     assert [row["status"] for row in found][-2:] == ["no_face", "not_an_image"]

@@ -195,21 +195,21 @@ def _fit(
     before = _d_eer(Linear(weight[0], float(bias[0]))(x_dev), dev)
     attacks = sorted({sample.attack_type for sample in train if not sample.is_real})
     rates: dict[float, float] = {}
+    heads = _heads(x, train) if c is None else {c: Problem(x, train).fit(c)}
     if c is not None:
         attacks = []
     elif len(attacks) < 2:
         attacks = []
-        rates = {one: _d_eer(head(x_dev), dev) for one, head in _heads(x, train).items()}
+        rates = {one: _d_eer(head(x_dev), dev) for one, head in heads.items()}
         c = min(rates, key=lambda one: rates[one])
     else:
-        heads = _heads(x, train)
         folds = [
             _mean(_rates_without(attack, x, train, x_dev, dev), _rates_of(attack, heads, x_dev, dev))
             for attack in attacks
         ]
         rates = {one: float(np.mean([fold[one] for fold in folds])) for one in CS}
         c = _smallest_within_an_error(folds, rates)
-    head = Problem(x, train).fit(c)
+    head = heads[c]
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(head.weight)[None])
         layer.bias.fill_(head.bias)

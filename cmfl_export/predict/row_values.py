@@ -105,9 +105,10 @@ def _check_stability(spread: object, flips: object) -> None:
 
 
 def _check_domain(domain: object, outside: object) -> None:
-    is_number = isinstance(domain, int | float) and not isinstance(domain, bool)
     # Written so that a NaN fails.
-    if domain is not None and not (is_number and 0 <= domain <= 100):  # type: ignore[operator]
+    if domain is not None and (
+        isinstance(domain, bool) or not (isinstance(domain, int | float) and 0 <= domain <= 100)
+    ):
         raise ValueError(f"domain is {_shown(domain)}; it must be a number from 0 to 100")
     if outside is not None and not isinstance(outside, bool):
         raise ValueError(f"out_of_domain is {_shown(outside)}; it must be true or false")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image, ImageCms
@@ -12,18 +13,13 @@ from cmfl_export.base.errors import CmflError
 from cmfl_export.predict import predict_to, read_rows
 from cmfl_export.runtime import Prediction
 from tests.cmfl_export import tiny_model
-from tests.cmfl_export.provenance.files import SETTINGS, exif, png, saved
-
-TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+from tests.cmfl_export.provenance.files import SETTINGS, png, saved, write_three
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "files"
-    folder.mkdir()
-    (folder / "a.png").write_bytes(png(parameters=SETTINGS))
-    (folder / "b.jpg").write_bytes(saved(exif=exif(make="Canon", model="Canon EOS 5D")))
-    (folder / "c.jpg").write_bytes(b"")
+    write_three(folder)
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     (folder / "d.jpg").write_bytes(saved(icc_profile=profile))
     (folder / "e.jpg").write_bytes(saved(icc_profile=b"no profile"))
@@ -32,9 +28,9 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def scored(folder: Path, out: Path, **options: object) -> list[Prediction]:
+def scored(folder: Path, out: Path, **options: Any) -> list[Prediction]:
     model = tiny_model.write(folder.parent / "tiny.onnx")
-    predict_to(model, [str(folder)], out, provider="cpu", progress=False, provenance=True, **options)  # type: ignore[arg-type]
+    predict_to(model, [str(folder)], out, provider="cpu", progress=False, provenance=True, **options)
     return list(read_rows(out))
 
 

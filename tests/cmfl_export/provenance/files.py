@@ -6,6 +6,7 @@ import datetime
 import io
 import json
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -24,6 +25,14 @@ def saved(format: str = "JPEG", **options: Any) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(picture(0, 48)).save(stream, format, **options)
     return stream.getvalue()
+
+
+def write_three(folder: Path) -> None:
+    """Writes a.png with settings of a generator, b.jpg of a camera, and an empty c.jpg."""
+    folder.mkdir()
+    (folder / "a.png").write_bytes(png(parameters=SETTINGS))
+    (folder / "b.jpg").write_bytes(saved(exif=exif(make="Canon", model="Canon EOS 5D")))
+    (folder / "c.jpg").write_bytes(b"")
 
 
 def png(**texts: str) -> bytes:

@@ -12,16 +12,13 @@ from cmfl_export.base.errors import CmflError
 from cmfl_export.images import Status
 from cmfl_export.provenance import COLUMNS, InspectSummary, inspect_files, write_rows
 
-from .files import SETTINGS, exif, png, saved
+from .files import SETTINGS, saved, write_three
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "files"
-    folder.mkdir()
-    (folder / "a.png").write_bytes(png(parameters=SETTINGS))
-    (folder / "b.jpg").write_bytes(saved(exif=exif(make="Canon", model="Canon EOS 5D")))
-    (folder / "c.jpg").write_bytes(b"")
+    write_three(folder)
     (folder / "d.jpg").write_bytes(saved())
     return folder
 

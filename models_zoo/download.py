@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from email.message import Message
 from http.client import HTTPException
 from pathlib import Path
@@ -25,6 +26,28 @@ TIMEOUT = 30.0  # seconds without a byte
 PATIENCE = 60.0  # seconds for the headers of the response with all redirections, and for a document
 LEAST_RATE, RATE_SECONDS = 4096, 60.0  # bytes per second of weights, averaged over so many seconds
 _CHUNK = 1 << 18
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """Weights that were pulled.
+
+    Attributes:
+        path: the weights on this machine.
+        source: where they came from, "" if they were already here.
+        what: the model, its variant and its size, as text.
+        pin: which address will always mean these weights, if the given one will not; else "".
+    """
+
+    path: Path
+    source: str
+    what: str
+    pin: str = ""
+
+    def lines(self) -> list[str]:
+        """The result as text."""
+        origin = f"from {self.source}" if self.source else "already here"
+        return [f"{self.what}: {origin}, SHA-256 checked: {self.path}", *([self.pin] if self.pin else [])]
 
 
 def download(source: Path | str, target: Path, size: int, sha256: str, *, token: str = "") -> None:

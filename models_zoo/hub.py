@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
@@ -15,6 +14,7 @@ from cmfl_export.base.text_formats import FormatError, load_json
 
 from . import download, hub_cache, places
 from .documents import read_documents, write_documents
+from .download import Pulled
 from .hub_address import (
     DEFAULT_ENDPOINT,
     TOKEN_VARIABLE,
@@ -30,32 +30,6 @@ from .manifest import MANIFEST, MOST_MANIFEST_BYTES, MOST_WEIGHTS_BYTES, Manifes
 _MOST_LISTING_BYTES = 8 * 1024 * 1024
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _COMMIT_HEADER, _SUM_HEADER, _SIZE_HEADER = "X-Repo-Commit", "X-Linked-Etag", "X-Linked-Size"
-
-
-@dataclass(frozen=True)
-class Pulled:
-    """The result of a pull. `source` is where the weights came from, "" if they were already here."""
-
-    address: Address
-    commit: str
-    weights: Weights
-    source: str
-
-    @property
-    def path(self) -> Path:
-        """The weights on this machine."""
-        return self.weights.place
-
-    def lines(self) -> list[str]:
-        """The result as text: the weights, and which address will always mean them."""
-        what = f"{self.address.repository} {self.weights.path}, {self.weights.size / 1e6:.1f} MB"
-        origin = f"from {self.source}" if self.source else "already here"
-        lines = [f"{what}: {origin}, SHA-256 checked: {self.path}"]
-        if not self.address.is_pinned:
-            lines.append(
-                f"{self.address.revision} is {self.commit}; pin it as {self.address.at(self.commit)}"
-            )
-        return lines
 
 
 def pull(text: str, *, endpoint: str | None = None, refresh: bool = False) -> Pulled:
@@ -83,9 +57,9 @@ def pull(text: str, *, endpoint: str | None = None, refresh: bool = False) -> Pu
     weights = None if snapshot is None else snapshot.find(address.file)
     if snapshot is not None and weights is not None:
         if download.is_intact(weights.place, weights.size, weights.sha256):
-            return Pulled(address, snapshot.commit, weights, "")
+            return _pulled(address, snapshot.commit, weights, "")
         source.get(snapshot.commit, weights)
-        return Pulled(address, snapshot.commit, weights, source.shown)
+        return _pulled(address, snapshot.commit, weights, source.shown)
     found = source.look_up(snapshot.commit if snapshot else address.revision)
     weights = found.snapshot.find(address.file)
     if weights is None:
@@ -96,7 +70,13 @@ def pull(text: str, *, endpoint: str | None = None, refresh: bool = False) -> Pu
     if found.manifest:
         write_documents(found.snapshot.folder, found.manifest, found.documents)
     hub_cache.keep(address, found.snapshot)
-    return Pulled(address, found.snapshot.commit, weights, source.shown if came else "")
+    return _pulled(address, found.snapshot.commit, weights, source.shown if came else "")
+
+
+def _pulled(address: Address, commit: str, weights: Weights, source: str) -> Pulled:
+    what = f"{address.repository} {weights.path}, {weights.size / 1e6:.1f} MB"
+    pin = "" if address.is_pinned else f"{address.revision} is {commit}; pin it as {address.at(commit)}"
+    return Pulled(weights.place, source, what, pin)
 
 
 @dataclass(frozen=True)

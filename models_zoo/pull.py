@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from cmfl_export.base.errors import CmflError, DownloadError, UsageError
@@ -10,33 +9,16 @@ from cmfl_export.base.locks import locked
 
 from . import download, hub, places, registry
 from .documents import read_documents, write_documents
+from .download import Pulled
 from .hub_address import is_address
 from .manifest import MANIFEST, MOST_MANIFEST_BYTES, Manifest, ModelFile
 from .names import is_model_name, split_variant
 from .registry import Model
 
 
-@dataclass(frozen=True)
-class Pulled:
-    """The result of a pull. `source` is where the weights came from, "" if they were already here."""
-
-    model: Model
-    file: ModelFile
-    path: Path
-    source: str
-
-    def lines(self) -> list[str]:
-        """The result as text."""
-        manifest = self.model.manifest
-        what = f"{manifest.name} {manifest.version} ({self.file.variant}), {self.file.size / 1e6:.1f} MB"
-        if not self.source:
-            return [f"{what}: already here, SHA-256 checked: {self.path}"]
-        return [f"{what}: from {self.source}, SHA-256 checked: {self.path}"]
-
-
 def pull(
     text: str, *, mirror: str | None = None, endpoint: str | None = None, refresh: bool = False
-) -> Pulled | hub.Pulled:
+) -> Pulled:
     """Gets a model's weights; uses the network only for what is missing.
 
     A packaged model keeps its manifest, wherever its weights come from. A model that is unknown here, or only
@@ -75,7 +57,7 @@ def pull(
     file = model.manifest.weights_of(variant)
     path = model.path_of(file)
     if path is not None:
-        return Pulled(model, file, path, "")
+        return _pulled(model, file, path, "")
     sources: list[Path | str] = [] if place is None else [places.within(place, name, file.name)]
     sources += file.urls
     if not sources:
@@ -91,8 +73,14 @@ def pull(
         except CmflError as error:
             failures.append(str(error))
             continue
-        return Pulled(model, file, target, download.shown(source))
+        return _pulled(model, file, target, download.shown(source))
     raise DownloadError("; ".join(failures))
+
+
+def _pulled(model: Model, file: ModelFile, path: Path, source: str) -> Pulled:
+    manifest = model.manifest
+    what = f"{manifest.name} {manifest.version} ({file.variant}), {file.size / 1e6:.1f} MB"
+    return Pulled(path, source, what)
 
 
 def _copied(mirror: Path | str, name: str) -> Model:

@@ -18,7 +18,7 @@ from cmfl_export.base.errors import CmflError
 from models_zoo import places, registry
 from models_zoo.listing import table
 from models_zoo.manifest import MANIFEST, Manifest
-from models_zoo.pull import Pulled, pull
+from models_zoo.pull import pull
 from tests.cmfl_export.command import CMFL, ENVIRONMENT
 from tests.models_zoo.folders import model_folder
 from tests.models_zoo.server import Server
@@ -116,8 +116,7 @@ class TestFromAMirror:
         rewrite(mirror / "mine", version="2.0.0")
         for refresh, version in ((False, "1.0.0"), (True, "2.0.0")):
             pulled = pull("mine", mirror=server.url, refresh=refresh)
-            assert isinstance(pulled, Pulled)
-            assert pulled.model.manifest.version == version
+            assert pulled.what.startswith(f"mine {version} ")
         assert registry.get("mine").manifest.version == "2.0.0"
 
     def test_damage_is_repaired(self, server: Server) -> None:
@@ -178,9 +177,8 @@ class TestPackaged:
     def test_keeps_its_manifest(self, packaged: Path, server: Server, mirror: Path) -> None:
         rewrite(mirror / "mine", version="6.6.6", description="another")
         pulled = pull("mine", mirror=server.url, refresh=True)
-        assert isinstance(pulled, Pulled)
-        assert pulled.model.place == registry.PACKAGED
-        assert pulled.model.manifest.version == "1.0.0"
+        assert pulled.what.startswith("mine 1.0.0 ")
+        assert registry.get("mine").place == registry.PACKAGED
         assert server.requests == [("/mine/mine.onnx", "")]
         assert not places.own_models().exists()
 

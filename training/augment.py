@@ -26,6 +26,8 @@ JPEG_QUALITIES = (60, 70, 80, 90, 100)
 MAX_SATURATION = 1.5
 MIN_FACTOR = 0.5  # of resizing
 MAX_NOISE = 5.0  # standard deviation in grey levels of 255
+SENT_FACTORS = (0.45, 0.95)  # of resizing, on the way of a picture from one program to the next
+SENT_QUALITIES = (50, 95)  # of JPEG and WebP on that way
 KERNELS = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS)
 
 
@@ -85,6 +87,14 @@ def degrade(
     if rng.random() < probability:
         image = recompress(image, int(rng.choice(JPEG_QUALITIES)))
     return image
+
+
+def resend(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """What sending does to a picture, one of three: JPEG, WebP, or resizing to a smaller size and back."""
+    if (kind := int(rng.integers(3))) == 0:
+        return resize_and_back(image, rng.uniform(*SENT_FACTORS), KERNELS[int(rng.integers(len(KERNELS)))])
+    low, high = SENT_QUALITIES
+    return recompress(image, int(rng.integers(low, high + 1)), ("JPEG", "WEBP")[kind - 1])
 
 
 def blur(image: Image.Image, sigma: float) -> Image.Image:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
@@ -14,6 +14,7 @@ from typing import NamedTuple
 import lightning as L
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -21,10 +22,11 @@ from cmfl_export.base.errors import need
 from cmfl_export.images import SIZE, DataRoot, fit, open_rgb
 from protocols import Sample
 
-from .augment import augment
+from .augment import augment, resend
 from .config import TrainConfig
 from .photographs import Open, opener
 
+Change = Callable[[Image.Image, np.random.Generator], Image.Image]
 Item = tuple[Tensor, float, int]  # uint8 [H, W, 3], target, position in the split
 
 
@@ -59,8 +61,18 @@ class ProtocolDataset(Dataset[Item]):
         train: bool,
         crop: int = SIZE,
         broad: bool = False,
+        change: Change | None = None,
         open: Open = open_rgb,
     ) -> None:
+        """Takes what the images become.
+
+        Args:
+            samples, data_root: the split, and where its images are.
+            aligned, augment, train, crop, broad: see `augment.augment`; `augment` is its probability.
+            seed: of the random numbers.
+            change: what an image that is not augmented goes through instead.
+            open: reads an image.
+        """
         self.samples = samples
         self.data_root = data_root
         self.aligned = aligned
@@ -69,6 +81,7 @@ class ProtocolDataset(Dataset[Item]):
         self.train = train
         self.crop = crop
         self.broad = broad
+        self.change = change
         self.open = open
 
     def __len__(self) -> int:
@@ -80,9 +93,10 @@ class ProtocolDataset(Dataset[Item]):
 
     def _pixels(self, sample: Sample, draw: Draw) -> np.ndarray:
         image = self.open(self.data_root.path(sample.filename))
-        if not self.train and self.augment == 0:
-            return np.array(fit(image, aligned=self.aligned))
         rng = np.random.default_rng([self.seed, draw.epoch, draw.position, int(self.train)])
+        if not self.train and self.augment == 0:
+            image = fit(image, aligned=self.aligned)
+            return np.array(image if self.change is None else self.change(image, rng))
         return augment(
             image,
             rng,
@@ -212,8 +226,15 @@ class ProtocolData(L.LightningDataModule):
         return _in_batches(dataset, sampler, config)
 
 
-def unchanged(config: TrainConfig, samples: Sequence[Sample]) -> DataLoader[Item]:
-    """Batches of the samples in order, each image once and as `predict` sees it: not augmented."""
+def not_augmented(config: TrainConfig, samples: Sequence[Sample], resending: int = 0) -> DataLoader[Item]:
+    """Batches of the samples in order, each image once and as `predict` sees it: not augmented.
+
+    Args:
+        config: says how images are read.
+        samples: whose images.
+        resending: 0 leaves the images as they are; each other number gives others, sent once more
+            (`augment.resend`).
+    """
     dataset = ProtocolDataset(
         samples,
         _root(config, samples),
@@ -221,9 +242,12 @@ def unchanged(config: TrainConfig, samples: Sequence[Sample]) -> DataLoader[Item
         augment=0.0,
         seed=config.seed,
         train=False,
+        change=resend if resending else None,
         open=opener(config),
     )
-    return _in_batches(dataset, EpochSampler(len(samples), seed=config.seed, shuffle=False), config)
+    sampler = EpochSampler(len(samples), seed=config.seed, shuffle=False)
+    sampler.set_epoch(resending)
+    return _in_batches(dataset, sampler, config)
 
 
 def _root(config: TrainConfig, samples: Sequence[Sample]) -> DataRoot:

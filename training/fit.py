@@ -28,7 +28,7 @@ from protocols import Sample, balance, leave_out, read_protocol
 from . import normalisations
 from .callbacks import BEST, CONFIG, LAST, METRICS, REFITTED, AverageWeights, RunFiles
 from .config import Precision, Preset, TrainConfig, make_config
-from .dataset import ProtocolData, unchanged
+from .dataset import ProtocolData, not_augmented
 from .host import host_as_before
 from .model import CmflNet, to_unit
 from .module import CmflModule
@@ -223,7 +223,7 @@ def measure_spectra(
     with bar(lambda: len(samples), shown=progress) as advance, torch.no_grad():
 
         def spectra() -> Iterator[Tensor]:
-            for batch in unchanged(config, samples):
+            for batch in not_augmented(config, samples):
                 yield spectrum(to_unit(batch.images.to(device)))
                 for _ in batch.positions:
                     advance(0)
@@ -241,7 +241,7 @@ def measure_normalisations(
     some = samples[:: max(1, len(samples) // IMAGES_OF_NORMALISATIONS)]
     log.info("measuring the normalisations of %s on %d training images", config.init, len(some))
     net.to(device)
-    normalisations.measure(net, (batch.images.to(device) for batch in unchanged(config, some)))
+    normalisations.measure(net, (batch.images.to(device) for batch in not_augmented(config, some)))
 
 
 def prepare_folder(config: TrainConfig, out: Path, resume: bool) -> Path | None:

@@ -20,7 +20,7 @@ from cmfl_export.metrics import d_eer
 from protocols import Sample, leave_out, read_protocol
 
 from .config import TrainConfig
-from .dataset import unchanged
+from .dataset import not_augmented
 from .logistic import Linear, Matrix, Problem
 from .model import WIDTH, CmflNet
 from .photographs import opener
@@ -41,7 +41,7 @@ class Refit:
         rates: for each C the mean D-EER by which it was chosen; empty where C was given.
         attacks: those by which it was chosen, one at a time; empty where it was chosen by all of dev.
         before, after: D-EER of the joint head on dev.
-        images: of train that it was fitted to.
+        images: of train that it was fitted to, those that were sent once more among them.
         of_branches: the same of the heads of the branches, by name, where they were fitted too.
     """
 
@@ -97,6 +97,7 @@ def refit(
     leave_out_attacks: str = "",
     c: float | None = None,
     branches: bool = False,
+    resend: int = 0,
     workers: int = 2,
     skip_missing: bool = False,
     progress: bool | None = None,
@@ -110,6 +111,8 @@ def refit(
         leave_out_attacks: attacks of train not to fit to, as `leave_out` of the configuration.
         c: the C to fit with; None chooses it.
         branches: also fit the heads of both branches, each to its own half of the embeddings.
+        resend: how often each image of train and dev is there besides, compressed or resized once more by
+            chance, so that the head does not go by what a messenger takes away.
         workers: loader processes.
         skip_missing: go on without the files that are missing or unreadable.
         progress: a bar on standard error; None shows it on a terminal.
@@ -118,6 +121,8 @@ def refit(
         CmflError: unusable weights, protocol, data or output.
     """
     check_ending(out, (".safetensors",), "the weights")
+    if resend < 0:
+        raise UsageError(f"resend must be at least 0, not {resend}")
     if c is not None and not 0 < c < math.inf:
         raise UsageError(f"C must be above 0, not {c}")
     loaded = load_weights(weights)
@@ -133,7 +138,9 @@ def refit(
         usable(samples, data_root, split, skip_missing, opener(config))
         for split, samples in (("train", kept), ("dev", splits.dev))
     )
-    found = refit_head(loaded.net, config, train, dev, c=c, branches=branches, progress=progress)
+    found = refit_head(
+        loaded.net, config, train, dev, c=c, branches=branches, resend=resend, progress=progress
+    )
     figures = found.metrics(loaded.metrics) | {"refit_protocol": splits.name}
     save_weights(loaded.net, out, replace(trained, refit_head=True), figures)
     return found
@@ -147,6 +154,7 @@ def refit_head(
     *,
     c: float | None = None,
     branches: bool = False,
+    resend: int = 0,
     progress: bool | None = None,
 ) -> Refit:
     """Replaces the joint head of `net` by the regression whose C is best for attacks seen and left out.
@@ -164,11 +172,13 @@ def refit_head(
         config: says how images are read.
         train, dev: the samples.
         c: the C to fit with; None chooses it.
-        branches, progress: as for `refit`.
+        branches, resend, progress: as for `refit`.
     """
-    log.info("computing the embeddings of %d images", len(train) + len(dev))
-    embeddings = _embeddings(net, config, [*train, *dev], progress)
-    x, x_dev = embeddings[: len(train)], embeddings[len(train) :]
+    log.info("computing the embeddings of %d images", (1 + resend) * (len(train) + len(dev)))
+    parts = [_embeddings(net, config, [*train, *dev], number, progress) for number in range(1 + resend)]
+    x = np.concatenate([part[: len(train)] for part in parts])
+    x_dev = np.concatenate([part[len(train) :] for part in parts])
+    train, dev = [*train] * len(parts), [*dev] * len(parts)
     found = _fit(net.head_joint, x, train, x_dev, dev, c)
     if branches and net.architecture == "two_stream":
         of_branches = {
@@ -262,14 +272,14 @@ def _mean(left_out: Mapping[float, float], seen: Mapping[float, float]) -> dict[
 
 
 def _embeddings(
-    net: CmflNet, config: TrainConfig, samples: Sequence[Sample], progress: bool | None
+    net: CmflNet, config: TrainConfig, samples: Sequence[Sample], resending: int, progress: bool | None
 ) -> Matrix:
-    """The embeddings of the samples, not augmented: [N, 768], or 384 with one stream."""
+    """The embeddings of the samples, not augmented: [N, 768], or 384 with one stream; see `not_augmented`."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     net = net.eval().to(device)
     parts = []
     with bar(lambda: len(samples), shown=progress) as advance, torch.no_grad():
-        for batch in unchanged(config, samples):
+        for batch in not_augmented(config, samples, resending):
             parts.append(net.embedding(net.branches(batch.images.to(device))).double().cpu().numpy())
             for _ in batch.positions:
                 advance(0)

@@ -126,6 +126,10 @@ def refit(
     branches: Annotated[
         bool, typer.Option("--branches", help="Also fit the heads of the two branches anew.")
     ] = False,
+    resend: Annotated[
+        int,
+        typer.Option(help="Take each image this often besides, compressed or resized once more by chance."),
+    ] = 0,
     workers: Annotated[int, typer.Option(help="Loader processes.")] = 2,
     skip_missing: Annotated[
         bool, typer.Option("--skip-missing", help="Go on without files that are missing or unreadable.")
@@ -147,6 +151,7 @@ def refit(
         leave_out_attacks=leave_out,
         c=c,
         branches=branches,
+        resend=resend,
         workers=workers,
         skip_missing=skip_missing,
     )

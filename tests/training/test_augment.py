@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 
 from cmfl_export.images import add_noise, fit, recompress, resize_and_back
 from tests.conftest import picture
-from training.augment import JPEG_QUALITIES, augment, blur, degrade, random_resized_crop
+from training.augment import JPEG_QUALITIES, augment, blur, degrade, random_resized_crop, resend
 
 IMAGE = Image.fromarray(picture(0))
 DEGRADATIONS = {function.__name__: function for function in (resize_and_back, add_noise, blur, recompress)}
@@ -38,6 +38,19 @@ def test_without_degradation_an_aligned_image_is_itself_or_its_mirror() -> None:
     mirrored = sum(np.array_equal(sample, pixels[:, ::-1]) for sample in samples)
     assert same + mirrored == 200
     assert 70 <= same <= 130
+
+
+def test_a_sent_picture_has_met_one_of_three_things() -> None:
+    pixels = np.asarray(IMAGE).astype(int)
+    sent = [np.asarray(resend(IMAGE, rng(seed))) for seed in range(60)]
+    assert all(image.shape == pixels.shape and image.dtype == np.uint8 for image in sent)
+    np.testing.assert_array_equal(sent[5], np.asarray(resend(IMAGE, rng(5))))
+    changes = [np.abs(image - pixels).mean() for image in sent]
+    assert 0 < min(changes) < max(changes) < 20
+    again = [recompress(IMAGE, quality, kind) for quality in range(50, 96) for kind in ("JPEG", "WEBP")]
+    known = {np.asarray(image).tobytes() for image in again}
+    compressed = sum(image.tobytes() in known for image in sent)
+    assert 28 <= compressed <= 52
 
 
 def test_dev_is_never_flipped_or_cropped_at_random() -> None:

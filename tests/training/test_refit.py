@@ -29,13 +29,14 @@ TRAIN = some_samples({("", "a"): 60, ("gan", "b"): 40, ("sd", "c"): 40})
 DEV = some_samples({("", "x"): 50, ("gan", "y"): 30, ("sd", "z"): 20})
 
 
-def embeddings_of(samples: Sequence[Sample]) -> np.ndarray:
-    """[N, 768]: number 0 tells all attacks, weakly; number 1 tells `gan` alone, surely."""
+def embeddings_of(samples: Sequence[Sample], resending: int = 0) -> np.ndarray:
+    """[N, 768]: number 0 tells all attacks, weakly; number 1 `gan` alone, surely, until it is sent."""
     x = np.full((len(samples), 2 * WIDTH), 0.5)
     for row, sample in zip(x, samples, strict=True):
         row[:20] += np.random.default_rng(list(sample.filename.encode())).normal(0, 0.05, 20)
     x[:, 0] += [0.10 * sample.is_real for sample in samples]
-    x[:, 1] += [0.30 * (sample.attack_type == "gan") for sample in samples]
+    if not resending:
+        x[:, 1] += [0.30 * (sample.attack_type == "gan") for sample in samples]
     return x
 
 
@@ -43,7 +44,9 @@ def embeddings_of(samples: Sequence[Sample]) -> np.ndarray:
 def known(monkeypatch: pytest.MonkeyPatch, small_trunk: None) -> CmflNet:
     """A network; what it makes of images is `embeddings_of`."""
     monkeypatch.setattr(
-        module, "_embeddings", lambda _net, _config, samples, _progress: embeddings_of(samples)
+        module,
+        "_embeddings",
+        lambda _net, _config, samples, number, _progress: embeddings_of(samples, number),
     )
     torch.manual_seed(0)
     return CmflNet()
@@ -115,6 +118,20 @@ def test_the_heads_of_the_branches(known: CmflNet) -> None:
     assert found.metrics({"dev_d_eer_rgb": 0.5})["dev_d_eer_rgb"] == found.of_branches["rgb"].after
 
 
+def test_what_sending_takes_away_counts_less(known: CmflNet) -> None:
+    found = refit_head(known, TrainConfig(), TRAIN, DEV, c=0.02)
+    firm = refit_head(known, TrainConfig(), TRAIN, DEV, c=0.02, resend=2)
+    assert (found.images, firm.images) == (140, 420)
+    # Of the images as they are and as they arrive.
+    x = np.concatenate([embeddings_of(TRAIN, number) for number in range(3)])
+    linear = Problem(x, [*TRAIN] * 3).fit(0.02)
+    weight = known.head_joint.weight[0].detach().numpy()
+    np.testing.assert_allclose(weight, linear.weight, rtol=1e-3, atol=1e-6)
+    before = Problem(embeddings_of(TRAIN), TRAIN).fit(0.02).weight
+    assert weight[0] > 0 > weight[1]
+    assert weight[1] / weight[0] > 0.7 * before[1] / before[0]
+
+
 def test_with_one_attack_dev_decides(known: CmflNet) -> None:
     samples = [sample for sample in TRAIN if sample.attack_type != "sd"]
     found = refit_head(known, TrainConfig(), samples, DEV)
@@ -167,6 +184,20 @@ def test_the_command(tiny_data: tuple[Path, Path], tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_trunk")
+def test_images_that_were_sent(tiny_data: tuple[Path, Path], tmp_path: Path) -> None:
+    (protocol, root), before = tiny_data, weights_in(tmp_path)
+    data: dict[str, Any] = {"protocol": str(protocol), "data_root": str(root), "c": 0.1}
+    for name, resend in (("plain", 0), ("sent", 1), ("again", 1)):
+        refit(before, tmp_path / f"{name}.safetensors", resend=resend, workers=0, **data)
+    plain, sent, again = (
+        load_weights(tmp_path / f"{name}.safetensors").net.head_joint.weight
+        for name in ("plain", "sent", "again")
+    )
+    assert not torch.equal(plain, sent)
+    assert torch.equal(sent, again)
+
+
+@pytest.mark.usefixtures("small_trunk")
 def test_a_one_stream_network(tiny_data: tuple[Path, Path], tmp_path: Path) -> None:
     (protocol, root) = tiny_data
     before = weights_in(tmp_path, architecture="one_stream", spectra="rgb", loss="bce")
@@ -183,6 +214,8 @@ def test_what_cannot_be_refitted(tiny_data: tuple[Path, Path], tmp_path: Path) -
         refit(tmp_path, before, **data)
     with pytest.raises(CmflError, match=r"\.safetensors"):
         refit(tmp_path, tmp_path / "out.onnx", **data)
+    with pytest.raises(CmflError, match="resend must be at least 0, not -1"):
+        refit(tmp_path, tmp_path / "out.safetensors", resend=-1, **data)
     with pytest.raises(CmflError, match="C must be above 0, not 0"):
         refit(tmp_path, tmp_path / "out.safetensors", c=0.0, **data)
     with pytest.raises(CmflError, match="no attack 'gan' to leave out; it has: stripes"):

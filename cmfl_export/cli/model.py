@@ -140,7 +140,7 @@ def predict(
     aligned: Aligned = None,
     align: AlignFaces = "auto",
     min_face: MinFace = DetectorOptions.minimum_face,
-    min_resolution: MinResolution = DetectorOptions.minimum_resolution,
+    min_resolution: MinResolution = None,
     face_scale: FaceScale = DetectorOptions.face_scale,
     max_pixels: Annotated[
         int, typer.Option(help="Larger images get the status too_large.")

@@ -320,7 +320,7 @@ def setup_of(detector: Detector, groups: Sequence[str], anchors: str = "") -> Se
     if detector.align is not None:
         setup |= {
             "smallest face": detector.options.minimum_face,
-            "smallest resolution": detector.options.minimum_resolution,
+            "smallest resolution": detector.minimum_resolution,
             "face scale": detector.options.face_scale,
         }
     return setup

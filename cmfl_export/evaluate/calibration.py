@@ -170,7 +170,6 @@ def calibrate(
     _refuse_eval_subjects(file, samples)
     trained_on = None if domain_split is None else domain_file(protocol, domain_split, file)
     detector = Detector(model, options)
-    resolution = options.minimum_resolution
     source = detector.path
     refuse_overwriting([out], [("the model itself", source)])
     card = detector.card
@@ -211,7 +210,9 @@ def calibrate(
         temperature=card.temperature * factor,
         threshold=chosen.threshold,
         band=chosen.band,
-        minimum_resolution=card.minimum_resolution if resolution is None else resolution,
+        minimum_resolution=(
+            card.minimum_resolution if options.minimum_resolution is None else options.minimum_resolution
+        ),
         domain=domain,
         threshold_source=f"{of_data}; {chosen.note}" if chosen.note else of_data,
         calibration={

@@ -52,8 +52,8 @@ class ModelCard:
             leaves two decisions. The threshold lies within.
         threshold_source: how the threshold, and the band if there is one, were chosen, in words.
         calibration: the data that both were chosen on; `history` keeps earlier calibrations.
-        minimum_resolution: the fewest pixels of a face, by the shorter side of its box in the picture, that the
-            model is meant for; None leaves it to `DetectorOptions`.
+        minimum_resolution: the fewest pixels of a face, by the shorter side of its box in the picture, that
+            the model is meant for; None leaves it to `DetectorOptions`.
         domain: what the training images look like to the model, see `domain.Domain`.
         training: the training configuration.
         data, metrics: the training data and its results.
@@ -125,9 +125,8 @@ class ModelCard:
 
     def _values(self) -> dict[str, Any]:
         """The values by name; without those that a card need not have, where they are None."""
-        return {
-            key: value for key, value in asdict(self).items() if key not in _OPTIONAL or value is not None
-        }
+        values = asdict(self)
+        return {key: value for key, value in values.items() if key not in _OPTIONAL or value is not None}
 
     def lines(self) -> list[str]:
         """The `items` in aligned columns, one per line."""
@@ -197,14 +196,7 @@ def _faults_of_value(values: dict[str, Any]) -> Iterator[str]:
     outputs = values["outputs"]
     if not all(isinstance(name, str) and len(name) <= _LONGEST_NAME for name in outputs):
         yield "outputs is not a list of names"
-    if not 0 <= values["threshold"] <= 1:
-        yield f"threshold is {values['threshold']:g}, not within 0 and 1"
-    if "band" in values and not _is_band(values["band"], values["threshold"]):
-        yield "band is not two numbers within 0 and 1 with the threshold between them"
-    if not 0 <= values.get("minimum_resolution", 0) <= _MOST_RESOLUTION:
-        yield f"minimum_resolution is {values['minimum_resolution']}, not within 0 and {_MOST_RESOLUTION}"
-    if not values.get("temperature", 1.0) > 0:
-        yield f"temperature is {values['temperature']:g}, not greater than 0"
+    yield from _faults_of_numbers(values)
     if not all(isinstance(item, dict) for item in values.get("history", ())):
         yield "history is not a list of objects"
     if not all(isinstance(item, str) for item in values.get("versions", {}).values()):
@@ -218,6 +210,17 @@ def _faults_of_value(values: dict[str, Any]) -> Iterator[str]:
             Domain.from_card(values["domain"])
     except ValueError as error:
         yield f"its domain: {error}"
+
+
+def _faults_of_numbers(values: dict[str, Any]) -> Iterator[str]:
+    if not 0 <= values["threshold"] <= 1:
+        yield f"threshold is {values['threshold']:g}, not within 0 and 1"
+    if "band" in values and not _is_band(values["band"], values["threshold"]):
+        yield "band is not two numbers within 0 and 1 with the threshold between them"
+    if not values.get("temperature", 1.0) > 0:
+        yield f"temperature is {values['temperature']:g}, not greater than 0"
+    if not 0 <= values.get("minimum_resolution", 0) <= _MOST_RESOLUTION:
+        yield f"minimum_resolution is {values['minimum_resolution']}, not within 0 and {_MOST_RESOLUTION}"
 
 
 def _is_band(band: Any, threshold: float) -> bool:

@@ -12,7 +12,7 @@ from ..runtime import EMBEDDING, Domain, Session
 def domain_part(session: Session) -> tuple[dict[str, Any] | None, dict[str, bytes]]:
     """The settings of page/domain.js, and the part that it reads, by name.
 
-    The part has float32 values, little-endian, one array after the other: mean, spread, variances, quantiles
+    The part has float64 values, little-endian, one array after the other: mean, spread, variances, quantiles
     and the orthonormal components. A model without a domain, or without the output that it is about, has
     neither.
     """
@@ -28,4 +28,4 @@ def domain_part(session: Session) -> tuple[dict[str, Any] | None, dict[str, byte
         "limit": domain.limit,
     }
     arrays = (domain.mean, domain.spread, domain.variances, domain.quantiles, domain.basis.T.ravel())
-    return settings, {"domain": np.concatenate(arrays).astype("<f4").tobytes()}
+    return settings, {"domain": np.concatenate(arrays).astype("<f8").tobytes()}

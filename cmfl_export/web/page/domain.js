@@ -4,7 +4,7 @@ class Domain {
   #settings;
   #arrays;
 
-  // `settings`: {dimensions, used, components, noise, limit}; `data`: float32 values, see web/domain_part.py.
+  // `settings`: {dimensions, used, components, noise, limit}; `data`: float64 values, see web/domain_part.py.
   constructor(settings, data) {
     const { used, components } = settings;
     const sizes = { mean: used, spread: used, variances: components, quantiles: 101, basis: used * components };
@@ -12,7 +12,7 @@ class Domain {
     this.#arrays = {};
     let start = 0;
     for (const [name, size] of Object.entries(sizes)) {
-      this.#arrays[name] = new Float32Array(data, 4 * start, size);
+      this.#arrays[name] = new Float64Array(data, 8 * start, size);
       start += size;
     }
   }

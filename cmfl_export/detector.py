@@ -17,7 +17,7 @@ from PIL import Image
 
 from .base.cpu import usable_cores
 from .base.errors import CmflError, ModelError
-from .base.options import Align, DetectorOptions, DetectorSettings
+from .base.options import USUAL_RESOLUTION, Align, DetectorOptions, DetectorSettings
 from .faces import Aligner, InputGeometry, ModelInputs, is_available
 from .images import ImageError, ImageLike, Pixels, Status, shown
 from .runtime import EMBEDDING, SCORE_OUTPUTS, DecisionRule, Domain, Prediction, Session, pipeline, stability
@@ -51,6 +51,8 @@ class Detector:
         aligned: the geometry, see `cmfl_export.images.fit`.
         align: which faces are found and aligned first, see `DetectorOptions`: "auto" (where this detector
             looks for faces), "all", "largest", or None.
+        minimum_resolution: faces with fewer pixels get the status `low_resolution`: the limit of the options,
+            else of the card, else 60.
         batch_size, workers, max_pixels, stability: the values in use, see `DetectorOptions`.
         concurrent_batches: how many batches of a stream run at once.
         full_batches: whether batches are filled up to one size, see `Session`.
@@ -98,6 +100,8 @@ class Detector:
         )
         self.batch_size = options.batch_size or size
         self.workers = options.workers or min(usable_cores(), _MOST_WORKERS)
+        resolutions = (options.minimum_resolution, self.card.minimum_resolution, USUAL_RESOLUTION)
+        self.minimum_resolution = next(limit for limit in resolutions if limit is not None)
         self.max_pixels = options.max_pixels
         self.stability = options.stability
         self._look_for_faces(options)
@@ -382,7 +386,7 @@ class Detector:
                 error = f"the model's {name} is {score:.6g}, not a finite number within 0 and 1"
                 return replace(row, status=Status.UNREADABLE, error=error)
         scores["p_real"] = self.card.calibrated(scores["p_real"])
-        least = self.options.minimum_resolution
+        least = self.minimum_resolution
         if row.face_size is not None and row.face_size < least:
             error = f"the face has {row.face_size:g} pixels in the picture, fewer than {least}"
             row = replace(row, status=Status.LOW_RESOLUTION, error=error)

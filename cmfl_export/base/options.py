@@ -14,6 +14,9 @@ PROVIDERS: tuple[str, ...] = get_args(ProviderName)
 
 Align = Literal["auto", "all", "largest"]
 
+# Where neither the options nor the model's card say which resolution a face needs.
+USUAL_RESOLUTION = 60
+
 
 def check_provider(name: str) -> None:
     """Checks the name of a provider, not whether it loads here.
@@ -36,7 +39,7 @@ class DetectorSettings(TypedDict, total=False):
     aligned: bool | None
     align: Align | bool | None
     minimum_face: int
-    minimum_resolution: int
+    minimum_resolution: int | None
     face_scale: float
     max_pixels: int
     stability: bool
@@ -62,7 +65,8 @@ class DetectorOptions:
             `aligned` is given, the model takes no aligned faces, or the package for finding faces is missing.
         minimum_face: side of the smallest face to look for, in pixels of the picture.
         minimum_resolution: a face whose box has a shorter side than this, in pixels of the picture, gets the
-            status `low_resolution` with its score; 0 is no limit.
+            status `low_resolution` with its score; 0 is no limit. None means what is in the model card, else
+            60.
         face_scale: size of the face in the crop; see `crop.template`.
         max_pixels: pictures with more pixels get the status `too_large`.
         stability: also score each image after eight small changes, which takes nine times as long; see
@@ -80,7 +84,7 @@ class DetectorOptions:
     aligned: bool | None = None
     align: Align | bool | None = "auto"
     minimum_face: int = 20
-    minimum_resolution: int = 60
+    minimum_resolution: int | None = None
     face_scale: float = 0.8
     max_pixels: int = 100_000_000
     stability: bool = False
@@ -97,7 +101,7 @@ class DetectorOptions:
             object.__setattr__(self, "align", "largest" if self.align else None)
         if self.align not in (None, *get_args(Align)):
             raise UsageError(f"align must be 'auto', 'all' or 'largest', not {self.align!r}")
-        if self.minimum_resolution < 0:
+        if self.minimum_resolution is not None and self.minimum_resolution < 0:
             raise UsageError(f"the smallest resolution must be at least 0, not {self.minimum_resolution}")
         if self.align in ("all", "largest") and self.aligned is False:
             raise UsageError("align makes aligned crops, so it excludes aligned=False; leave one of them out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -127,6 +128,9 @@ def predict_shards(
     ray_workers: int | None,
     progress: bool | None,
     options: DetectorOptions,
+    *,
+    provenance: bool = False,
+    trust_anchors: Path | None = None,
 ) -> None:
     """Runs `cmfl predict MODEL --manifest ...`; exit code 1 where a shard has no part.
 
@@ -141,7 +145,16 @@ def predict_shards(
     if out is None:
         raise UsageError("with --manifest, give the folder for the parts with -o")
     if ray is None:
-        summary = predict_shards(named[0], manifest, out, shard, progress=progress, options=options)
+        summary = predict_shards(
+            named[0],
+            manifest,
+            out,
+            shard,
+            progress=progress,
+            provenance=provenance,
+            trust_anchors=trust_anchors,
+            options=options,
+        )
     else:
         summary = predict_on_ray(
             named[0],
@@ -151,6 +164,8 @@ def predict_shards(
             address=ray,
             ray_workers=ray_workers,
             progress=progress,
+            provenance=provenance,
+            trust_anchors=trust_anchors,
             options=options,
         )
     for line in summary.lines():

@@ -120,6 +120,14 @@ def calibrate(
             "tells what is unlike them."
         ),
     ] = None,
+    min_resolution: Annotated[
+        int | None,
+        typer.Option(
+            help="Also write into the card how many pixels of the image a face needs: a smaller one gets the "
+            "status low_resolution. 0: none.",
+            show_default="as it is",
+        ),
+    ] = None,
     align: AlignLargest = False,
     min_face: MinFace = DetectorOptions.minimum_face,
     face_scale: FaceScale = DetectorOptions.face_scale,
@@ -145,6 +153,7 @@ def calibrate(
         options=DetectorOptions(
             align=align,
             minimum_face=min_face,
+            minimum_resolution=min_resolution,
             face_scale=face_scale,
             provider=provider,
             batch_size=batch_size,

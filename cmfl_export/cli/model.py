@@ -140,7 +140,7 @@ def predict(
     aligned: Aligned = None,
     align: AlignFaces = "auto",
     min_face: MinFace = DetectorOptions.minimum_face,
-    min_resolution: MinResolution = DetectorOptions.minimum_resolution,
+    min_resolution: MinResolution = None,
     face_scale: FaceScale = DetectorOptions.face_scale,
     max_pixels: Annotated[
         int, typer.Option(help="Larger images get the status too_large.")
@@ -189,11 +189,21 @@ def predict(
         stability=stability,
     )
     if manifest is not None:
-        if format or resume or report or column or case or provenance:
-            raise UsageError(
-                "--manifest goes without --format, --column, --resume, --report, --case and --provenance"
-            )
-        predict_shards(arguments, model, manifest, out, shard, ray, ray_workers, progress, options)
+        if format or resume or report or column or case:
+            raise UsageError("--manifest goes without --format, --column, --resume, --report and --case")
+        predict_shards(
+            arguments,
+            model,
+            manifest,
+            out,
+            shard,
+            ray,
+            ray_workers,
+            progress,
+            options,
+            provenance=provenance,
+            trust_anchors=trust_anchors,
+        )
         return
     if shard or ray or ray_workers:
         raise UsageError("--shard and --ray are about the shards of a plan; give its file with --manifest")

@@ -79,8 +79,11 @@ AlignFaces = Annotated[
     ),
 ]
 MinResolution = Annotated[
-    int,
-    typer.Option(help="A smaller face, in pixels of the image, gets the status low_resolution; 0: none."),
+    int | None,
+    typer.Option(
+        help="A smaller face, in pixels of the image, gets the status low_resolution; 0: none.",
+        show_default="the model's own, else 60",
+    ),
 ]
 MinFace = Annotated[int, typer.Option(help="Side of the smallest face to find, in pixels.")]
 FaceScale = Annotated[

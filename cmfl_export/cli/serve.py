@@ -75,7 +75,7 @@ def serve(
     threshold: Threshold = None,
     aligned: Aligned = None,
     min_face: MinFace = DetectorOptions.minimum_face,
-    min_resolution: MinResolution = DetectorOptions.minimum_resolution,
+    min_resolution: MinResolution = None,
     face_scale: FaceScale = DetectorOptions.face_scale,
 ) -> None:
     """Score images over HTTP, and on a page at / for a browser.

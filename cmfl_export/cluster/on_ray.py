@@ -19,6 +19,7 @@ from ..base.progress import bar
 from ..base.text import counted
 from ..images import scheme_of
 from ..predict import Summary
+from ..provenance import read_anchors
 from .manifest import Manifest
 from .places import refuse_place
 from .ray_pool import Pool
@@ -38,6 +39,8 @@ def predict_on_ray(
     address: str = "auto",
     ray_workers: int | None = None,
     progress: bool | None = None,
+    provenance: bool = False,
+    trust_anchors: str | Path | None = None,
     options: DetectorOptions | None = None,
     **settings: Unpack[DetectorSettings],
 ) -> ShardsSummary:
@@ -54,7 +57,7 @@ def predict_on_ray(
         address: of the cluster as `HOST:PORT`; "auto" is RAY_ADDRESS, else the cluster of this machine;
             "local" starts one on this machine alone.
         ray_workers: how many workers; None is as many as the cluster has room for.
-        progress: see `cmfl_export.predict.predict_to`.
+        progress, provenance, trust_anchors: see `cmfl_export.predict.predict_to`.
 
     Raises:
         UsageError: there is no such cluster; and as in `predict_shards`.
@@ -70,11 +73,13 @@ def predict_on_ray(
     place = out if scheme_of(out) else str(Path(out).absolute())
     if model is not None and Path(model).is_file():
         model = Path(model).absolute()
+    anchors = read_anchors(trust_anchors)
     summary = ShardsSummary(Summary(""), out)
     with _connected(address) as ray:
         per_worker, capacity = _room(ray, options, ray_workers)
         actors = ray.remote(Worker).options(**per_worker, max_restarts=0, max_task_retries=0)
-        loading = (None if model is None else str(model), _of_worker(options), job, str(Path.cwd()))
+        name = None if model is None else str(model)
+        loading = (name, _of_worker(options), job, str(Path.cwd()), provenance, anchors)
 
         def start() -> tuple[Any, Any]:
             actor = actors.remote()

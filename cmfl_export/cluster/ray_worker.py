@@ -11,9 +11,9 @@ from ..base import setups
 from ..base.errors import UsageError
 from ..base.options import DetectorOptions
 from ..detector import Detector
-from ..predict import Summary, setup_of
+from ..predict import Summary
 from .manifest import Manifest
-from .scoring import score_shard
+from .scoring import Scorer, score_shard
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,22 @@ class Loaded:
 class Worker:
     """Scores shards with one Detector. Loading is a method, so that its error comes back as it is."""
 
-    def load(self, model: str | None, options: DetectorOptions, job: Manifest, folder: str) -> Loaded:
+    def load(
+        self,
+        model: str | None,
+        options: DetectorOptions,
+        job: Manifest,
+        folder: str,
+        provenance: bool = False,
+        anchors: str = "",
+    ) -> Loaded:
         """Loads the model.
 
         Args:
             model, options: see `Detector`.
             job: the manifest, which this node must be able to read.
             folder: where the command runs: relative paths start there on every node.
+            provenance, anchors: see `Scorer`.
 
         Raises:
             CmflError: as `Detector`; or the folder is not on this node.
@@ -52,14 +61,15 @@ class Worker:
                     "file system that all nodes share, or plan absolute paths"
                 ) from None
         self._job = job
-        self._detector = Detector(model, options)
+        detector = Detector(model, options)
+        self._scorer = Scorer(detector, provenance, anchors)
         return Loaded(
             node,
-            self._detector.provider,
-            self._detector.passed_over,
-            {**setups.complete(setup_of(self._detector, self._detector.groups)), "manifest": job.digest},
+            detector.provider,
+            detector.passed_over,
+            {**setups.complete(self._scorer.setup), "manifest": job.digest},
         )
 
     def score(self, shard: int, out: str) -> Summary:
         """Scores a shard, see `score_shard`."""
-        return score_shard(self._detector, self._job, shard, out)
+        return score_shard(self._scorer, self._job, shard, out)

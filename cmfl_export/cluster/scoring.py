@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Unpack
@@ -11,14 +11,49 @@ from typing import Unpack
 from ..base.files import scratch_folder
 from ..base.options import DetectorOptions, DetectorSettings
 from ..base.progress import bar
+from ..base.setups import Setup
 from ..base.text import counted
 from ..detector import Detector
-from ..predict import Summary, open_writer, setup_of
+from ..predict import PROVENANCE, Summary, open_writer, setup_of, with_provenance
+from ..provenance import read_anchors
+from ..runtime import Prediction
 from .entries import pictures_of
 from .manifest import Manifest
 from .parts import is_done, name_of, setup_of_part
 from .places import deliver, inside, refuse_place
 from .shard_numbers import as_text, chosen_shards
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Scores the pictures of a part.
+
+    Attributes:
+        detector: the model.
+        provenance: whether the rows also have what the files say of themselves.
+        anchors: certificates in PEM for that, see `cmfl_export.provenance.read_anchors`.
+    """
+
+    detector: Detector
+    provenance: bool = False
+    anchors: str = ""
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups of columns in the rows."""
+        return (*self.detector.groups, *([PROVENANCE] if self.provenance else []))
+
+    @property
+    def setup(self) -> Setup:
+        """The set-up of the rows."""
+        return setup_of(self.detector, self.groups, self.anchors)
+
+    def rows(self, paths: Iterable[str]) -> Iterator[Prediction]:
+        """Yields the rows of these pictures, in order."""
+        if not self.provenance:
+            return self.detector.stream(paths)
+        workers = self.detector.options.workers
+        return with_provenance(paths, self.detector.stream, anchors=self.anchors, workers=workers)
 
 
 @dataclass
@@ -59,6 +94,8 @@ def predict_shards(
     shards: str | None = None,
     *,
     progress: bool | None = None,
+    provenance: bool = False,
+    trust_anchors: str | Path | None = None,
     options: DetectorOptions | None = None,
     **settings: Unpack[DetectorSettings],
 ) -> ShardsSummary:
@@ -72,7 +109,7 @@ def predict_shards(
         manifest: of `plan`; a file or an address.
         out: the folder of the parts; a folder or an address.
         shards: the shards to score, see `chosen_shards`; None is all.
-        progress: see `cmfl_export.predict.predict_to`.
+        progress, provenance, trust_anchors: see `cmfl_export.predict.predict_to`.
 
     Raises:
         UsageError: an option or `out` cannot be used; a part comes from another model, options or manifest.
@@ -84,13 +121,15 @@ def predict_shards(
     refuse_place(out)
     job = Manifest.read(manifest)
     chosen = chosen_shards(shards, job.shards)
+    anchors = read_anchors(trust_anchors)
     detector = Detector(model, options)
+    scorer = Scorer(detector, provenance, anchors)
     summary = ShardsSummary(Summary(detector.provider, detector.passed_over), out)
     start = time.perf_counter()
     total = sum(job.count(shard) for shard in chosen)
     with bar(lambda: total, shown=progress) as advance:
         for shard in chosen:
-            rows = score_shard(detector, job, shard, out, lambda: advance(summary.rows.skipped))
+            rows = score_shard(scorer, job, shard, out, lambda: advance(summary.rows.skipped))
             summary.rows.add(rows)
             (summary.kept if rows.skipped else summary.done).append(shard)
     summary.rows.seconds = time.perf_counter() - start
@@ -98,12 +137,12 @@ def predict_shards(
 
 
 def score_shard(
-    detector: Detector, job: Manifest, shard: int, out: str, advance: Callable[[], None] = lambda: None
+    scorer: Scorer, job: Manifest, shard: int, out: str, advance: Callable[[], None] = lambda: None
 ) -> Summary:
     """Scores one shard into its part, unless the part is there; then all its inputs are skipped.
 
     Args:
-        detector: the model.
+        scorer: the model, and what else makes the rows.
         job: the manifest.
         shard: its number.
         out: the folder of the parts.
@@ -114,16 +153,16 @@ def score_shard(
         UsageError: the part cannot be written.
         InputError: the manifest or the folder cannot be read.
     """
-    setup = setup_of_part(setup_of(detector, detector.groups), job, shard)
-    summary = Summary(detector.provider)
+    setup = setup_of_part(scorer.setup, job, shard)
+    summary = Summary(scorer.detector.provider)
     if is_done(out, setup):
         summary.skipped = job.count(shard)
         return summary
     with scratch_folder() as scratch:
         # Written here and not in the folder: a lock there would keep another worker from taking over.
         part = scratch / name_of(shard)
-        with open_writer(part, groups=detector.groups, setup=setup) as writer:
-            for row in detector.stream(pictures_of(job.paths(shard), job.column)):
+        with open_writer(part, groups=scorer.groups, setup=setup) as writer:
+            for row in scorer.rows(pictures_of(job.paths(shard), job.column)):
                 writer.write([row])
                 summary.count(row)
                 if row.is_last:

@@ -96,6 +96,8 @@ class Calibration:
             rates = ", ".join(f"{RESPONSES[key]} {percent(rate)}" for key, rate in self.responses.items())
             low, high = self.card.band
             lines.append(f"uncertain from {low:.4g} to {high:.4g}: {rates}")
+        if self.card.minimum_resolution is not None:
+            lines.append(f"a face needs {self.card.minimum_resolution} pixels of the image (low_resolution)")
         if self.failed:
             lines.append(f"{counted(self.failed, 'image')} without a score left out")
         lines += [self.domain] if self.domain else []
@@ -139,7 +141,8 @@ def calibrate(
         domain_split: the split that the model was trained on, to fit a domain to (see `runtime.domain`), with
             a limit that leaves at most 1 % of `split` outside; None keeps the card's domain.
         options, settings: of the detector, see `DetectorOptions`. `align` takes the largest face of each
-            image; an image without a face has no score and counts in neither class.
+            image; an image without a face has no score and counts in neither class. `minimum_resolution`
+            also goes into the card; None keeps the card's.
 
     Raises:
         UsageError: an option, the rule or the output cannot be used.
@@ -207,6 +210,9 @@ def calibrate(
         temperature=card.temperature * factor,
         threshold=chosen.threshold,
         band=chosen.band,
+        minimum_resolution=(
+            card.minimum_resolution if options.minimum_resolution is None else options.minimum_resolution
+        ),
         domain=domain,
         threshold_source=f"{of_data}; {chosen.note}" if chosen.note else of_data,
         calibration={
@@ -367,6 +373,7 @@ def _replaced_values(card: ModelCard, sha256: str) -> dict[str, Any]:
         "threshold_source": card.threshold_source,
         "temperature": card.temperature,
         **({} if card.band is None else {"band": card.band}),
+        **({} if card.minimum_resolution is None else {"minimum_resolution": card.minimum_resolution}),
         "calibration": {key: value for key, value in card.calibration.items() if key != "subjects"},
         "sha256": sha256,
     }

@@ -83,6 +83,7 @@ def advice(kind: str) -> str:
     """The error text for a file of this kind: what it is and how to convert it."""
     example = {
         HEIC: ", for instance with 'heif-convert photo.heic photo.jpg'",
+        _JXL: ", for instance with 'djxl photo.jxl photo.png'",
         _RAW: " with the program that develops your photographs",
     }
     return f"{kind}, which is not decoded; convert it to PNG or JPEG{example.get(kind, '')}"

@@ -13,9 +13,12 @@ from .row_values import check_score, number_in
 from .row_writers import Writer, open_writer
 from .rows import FORMATS, format_of, read_rows, row_of, row_of_csv
 from .run import Summary, predict_to, setup_of
+from .stated import GROUP as PROVENANCE
+from .stated import with_provenance
 
 __all__ = [
     "FORMATS",
+    "PROVENANCE",
     "Explanation",
     "RecheckSummary",
     "Summary",
@@ -33,4 +36,5 @@ __all__ = [
     "row_of",
     "row_of_csv",
     "setup_of",
+    "with_provenance",
 ]

@@ -18,7 +18,7 @@ import shutil
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -113,7 +113,7 @@ def _setup(detector: Detector, begun: str) -> dict[str, Any]:
         "threshold": detector.threshold,
         **({} if detector.band is None else {"band": detector.band}),
         "temperature": detector.card.temperature,
-        "options": asdict(detector.options),
+        "options": asdict(replace(detector.options, minimum_resolution=detector.minimum_resolution)),
         "aligned": detector.aligned,
         "align": detector.align,
         "provider": detector.provider,

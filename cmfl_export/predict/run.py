@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import sys
 import time
@@ -224,7 +225,7 @@ def predict_to(
                 format,
                 groups=groups,
                 resume=resume,
-                setup=setup_of(detector, groups),
+                setup=setup_of(detector, groups, anchors),
             ) as writer,
             _bar(inputs, recursive, output, progress) as advance,
         ):
@@ -299,8 +300,11 @@ class _Targets:
         return [self.rows if isinstance(self.rows, Path) else None, self.report, self.case]
 
 
-def setup_of(detector: Detector, groups: Sequence[str]) -> Setup:
-    """The set-up of rows of this detector: its model, each option that changes rows, and their `groups`."""
+def setup_of(detector: Detector, groups: Sequence[str], anchors: str = "") -> Setup:
+    """The set-up of rows of this detector: its model, each option that changes rows, and their `groups`.
+
+    `anchors` are the certificates that vouched for signers, in PEM.
+    """
     setup: dict[str, str | int | float | bool | None] = {
         "model": f"{detector.card.name}, SHA-256 {detector.sha256}",
         "threshold": detector.threshold,
@@ -309,12 +313,14 @@ def setup_of(detector: Detector, groups: Sequence[str]) -> Setup:
         "max pixels": detector.max_pixels,
         "columns": " ".join(groups),
     }
+    if anchors:
+        setup["trust anchors"] = f"SHA-256 {hashlib.sha256(anchors.encode()).hexdigest()}"
     if detector.band is not None:
         setup["band"] = "{!r} to {!r}".format(*detector.band)
     if detector.align is not None:
         setup |= {
             "smallest face": detector.options.minimum_face,
-            "smallest resolution": detector.options.minimum_resolution,
+            "smallest resolution": detector.minimum_resolution,
             "face scale": detector.options.face_scale,
         }
     return setup

@@ -20,6 +20,7 @@ METADATA_KEY = "cmfl"
 SCHEMA_VERSION = 2
 MOST_CARD_BYTES = 4 * 1024 * 1024  # mostly hashes of the subjects in a calibration's data
 _LONGEST_NAME = 200
+_MOST_RESOLUTION = 100_000
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
@@ -51,6 +52,8 @@ class ModelCard:
             leaves two decisions. The threshold lies within.
         threshold_source: how the threshold, and the band if there is one, were chosen, in words.
         calibration: the data that both were chosen on; `history` keeps earlier calibrations.
+        minimum_resolution: the fewest pixels of a face, by the shorter side of its box in the picture, that
+            the model is meant for; None leaves it to `DetectorOptions`.
         domain: what the training images look like to the model, see `domain.Domain`.
         training: the training configuration.
         data, metrics: the training data and its results.
@@ -76,6 +79,8 @@ class ModelCard:
     temperature: float = 1.0
     calibration: dict[str, Any] = field(default_factory=dict)
     history: tuple[dict[str, Any], ...] = ()
+    # As with a band: a reader that does not know it passes over it.
+    minimum_resolution: int | None = None
     domain: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     data: str = ""
@@ -119,11 +124,9 @@ class ModelCard:
         return dict(_flatten(values))
 
     def _values(self) -> dict[str, Any]:
-        """The values by name; a band only where there is one."""
+        """The values by name; without those that a card need not have, where they are None."""
         values = asdict(self)
-        if self.band is None:
-            del values["band"]
-        return values
+        return {key: value for key, value in values.items() if key not in _OPTIONAL or value is not None}
 
     def lines(self) -> list[str]:
         """The `items` in aligned columns, one per line."""
@@ -154,8 +157,9 @@ class ModelCard:
             )
         known = {f.name for f in fields(cls)}
         values = {key: value for key, value in data.items() if key in known}
-        if values.get("band") is None:
-            values.pop("band", None)
+        for name in _OPTIONAL:
+            if values.get(name) is None:
+                values.pop(name, None)
         fault = next(chain(_faults_of_kind(values), _faults_of_value(values)), None)
         if fault is not None:
             raise ModelError(f"the model card in the file is incomplete ({fault}); export the model again")
@@ -192,12 +196,7 @@ def _faults_of_value(values: dict[str, Any]) -> Iterator[str]:
     outputs = values["outputs"]
     if not all(isinstance(name, str) and len(name) <= _LONGEST_NAME for name in outputs):
         yield "outputs is not a list of names"
-    if not 0 <= values["threshold"] <= 1:
-        yield f"threshold is {values['threshold']:g}, not within 0 and 1"
-    if "band" in values and not _is_band(values["band"], values["threshold"]):
-        yield "band is not two numbers within 0 and 1 with the threshold between them"
-    if not values.get("temperature", 1.0) > 0:
-        yield f"temperature is {values['temperature']:g}, not greater than 0"
+    yield from _faults_of_numbers(values)
     if not all(isinstance(item, dict) for item in values.get("history", ())):
         yield "history is not a list of objects"
     if not all(isinstance(item, str) for item in values.get("versions", {}).values()):
@@ -211,6 +210,17 @@ def _faults_of_value(values: dict[str, Any]) -> Iterator[str]:
             Domain.from_card(values["domain"])
     except ValueError as error:
         yield f"its domain: {error}"
+
+
+def _faults_of_numbers(values: dict[str, Any]) -> Iterator[str]:
+    if not 0 <= values["threshold"] <= 1:
+        yield f"threshold is {values['threshold']:g}, not within 0 and 1"
+    if "band" in values and not _is_band(values["band"], values["threshold"]):
+        yield "band is not two numbers within 0 and 1 with the threshold between them"
+    if not values.get("temperature", 1.0) > 0:
+        yield f"temperature is {values['temperature']:g}, not greater than 0"
+    if not 0 <= values.get("minimum_resolution", 0) <= _MOST_RESOLUTION:
+        yield f"minimum_resolution is {values['minimum_resolution']}, not within 0 and {_MOST_RESOLUTION}"
 
 
 def _is_band(band: Any, threshold: float) -> bool:
@@ -233,8 +243,9 @@ _KINDS: dict[str, tuple[Any, str]] = {
     **dict.fromkeys(("outputs", "history", "band"), _LIST),
     **dict.fromkeys(("calibration", "domain", "training", "metrics", "parity", "versions"), _OBJECT),
     **dict.fromkeys(("aligned", "portable"), (bool, "true or false")),
-    "schema": (int, "a whole number"),
+    **dict.fromkeys(("schema", "minimum_resolution"), (int, "a whole number")),
 }
+_OPTIONAL = ("band", "minimum_resolution")
 
 
 def _storable(value: Any) -> Any:

@@ -23,6 +23,7 @@ from ..images import DEFAULT_MAX_PIXELS, foreign_table
 from ..report import source
 from ..runtime import ARRAYS, PACKAGE, ModelCard, Session
 from ..zoo import resolve
+from .domain_part import domain_part
 from .page_html import render_page
 from .self_test import goldens
 from .webassembly import WebAssembly, find_webassembly
@@ -37,6 +38,7 @@ _WORKER = (
     "resample.js",
     "mtcnn.js",
     "align.js",
+    "domain.js",
     "rows.js",
     "model.js",
     "worker.js",
@@ -102,26 +104,29 @@ def build_page(
     wasm = find_webassembly(runtime)
     networks, no_faces = _networks()
     session = Session.open(path, "onnxruntime", exact=True)
+    domain, arrays = domain_part(session)
     name = f"{PACKAGE} {wasm.version}"
     pieces = render_page(
         "Detection of synthetic faces",
         "LocalDetector",
         [source("web/page/local_detector.js")],
-        _settings(session, f"{name}, WebAssembly, one thread", aligns=bool(networks)),
+        _settings(session, f"{name}, WebAssembly, one thread", domain, aligns=bool(networks)),
         _POLICY,
         policy_in_page=True,
-        payload=_parts({**_files(path, wasm), **networks}),
+        payload=_parts({**_files(path, wasm), **networks, **arrays}),
     ).pieces
     with whole_file(page) as part, writing(page), part.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(pieces)
     return BuiltPage(page, page.stat().st_size, session.card, name, no_faces)
 
 
-def _settings(session: Session, runtime: str, *, aligns: bool) -> dict[str, Any]:
+def _settings(
+    session: Session, runtime: str, domain: Mapping[str, Any] | None, *, aligns: bool
+) -> dict[str, Any]:
     """What local_detector.js and the Worker read."""
     card = json.loads(session.card.to_json())
     card["calibration"].pop("subjects", None)  # hashes that only `evaluate` uses
-    card["domain"].pop(ARRAYS, None)  # the page computes no domain
+    card["domain"].pop(ARRAYS, None)  # they are a part of the page
     return {
         "server": False,
         "card": card,
@@ -129,6 +134,7 @@ def _settings(session: Session, runtime: str, *, aligns: bool) -> dict[str, Any]
         "band": session.card.band,
         "aligned": session.card.aligned,
         "aligns": aligns,
+        "domain": domain,
         "version": own_version(),
         "sha256": session.sha256,
         "runtime": runtime,

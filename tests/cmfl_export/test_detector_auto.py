@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
@@ -14,7 +16,8 @@ from cmfl_export.base.errors import CmflError, PackageError
 from cmfl_export.base.options import DetectorSettings
 from cmfl_export.faces.aligner import Aligner
 from cmfl_export.images.status import Status
-from cmfl_export.predict import predict_to, read_rows, recheck
+from cmfl_export.predict import predict_to, read_rows, recheck, setup_of
+from cmfl_export.runtime.card import METADATA_KEY
 from cmfl_export.runtime.prediction import Prediction
 from tests.cmfl_export import tiny_model
 from tests.cmfl_export.photographs import astronaut, coffee, group
@@ -109,6 +112,27 @@ def test_a_small_face_has_a_score_and_a_status(tiny: Path, tmp_path: Path) -> No
     assert summary.lines()[1].startswith("1 low_resolution: ")
     with pytest.raises(CmflError, match="at least 0"):
         Detector(tiny, provider="cpu", minimum_resolution=-1)
+
+
+def test_the_card_says_which_face_is_small(tiny: Path, tmp_path: Path) -> None:
+    proto = tiny_model.build()
+    card = replace(tiny_model.card(), minimum_resolution=35)
+    onnx.helper.set_model_props(proto, {METADATA_KEY: card.to_json()})
+    onnx.save(proto, tmp_path / "card.onnx")
+    group((120, 30, 40), (60, 250, 90), size=(400, 220)).save(tmp_path / "a.png")
+
+    def statuses(model: Path, least: int | None) -> list[Status]:
+        detector = Detector(model, provider="cpu", align="all", minimum_resolution=least)
+        return [row.status for row in detector.predict([tmp_path / "a.png"])]
+
+    low = Status.LOW_RESOLUTION
+    assert statuses(tmp_path / "card.onnx", None) == [Status.OK, low]
+    assert statuses(tmp_path / "card.onnx", 15) == [Status.OK, Status.OK]
+    assert statuses(tmp_path / "card.onnx", 0) == [Status.OK, Status.OK]
+    assert statuses(tiny, None) == [low, low]
+    detector = Detector(tmp_path / "card.onnx", provider="cpu")
+    assert detector.minimum_resolution == 35
+    assert setup_of(detector, detector.groups)["smallest resolution"] == 35
 
 
 def test_without_the_package(tiny: Path, crop: Image.Image, tmp_path: Path, without_package: None) -> None:

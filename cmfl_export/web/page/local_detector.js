@@ -43,7 +43,10 @@ class LocalDetector {
     }
     const parts = {};
     const networks = this.#settings.aligns ? ['pnet', 'rnet', 'onet'] : [];
-    for (const name of ['worker', 'glue', 'wasm', 'model', 'probe', ...networks]) parts[name] = await unpackPart(name);
+    const domain = this.#settings.domain ? ['domain'] : [];
+    for (const name of ['worker', 'glue', 'wasm', 'model', 'probe', ...networks, ...domain]) {
+      parts[name] = await unpackPart(name);
+    }
     const { worker, ...rest } = parts;
     const address = URL.createObjectURL(new Blob([worker], { type: 'text/javascript' }));
     this.#worker = new Worker(address);
@@ -95,7 +98,7 @@ class LocalDetector {
   }
 
   #describe() {
-    const { card, threshold, band, aligned, aligns, version, sha256, runtime } = this.#settings;
+    const { card, threshold, band, aligned, aligns, domain, version, sha256, runtime } = this.#settings;
     return {
       name: card.name,
       version,
@@ -108,6 +111,7 @@ class LocalDetector {
       outputs: card.outputs,
       aligns,
       aligned,
+      domain: Boolean(domain),
       sha256,
       card,
     };

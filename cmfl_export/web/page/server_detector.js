@@ -90,6 +90,7 @@ class ServerDetector {
       streams: card.architecture === "two_stream" ? 2 : 1,
       outputs: card.outputs,
       aligns: running.aligns,
+      domain: card.outputs.includes("embedding") && Object.keys(card.domain).length > 0,
       aligned: running.aligned,
       sha256: running.sha256,
       card,

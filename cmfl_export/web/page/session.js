@@ -78,11 +78,12 @@ function entryOf(row, number, [low, high]) {
 
 /** Counts of all rows, by what the summary calls them. */
 function countsOf(entries) {
-  const counts = { images: 0, synthetic: 0, uncertain: 0, real: 0, failed: 0, disagree: 0 };
+  const counts = { images: 0, synthetic: 0, uncertain: 0, real: 0, failed: 0, disagree: 0, outside: 0 };
   for (const entry of entries) {
     counts.images += 1;
     counts[entry.decision ?? "failed"] += 1;
     counts.disagree += entry.disagree;
+    counts.outside += entry.outside;
   }
   return counts;
 }

@@ -2,7 +2,7 @@
 //
 // What it uses of a detector:
 //   about            Promise of {name, version, precision, threshold, temperature, runtime, streams, outputs,
-//                    aligns, card} and, if known, {band, aligned, sha256}; rejects with an Error for people
+//                    aligns, card} and, if known, {band, aligned, domain, sha256}; rejects with an Error for people
 //   score(files, {align: "none" | "largest" | "all"}), cancel()
 //   onrow(row)       in the order of the files: the fields of a row of predict, and {crop, spectrum: ImageData or
 //                    null, heatmap_rgb, heatmap_spectrum: 196 numbers or null}
@@ -192,7 +192,7 @@ class View {
       threshold: this.#about.threshold,
       band: this.#about.band ?? null,
       branches: this.#about.streams === 2,
-      domain: this.#entries.some((row) => row.domain !== null),
+      domain: Boolean(this.#about.domain),
       colours: Uint8Array.from(atob(this.#settings.colours), (letter) => letter.charCodeAt(0)),
       peaks: this.#peaks,
       rows: this.#entries,
@@ -287,6 +287,7 @@ class View {
     hide(".of-branches", about.streams !== 2);
     hide(".of-threshold", Boolean(about.band));
     hide(".of-band", !about.band);
+    hide(".of-domain", !about.domain);
     hide(".if-calibrated", about.temperature === 1);
     for (const kind of ["heatmap", "spectrum"]) hide(`.of-${kind}`, missing.includes(kind));
     const isOwn = about.threshold === card.threshold && Boolean(about.band) === Boolean(card.band);

@@ -2,16 +2,19 @@
 //
 // Messages to it: {kind: "open", parts: {glue, wasm, model, probe}, settings}, then {kind: "score", number, file,
 // align}. From it: {kind: "ready"} or {kind: "failed", message}; then for each file {kind: "rows", number, rows} or
-// {kind: "stopped", number, message}. If settings.aligns, parts has pnet, rnet and onet too.
+// {kind: "stopped", number, message}. If settings.aligns, parts has pnet, rnet and onet too; if
+// settings.domain, domain.
 
 // The fields of a row without a face, where faces are looked for.
 const NO_PLACE = { face: null, faces: null, left: null, top: null, right: null, bottom: null };
+// Those of a row without a score, where the model has a domain.
+const NO_DOMAIN = { domain: null, out_of_domain: null };
 
 let detector = null;
 
 async function openDetector({ parts, settings }) {
   const { card } = settings;
-  const shown = card.outputs.filter((name) => name !== 'embedding');
+  const shown = card.outputs.filter((name) => name !== 'embedding' || settings.domain);
   const model = await Model.open(ort, parts, shown).catch((error) => {
     throw new Error(`The model does not start in this browser: ${error.message ?? error}`);
   });
@@ -21,11 +24,13 @@ async function openDetector({ parts, settings }) {
   };
   await selfTest(score, settings.self_test);
   const nets = settings.aligns ? await openFaceNetworks(ort, parts) : null;
-  return { model, nets, settings, canvas: await probeCanvas(parts.probe) };
+  const domain = settings.domain ? new Domain(settings.domain, parts.domain) : null;
+  return { model, nets, domain, settings, canvas: await probeCanvas(parts.probe) };
 }
 
-async function scoreFile({ file, align }, { model, nets, settings, canvas }) {
-  const failed = (...why) => [{ ...failedRow(...why), ...(align === 'none' ? {} : NO_PLACE) }];
+async function scoreFile({ file, align }, { model, nets, domain, settings, canvas }) {
+  const unplaced = domain ? NO_DOMAIN : {};
+  const failed = (...why) => [{ ...failedRow(...why), ...(align === 'none' ? {} : NO_PLACE), ...unplaced }];
   let picture;
   let inputs;
   try {
@@ -48,7 +53,9 @@ async function scoreFile({ file, align }, { model, nets, settings, canvas }) {
   const rows = [];
   for (const { crop, face, faces, left, top, right, bottom } of inputs) {
     const place = align === 'none' ? {} : { face, faces, left, top, right, bottom };
-    rows.push({ ...rowOf(await model.run(crop, ort), crop, rule), ...place });
+    const outputs = await model.run(crop, ort);
+    const row = rowOf(outputs, crop, rule);
+    rows.push({ ...row, ...place, ...(domain && row.decision ? domain.place(outputs.embedding) : unplaced) });
   }
   return rows;
 }

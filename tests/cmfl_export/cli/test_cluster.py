@@ -13,7 +13,7 @@ def test_plan_shards_gather(tiny: Path, faces: Path, tmp_path: Path) -> None:
     manifest, parts, out = tmp_path / "m.parquet", tmp_path / "parts", tmp_path / "all.csv"
     planned = cmfl("plan", faces, "-o", manifest, "--shards", 2)
     assert planned.stdout.startswith("4 inputs, 0.00 GB, in 2 shards (0-1) of at most 2: ")
-    run = ("predict", tiny, "--manifest", manifest, "-o", parts, "--provider", "cpu")
+    run = ("predict", tiny, "--manifest", manifest, "-o", parts, "--provider", "cpu", "--provenance")
     first = cmfl(*run, "--shard", "1/2")
     assert (first.returncode, first.stdout) == (0, "")
     assert first.stderr.splitlines()[-1] == f"1 shard scored; parts in {parts}"
@@ -24,7 +24,7 @@ def test_plan_shards_gather(tiny: Path, faces: Path, tmp_path: Path) -> None:
     gathered = cmfl("gather", parts, "-o", out, "--manifest", manifest)
     assert gathered.returncode == 1
     assert gathered.stderr.splitlines()[0] == "4 images: 1 real, 2 synthetic, 1 failed (1 not_an_image)"
-    plain = cmfl("predict", tiny, faces, "--provider", "cpu")
+    plain = cmfl("predict", tiny, faces, "--provider", "cpu", "--provenance")
     assert out.read_text() == plain.stdout
 
 

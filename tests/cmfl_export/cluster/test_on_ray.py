@@ -15,7 +15,7 @@ import pytest
 
 from cmfl_export.base.errors import UsageError
 from cmfl_export.cluster import gather, plan, predict_on_ray, ray_pool
-from cmfl_export.predict import predict_to
+from cmfl_export.predict import parquet_rows, predict_to, read_rows
 from tests.cmfl_export import tiny_model
 
 ray = pytest.importorskip("ray")
@@ -89,6 +89,19 @@ def test_a_node_is_killed(cluster: Any, slow: tuple[Path, Path], tmp_path: Path)
         slow[0], str(slow[1] / "m.parquet"), str(tmp_path / "parts"), address=cluster.address, provider="cpu"
     )
     assert (len(again.done), len(again.kept), again.rows.skipped) == (0, 12, 23)
+
+
+def test_rows_with_what_files_say(cluster: Any, job: Path, tiny_of_job: Path, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"provider": "cpu", "threads": 1, "provenance": True}
+    out = str(tmp_path / "parts")
+    predict_on_ray(
+        tiny_of_job, str(job / "m.parquet"), out, "0", address=cluster.address, ray_workers=1, **settings
+    )
+    predict_to(tiny_of_job, [str(job / "images")], tmp_path / "all.csv", **settings)
+    with (tmp_path / "parts" / "part-000000.parquet").open("rb") as stream:
+        rows = list(parquet_rows(stream))
+    assert rows == list(read_rows(tmp_path / "all.csv"))[: len(rows)]
+    assert {row.c2pa_state for row in rows} == {"absent"}
 
 
 def test_what_is_no_cluster(job: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

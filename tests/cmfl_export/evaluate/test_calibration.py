@@ -91,6 +91,16 @@ class TestRules:
 
 
 class TestFile:
+    def test_a_minimum_resolution(self, tiny: Path, dev: Path, tmp_path: Path) -> None:
+        first = run(tiny, dev, minimum_resolution=80)
+        assert read_card(first.out).minimum_resolution == 80
+        assert "a face needs 80 pixels of the image (low_resolution)" in first.lines()
+        again = run(first.out, dev, tmp_path / "again.onnx")
+        assert again.card.minimum_resolution == 80
+        none = run(first.out, dev, tmp_path / "none.onnx", minimum_resolution=0)
+        assert none.card.minimum_resolution == 0
+        assert none.card.history[-1]["minimum_resolution"] == 80
+
     def test_the_detector_decides_by_it(self, tiny: Path, dev: Path) -> None:
         found = run(tiny, dev, at="bpcer:0")
         old, new = Detector(tiny), Detector(found.out)

@@ -104,6 +104,16 @@ def test_lines_of_an_empty_card() -> None:
     assert {items[key] for key in ("outputs", "data", "metrics", "training", "weights_sha256")} == {"-"}
 
 
+def test_a_minimum_resolution() -> None:
+    assert "minimum_resolution" not in json.loads(CARD.to_json())
+    card = replace(CARD, minimum_resolution=96)
+    assert ModelCard.from_json(card.to_json()) == card
+    assert card.items()["minimum_resolution"] == "96"
+    for wrong in (-1, 100_001, 60.5, True, "60", [60]):
+        with pytest.raises(CmflError, match=r"incomplete \(minimum_resolution is "):
+            ModelCard.from_json(changed(minimum_resolution=wrong))
+
+
 def test_temperature_sharpens_or_softens_and_keeps_order() -> None:
     scores = [0.0, 1e-30, 0.1, 0.5, 0.8, 1.0]
     for temperature in (0.05, 0.5, 1.0, 2.0, 20.0):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from PIL import Image
 from selenium.webdriver.common.keys import Keys
@@ -15,7 +16,8 @@ from selenium.webdriver.support.ui import Select
 
 from cmfl_export.base.csv_lines import csv_record
 from cmfl_export.runtime import COLUMNS, FACE_COLUMNS
-from tests.cmfl_export import pictured_model
+from cmfl_export.runtime.domain import fitted
+from tests.cmfl_export import pictured_model, tiny_model
 from tests.cmfl_export.browser import Browser
 from tests.cmfl_export.photographs import group
 from tests.cmfl_export.serve.live import listening
@@ -82,6 +84,25 @@ class TestRows:
             answer = httpx.post(f"{live.address}v1/predict?align=all", files=form(*files), timeout=60)
             assert saved(browser, tmp_path) == csv_of(answer, (*COLUMNS, *FACE_COLUMNS))
             assert browser.texts("#cards .path")[1] == "two.png (face 2 of 2)"
+
+    def test_with_a_domain(self, browser: Browser, tmp_path: Path) -> None:
+        train = np.random.default_rng(0).normal((0.5, 0.4, 0.3), 0.05, (200, 3))
+        outputs = (*tiny_model.SCORES, "embedding")
+        model = pictured_model.write(tmp_path / "m.onnx", outputs, domain=fitted(train, 1).to_card())
+        files = [tmp_path / "a.png", tmp_path / "b.png"]
+        for file, colour in zip(files, [(128, 100, 77), (0, 255, 0)], strict=True):
+            Image.new("RGB", (224, 224), colour).save(file)
+        with listening(service(model)) as live:
+            browser.open(live.address)
+            choose(browser, *files)
+            results(browser, 2)
+            answer = httpx.post(f"{live.address}v1/predict", files=form(*files))
+            expected = csv_of(answer, (*COLUMNS, "domain", "out_of_domain"))
+            assert saved(browser, tmp_path) == expected.replace(b"True", b"true").replace(b"False", b"false")
+            assert browser.texts("#cards .differ").count("Out of domain") == 1
+            assert browser.one("#count-outside").text == "1"
+            browser.one("#outside").click()
+            assert browser.texts("#cards .path") == ["b.png"]
 
     def test_have_their_pictures(self, browser: Browser, tmp_path: Path) -> None:
         """The image that the model saw, and a heatmap that is strongest where the image is bright."""

@@ -58,8 +58,8 @@ class TestRows:
         assert opened.texts("#cards strong") == ["0.961", "0.031"]
         assert opened.texts("#cards .differ") == ["Branches disagree"]
         assert opened.texts("#cards .none") == ["the file ends too early"]
-        # Without a band what is of one is hidden.
-        counts = ["3", "1", "0", "1", "1", "1", "0.5", "0.5", "0.5"]
+        # Without a band or a domain what is of one is hidden.
+        counts = ["3", "1", "0", "1", "1", "1", "0", "0.5", "0.5", "0.5"]
         assert opened.texts("#counts dd") == counts
         assert not opened.one("#count-uncertain").is_displayed()
         assert opened.one("#said").text == "Done. 3 results: 1 synthetic, 1 real, 1 failed."
@@ -77,7 +77,7 @@ class TestRows:
         give(browser, 2)
         results(browser, 2)
         assert browser.texts("#cards .badge") == ["uncertain", "real"]
-        assert browser.texts("#counts dd") == ["2", "0", "1", "1", "0", "1", "0.5", "0.25", "0.75"]
+        assert browser.texts("#counts dd") == ["2", "0", "1", "1", "0", "1", "0", "0.5", "0.25", "0.75"]
         assert browser.one("#said").text == "Done. 2 results: 0 synthetic, 1 uncertain, 1 real, 0 failed."
         assert browser.one(".of-threshold").text == ""
         assert "real from 0.75 on, synthetic below 0.25" in browser.one("#reading + .facts").text

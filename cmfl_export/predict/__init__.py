@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from .clips import interval_of, with_clips
 from .explanations import Explanation, explain
 from .parquet_rows import parquet_rows, parquet_setup
 from .recheck import RecheckSummary, recheck
@@ -23,6 +24,7 @@ __all__ = [
     "check_score",
     "explain",
     "format_of",
+    "interval_of",
     "number_in",
     "open_writer",
     "parquet_rows",
@@ -33,4 +35,5 @@ __all__ = [
     "row_of",
     "row_of_csv",
     "setup_of",
+    "with_clips",
 ]

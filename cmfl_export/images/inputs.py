@@ -18,7 +18,7 @@ from .sources import (
     Located,
     Object,
     archive_kind,
-    frames,
+    frames_of,
     is_object_pattern,
     is_web,
     located,
@@ -255,7 +255,7 @@ def _file(path: str, how: _How) -> Iterator[str]:
         return iter([path])
     if how.counting:
         raise _UncountedError
-    return iter(frames(path, how.every, how.max_pixels))
+    return iter(frames_of(path, how.every, how.max_pixels))
 
 
 def _at_address(url: str, how: _How) -> Iterator[str]:

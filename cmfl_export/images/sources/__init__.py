@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .archives import members
-from .frames import Clip, ClipFault, Frame, clip_of, frames
+from .frames import Clip, ClipFault, Frame, clip_of, frames_of
 from .listing import is_pattern as is_object_pattern
 from .listing import matches as matching_objects
 from .listing import objects
@@ -26,7 +26,7 @@ __all__ = [
     "archive_kind",
     "clip_of",
     "frame_of",
-    "frames",
+    "frames_of",
     "is_object_pattern",
     "is_reference",
     "is_web",

@@ -69,7 +69,7 @@ class ClipFault(Fault):
     clip: Clip
 
 
-def frames(path: str, every: int, max_pixels: int) -> Iterator[Located]:
+def frames_of(path: str, every: int, max_pixels: int) -> Iterator[Located]:
     """Yields the frames that are shown at 0, `every`, 2 `every` and so on, each once, in one passage.
 
     Each is `Located` with the time from which on it is shown; its place is a `Frame`, which knows the

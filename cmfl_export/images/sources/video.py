@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from ...base.errors import PackageError, need
+from ...base.errors import need
 from ..decode_limits import VideoClock
 from ..reasons import as_image_error
 from ..regular_files import opened_file
@@ -327,15 +327,6 @@ def _package() -> Any:
     except ImportError as error:
         raise need("video", "decoding a video") from error
     return av
-
-
-def is_available() -> bool:
-    """Whether the package that decodes videos is installed."""
-    try:
-        _package()
-    except PackageError:
-        return False
-    return True
 
 
 def _container(

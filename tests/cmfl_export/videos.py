@@ -59,7 +59,7 @@ def write(
             stream.set_display_rotation(rotation)
         other = container.add_stream("aac", rate=8000) if sound else None
         for number, picture in enumerate(pictures):
-            frame = av.VideoFrame.from_image(picture)
+            frame = av.VideoFrame.from_ndarray(np.asarray(picture), format="rgb24")
             frame.pts = number if times is None else times[number]
             frame.time_base = Fraction(1, rate)
             container.mux(stream.encode(frame))

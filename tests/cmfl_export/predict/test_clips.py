@@ -37,7 +37,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def with_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two faces for two seconds, of which the larger moves on a little, then nobody, then one face elsewhere."""
+    """Two faces, of which the larger moves on a little, then nobody, then one face elsewhere; a second each."""
     pictures = [
         group((220, 10, 20), (150, 300, 60), size=(480, 270)),
         group((220, 30, 20), (150, 300, 60), size=(480, 270)),
@@ -118,7 +118,7 @@ def test_a_run_that_was_cut_anywhere_goes_on(model: Path, clip: Path, tmp_path: 
     # The same video twice, a frame of it by itself before and behind, and one that ends early.
     cut = tmp_path / "cut.mkv"
     cut.write_bytes(clip.read_bytes()[:-450])
-    inputs = [f"{clip}::1.000s", clip, clip, tmp_path / "a.png", cut, f"{clip}::1.000s"]
+    inputs: list[Path | str] = [f"{clip}::1.000s", clip, clip, tmp_path / "a.png", cut, f"{clip}::1.000s"]
     out = tmp_path / f"rows.{ending}"
     scored(model, inputs, out, every=2.0)
     whole = out.read_bytes()

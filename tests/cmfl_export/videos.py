@@ -48,13 +48,18 @@ def write(
     options: dict[str, str] | None = None,
     format: str | None = None,
     rotation: int = 0,
+    shape: int = 1,
     sound: bool = False,
 ) -> Path:
-    """Writes a video of these pictures; `times`: when each is shown, in units of 1/`rate` s."""
+    """Writes a video of these pictures; `times`: when each is shown, in units of 1/`rate` s.
+
+    `shape`: of a pixel, width to height.
+    """
     with av.open(str(path), "w", format=format) as container:
         stream: Any = container.add_stream(codec, rate=rate, options=options or {})
         stream.width, stream.height = pictures[0].size
         stream.pix_fmt = "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(shape)
         if rotation:
             stream.set_display_rotation(rotation)
         other = container.add_stream("aac", rate=8000) if sound else None

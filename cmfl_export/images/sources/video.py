@@ -212,10 +212,18 @@ class Video:
         self._shape = shape if 1 / _MOST_STRETCHED <= shape <= _MOST_STRETCHED else Fraction(1)
 
     def seek(self, milliseconds: int) -> None:
-        """Goes to a key frame in front of a time."""
-        assert self._stream.time_base is not None
-        offset = Fraction(milliseconds, 1000) / self._stream.time_base
-        self._container.seek(int(offset) + (self._stream.start_time or 0), stream=self._stream)
+        """Goes to a key frame in front of a time.
+
+        Raises:
+            ImageError: the video cannot be read there.
+        """
+        import av
+
+        offset = Fraction(milliseconds, 1000) / (self._stream.time_base or Fraction(1, 1000))
+        try:
+            self._container.seek(int(offset) + (self._stream.start_time or 0), stream=self._stream)
+        except av.error.FFmpegError as error:
+            raise self._damaged() from error
 
     def decoded(self) -> Iterator[Decoded]:
         """Yields the frames from here on, in the order of their times.

@@ -37,7 +37,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def with_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two faces, of which the larger moves on a little, then nobody, then one face elsewhere; a second each."""
+    """Two faces of which the larger moves on a little, then nobody, then one face elsewhere: 1 s each."""
     pictures = [
         group((220, 10, 20), (150, 300, 60), size=(480, 270)),
         group((220, 30, 20), (150, 300, 60), size=(480, 270)),

@@ -132,6 +132,13 @@ def test_upright(tmp_path: Path, rotation: int) -> None:
         assert np.array_equal(pixels(f"{turned}::{0.04 * number:.3f}s"), expected)
 
 
+def test_pixels_are_square(tmp_path: Path) -> None:
+    path = videos.write(tmp_path / "wide.mp4", videos.plain([50, 100]), shape=2)
+    assert open_rgb(sampled(path)[0]).size == (128, 48)
+    path = videos.write(tmp_path / "damaged.mp4", videos.plain([50, 100]), shape=9)
+    assert open_rgb(sampled(path)[0]).size == (64, 48)
+
+
 @pytest.mark.parametrize(
     ("size", "matrix", "said"),
     [((64, 48), "smpte170m", ""), ((1280, 720), "bt709", ""), ((64, 48), "bt709", "colormatrix=bt709")],

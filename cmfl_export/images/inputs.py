@@ -308,7 +308,9 @@ def _members(archive: str, how: _How) -> Iterator[str]:
         return
 
     def wanted(name: str) -> bool:
-        return how.takes_video(name) if is_video_name(name) else _is_picture(name)
+        if is_video_name(name):
+            return not _is_hidden(name) and how.takes_video(name)
+        return _is_picture(name)
 
     for member in members(archive, wanted, how.column):
         yield Located(member, _NOT_IN_A_FILE) if is_video_name(member) and member != archive else member
@@ -316,6 +318,8 @@ def _members(archive: str, how: _How) -> Iterator[str]:
 
 def _is_picture(name: str) -> bool:
     """Whether a name in an archive or a store is that of a picture, as a walk through folders decides it."""
-    if not (is_image_name(name) or is_foreign(name)):
-        return False
-    return not any(part.startswith(".") and part not in (".", "..") for part in name.split("/"))
+    return (is_image_name(name) or is_foreign(name)) and not _is_hidden(name)
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") and part not in (".", "..") for part in name.split("/"))

@@ -67,6 +67,7 @@ def test_in_an_archive(folder: Path, tmp_path: Path, name: str) -> None:
         with zipfile.ZipFile(archive, "w") as packed:
             packed.write(folder / "a.png", "a.png")
             packed.write(folder / "sub" / "B.MP4", "b.mp4")
+            packed.writestr("__MACOSX/._b.mp4", b"no video")
     else:
         with tarfile.open(archive, "w:gz" if name.endswith("gz") else "w") as tar:
             tar.add(folder / "a.png", "a.png")

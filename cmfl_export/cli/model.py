@@ -106,9 +106,9 @@ def predict(
         list[str],
         typer.Argument(
             metavar="[MODEL] INPUT...",
-            help="A model: an .onnx file, or a name from cmfl zoo list; else the starter. Then image "
-            "files, folders or globs; archives (.tar, .zip, .parquet), lists (.txt) or addresses (s3://, "
-            "https://); - reads paths from standard input.",
+            help="A model: an .onnx file, or a name from cmfl zoo list; else the starter. Then image or "
+            "video files, folders or globs; archives (.tar, .zip, .parquet), lists (.txt) or addresses "
+            "(s3://, https://); - reads paths from standard input.",
         ),
     ],
     model: Annotated[
@@ -132,6 +132,14 @@ def predict(
     recursive: Recursive = True,
     null: Null = False,
     column: Column = None,
+    every: Annotated[
+        str | None,
+        typer.Option(
+            metavar="<interval>",
+            help="Score frames of videos at this interval, such as 1s or 500ms, also of those in folders.",
+            show_default="1s, of videos that are named",
+        ),
+    ] = None,
     provider: Provider = DetectorOptions.provider,
     batch_size: BatchSize = None,
     threads: Threads = None,
@@ -170,7 +178,8 @@ def predict(
 ) -> None:
     """Score images: one row per image, or per face with --align all.
 
-    The rows are in the order of the inputs. An image that cannot be scored has a row with a status.
+    The rows are in the order of the inputs. An image that cannot be scored has a row with a status. A video
+    has rows for its frames and then one for itself.
     """
     if trust_anchors and not provenance:
         raise UsageError("--trust-anchors is about what --provenance reads; give both")
@@ -189,8 +198,10 @@ def predict(
         stability=stability,
     )
     if manifest is not None:
-        if format or resume or report or column or case:
-            raise UsageError("--manifest goes without --format, --column, --resume, --report and --case")
+        if format or resume or report or column or every or case:
+            raise UsageError(
+                "--manifest goes without --format, --column, --every, --resume, --report and --case"
+            )
         predict_shards(
             arguments,
             model,
@@ -207,7 +218,7 @@ def predict(
         return
     if shard or ray or ray_workers:
         raise UsageError("--shard and --ray are about the shards of a plan; give its file with --manifest")
-    from ..predict import predict_to
+    from ..predict import interval_of, predict_to
     from ..zoo import model_and_inputs
 
     model, inputs = model_and_inputs(arguments, model)
@@ -219,6 +230,7 @@ def predict(
         recursive=recursive,
         null_separated=null,
         column=column,
+        every=None if every is None else interval_of(every),
         resume=resume,
         progress=progress,
         report=report,

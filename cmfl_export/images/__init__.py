@@ -21,15 +21,19 @@ from .decoding import (
 )
 from .degradations import Degradation, add_noise, parse_degradations, recompress, resize_and_back
 from .folders import EXTENSIONS
-from .foreign import foreign_table, is_foreign
+from .foreign import VIDEO_ENDINGS, foreign_table, is_foreign, is_video_name
 from .inputs import count_paths, iter_paths, root_of
 from .jpeg_tables import Tables, tables_of
 from .outputs import refuse_inputs
 from .sources import (
+    Clip,
+    ClipFault,
     DataRoot,
     Fault,
+    Frame,
     Located,
     archive_kind,
+    clip_of,
     is_reference,
     located,
     look_for,
@@ -37,6 +41,7 @@ from .sources import (
     open_binary,
     scheme_of,
     shown,
+    split_frame,
     split_member,
     uploading,
 )
@@ -50,9 +55,13 @@ __all__ = [
     "MAX_FILE_BYTES",
     "SIZE",
     "UNALIGNED_SIZE",
+    "VIDEO_ENDINGS",
+    "Clip",
+    "ClipFault",
     "DataRoot",
     "Degradation",
     "Fault",
+    "Frame",
     "ImageError",
     "ImageLike",
     "Located",
@@ -61,6 +70,7 @@ __all__ = [
     "Tables",
     "add_noise",
     "archive_kind",
+    "clip_of",
     "count_paths",
     "decode",
     "file_bytes",
@@ -68,6 +78,7 @@ __all__ = [
     "foreign_table",
     "is_foreign",
     "is_reference",
+    "is_video_name",
     "iter_paths",
     "located",
     "look_for",
@@ -84,6 +95,7 @@ __all__ = [
     "root_of",
     "scheme_of",
     "shown",
+    "split_frame",
     "split_member",
     "tables_of",
     "uploading",

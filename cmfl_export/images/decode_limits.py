@@ -1,4 +1,4 @@
-"""Limits on the time and memory of decoding one picture. All threads share the memory."""
+"""Limits on the time and memory of decoding one picture or video. All threads share the memory."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ from PIL.ImageFile import ImageFile
 # CPU time of the decoding thread, so that a busy machine does not shorten the limit.
 MOST_SECONDS = 20.0
 MOST_BYTES = 1 << 31
+
+# Of a video: frames that are scored, and the time of its decoding, which may be 20 times that of showing it.
+MOST_FRAMES = 100_000
+_MOST_VIDEO_SECONDS = 4 * 3600.0
+_FREE_VIDEO_SECONDS, _VIDEO_SECONDS_A_SECOND = 60.0, 20.0
 
 # Pictures that need less, up to about 2,000 x 2,000 pixels, take no lock.
 _FREE_BYTES = 1 << 25
@@ -113,6 +118,40 @@ def timed(stream: BinaryIO, length: int, head: bytes) -> BinaryIO:
     # libtiff reads through the file descriptor; AVIF and WebP are read at once.
     whole = head.startswith((b"II", b"MM", b"RIFF")) or head[4:8] == b"ftyp"
     return stream if length < _UNTIMED_BYTES or whole else _Timed(stream)  # type: ignore[return-value]
+
+
+class VideoClock:
+    """The time that decoding a video takes, apart from the time in which nobody asks for frames.
+
+    Attributes:
+        shown: how far the video is, in milliseconds.
+    """
+
+    def __init__(self) -> None:
+        self.shown = 0
+        self._spent = 0.0
+        self._since: float | None = None
+
+    def run(self) -> None:
+        """Goes on."""
+        self._since = time.monotonic()
+
+    def pause(self) -> None:
+        """Stands still."""
+        if self._since is not None:
+            self._spent += time.monotonic() - self._since
+        self._since = None
+
+    def check(self) -> None:
+        """Checks the time.
+
+        Raises:
+            TooSlowError: it is over.
+        """
+        spent = self._spent + (0.0 if self._since is None else time.monotonic() - self._since)
+        allowed = min(_FREE_VIDEO_SECONDS + _VIDEO_SECONDS_A_SECOND * self.shown / 1000, _MOST_VIDEO_SECONDS)
+        if spent > allowed:
+            raise TooSlowError(f"{spent:.0f} s of decoding, with {self.shown / 1000:.3f} s of the video done")
 
 
 def webp_pixels(head: bytes) -> tuple[int, int] | None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import os
-import stat
 import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -27,6 +26,7 @@ from .foreign import HEIC, advice, foreign_kind, hint
 from .jpeg import Survey, load_in_doubt, survey
 from .pixel_layouts import Layout, Picture, UnsupportedError, layout_of, low_bytes, to_rgb
 from .reasons import as_image_error
+from .regular_files import opened_file
 from .sources import is_reference, read_bytes
 from .status import ImageError, Status
 from .truncation import IncompleteError, has_a_hole, lacks_its_end
@@ -206,21 +206,8 @@ def _file(path: str) -> Iterator[tuple[BinaryIO, int]]:
         data = read_bytes(path, MAX_FILE_BYTES)
         yield io.BytesIO(data), len(data)
         return
-    file = Path(path)
-    try:
-        mode = file.stat().st_mode
-    except ValueError as error:
-        # The path has a NUL, or characters that the file system cannot store.
-        raise ImageError(Status.NOT_FOUND, "no file can have this name") from error
-    if stat.S_ISDIR(mode):
-        if not os.access(path, os.R_OK | os.X_OK):
-            raise ImageError(Status.PERMISSION_DENIED, "no permission to read the folder")
-        raise ImageError(Status.NOT_A_FILE, "a folder, not an image file")
-    if not stat.S_ISREG(mode):
-        # Opening a named pipe or a device could block for ever.
-        raise ImageError(Status.NOT_A_FILE, "not a regular file")
-    with file.open("rb") as stream:
-        yield stream, os.fstat(stream.fileno()).st_size
+    with opened_file(path) as opened:
+        yield opened
 
 
 @contextmanager

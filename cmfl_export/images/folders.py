@@ -5,10 +5,10 @@ from __future__ import annotations
 import fnmatch
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePath
 
-from .foreign import is_foreign
+from .foreign import is_foreign, is_video_name
 
 # The endings of the files that a folder yields; a file that the user names is tried with any ending.
 EXTENSIONS = (
@@ -52,7 +52,8 @@ _Entry = tuple[str, bool]
 _Search = tuple[str, list[str], frozenset[_Identity]]
 
 
-def walk(root: str, recursive: bool) -> Iterator[str]:
+def walk(root: str, recursive: bool, takes_video: Callable[[str], bool] = lambda _: False) -> Iterator[str]:
+    """Yields the image files below a folder, and the video files that `takes_video` takes."""
     # A stack, because folders may be nested deeper than Python's calls. A level is a folder, its remaining
     # entries, and the identities of this folder and those above it.
     levels: list[tuple[str, Iterator[_Entry], frozenset[_Identity]]] = []
@@ -77,6 +78,9 @@ def walk(root: str, recursive: bool) -> Iterator[str]:
                 continue
             if is_image_name(name) or (is_foreign(name) and not is_folder):
                 yield path
+            elif is_video_name(name) and not is_folder:
+                if takes_video(path):
+                    yield path
             elif is_folder and recursive:
                 if enter(path, above):
                     break

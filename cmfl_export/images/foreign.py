@@ -1,6 +1,7 @@
-"""Image files of kinds that are known but not decoded: recognised by name and first bytes, with advice.
+"""Files of kinds that are known but are no pictures that are decoded: by name and first bytes, with advice.
 
-HEIC is one of them where the extra `heic` is not installed.
+HEIC is one of them where the extra `heic` is not installed. A video is one as a whole; `sources.frames` gives
+its frames.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from pathlib import PurePath
 from typing import Any
 
 HEIC, _JXL, _RAW = "a HEIC/HEIF image", "a JPEG XL image", "a camera's raw file"
+VIDEO = "a video"
+VIDEO_ENDINGS = (".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".mkv", ".webm", ".avi", ".mts", ".m2ts")
 _SVG, _PHOTOSHOP, _PAM = "an SVG drawing", "a Photoshop document", "a PAM or colour PFM image"
 _BY_NAME = {
     HEIC: ".heic .heif .hif .heics .heifs .avci",
@@ -33,6 +36,7 @@ _BY_NAME = {
     "a FITS image": ".fit .fits .fts",
     "a DICOM image": ".dcm .dicom",
     _PAM: ".pam",
+    VIDEO: " ".join(VIDEO_ENDINGS),
 }
 _KIND_OF_SUFFIX = {suffix: kind for kind, suffixes in _BY_NAME.items() for suffix in suffixes.split()}
 
@@ -52,13 +56,24 @@ _BY_CONTENT = (
     (0, b"II\xbc", "a JPEG XR image"),
     (0, b"DDS ", "a DDS texture"),
     (0, b"qoif", "a QOI image"),
+    *(
+        (4, b"ftyp" + brand, VIDEO)
+        for brand in (b"iso", b"mp4", b"avc1", b"M4V", b"qt", b"3g", b"MSNV", b"dash")
+    ),
+    (0, b"\x1aE\xdf\xa3", VIDEO),
+    (8, b"AVI LIST", VIDEO),
     *((0, magic + end, _PAM) for magic in (b"P7", b"PF") for end in (b"\n", b"\r", b" ")),
 )
 
 
 def is_foreign(name: str) -> bool:
     """Whether a file's name is that of a known image kind that is not decoded, such as photo.heic."""
-    return _suffix(name) in _KIND_OF_SUFFIX
+    return _KIND_OF_SUFFIX.get(_suffix(name), VIDEO) != VIDEO
+
+
+def is_video_name(name: str) -> bool:
+    """Whether a file's name is that of a video."""
+    return _suffix(name) in VIDEO_ENDINGS
 
 
 def foreign_kind(name: str, head: bytes) -> str:
@@ -80,7 +95,12 @@ def hint(name: str) -> str:
 
 
 def advice(kind: str) -> str:
-    """The error text for a file of this kind: what it is and how to convert it."""
+    """The error text for a file of this kind: what it is and what to do."""
+    if kind == VIDEO:
+        return (
+            "a video, of which cmfl predict scores frames: name the file or give --every 1s; FILE::12.000s "
+            "is one frame"
+        )
     example = {
         HEIC: ", for instance with 'heif-convert photo.heic photo.jpg'",
         _JXL: ", for instance with 'djxl photo.jxl photo.png'",

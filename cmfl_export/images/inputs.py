@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
+from ..base.errors import UsageError
+from ..base.options import DetectorOptions
 from .folders import is_folder, is_image_name, is_pattern, matches, walk
-from .foreign import is_foreign
+from .foreign import is_foreign, is_video_name
 from .sources import (
     Fault,
     Located,
     Object,
     archive_kind,
+    frames_of,
     is_object_pattern,
     is_web,
     located,
@@ -27,22 +30,39 @@ from .sources import (
     scheme_of,
     split_member,
 )
-from .status import ImageError
+from .status import ImageError, Status
 
 _LIST = ".txt"
 # To count the pictures in these, all of them would be read.
 _UNCOUNTED = ("tar.gz", "parquet")
+_MOST_SECONDS = 86_400.0
+_NOT_IN_A_FILE = Fault(
+    Status.UNSUPPORTED, "a video in an archive or a store, where no frames are read; get it as a file first"
+)
 
 
 @dataclass(frozen=True)
 class _How:
-    """How inputs are read. `counting`: only as far as that costs little; `whole`: archives as they are."""
+    """How inputs are read. `counting`: only as far as that costs little; `whole`: archives as they are.
+
+    `every`: of frames of videos, in milliseconds; 0 takes none. `passed_over`: called with videos that are
+    not taken.
+    """
 
     recursive: bool
     null_separated: bool = False
     column: str | None = None
     counting: bool = False
     whole: bool = False
+    every: int = 0
+    max_pixels: int = DetectorOptions.max_pixels
+    passed_over: Callable[[str], None] = lambda _: None
+
+    def takes_video(self, path: str) -> bool:
+        """Whether a video that was found is taken."""
+        if not self.every:
+            self.passed_over(path)
+        return bool(self.every)
 
 
 class _UncountedError(Exception):
@@ -56,6 +76,9 @@ def iter_paths(
     null_separated: bool = False,
     column: str | None = None,
     whole_archives: bool = False,
+    every: float | None = None,
+    max_pixels: int = DetectorOptions.max_pixels,
+    passed_over: Callable[[str], None] = lambda _: None,
     stdin: BinaryIO | None = None,
 ) -> Iterator[str]:
     """Yields one path for each picture, lazily, in the order of `inputs`.
@@ -76,6 +99,9 @@ def iter_paths(
           itself), in order of name. As in a shell, `*` and `**` skip names that start with a dot.
         - anything else: yields itself; the decoder then says what is wrong with it.
 
+    With `every`, video files stand for their frames (see `sources.frames`), which are decoded as they are
+    asked for, wherever the files are named or found. Without, a folder's videos are passed over.
+
     Folders that cannot be walked are yielded themselves, so that they are reported: an unreadable folder, a
     folder with an image's extension (write `name.jpg/` to walk it), a folder that contains itself through a
     symbolic link. An empty folder yields nothing. An archive or a listing that ends early is yielded itself
@@ -89,26 +115,41 @@ def iter_paths(
         column: the column of Parquet files, by default `image` or `bytes`.
         whole_archives: whether an archive is yielded itself, unread; giving it to this function again yields
             its pictures.
+        every: seconds between the frames of a video, from 0.001 on.
+        max_pixels: videos with larger frames are not decoded.
+        passed_over: called with each video in a folder, archive or store that is passed over.
         stdin: the list behind `-`.
 
     Raises:
         PackageError: a package for a store or for Parquet is missing.
         InputError: a Parquet file has no such column.
+        UsageError: `every` is no such number.
     """
-    how = _How(recursive, null_separated, column, whole=whole_archives)
+    if every is not None and not 0.001 <= every <= _MOST_SECONDS:
+        raise UsageError(f"frames every {every:g} s: it must be from 0.001 to {_MOST_SECONDS:g} s")
+    how = _How(
+        recursive,
+        null_separated,
+        column,
+        whole=whole_archives,
+        every=0 if every is None else round(every * 1000),
+        max_pixels=max_pixels,
+        passed_over=passed_over,
+    )
     return _iterated(inputs, how, stdin)
 
 
-def count_paths(inputs: Iterable[str], *, recursive: bool = True) -> int | None:
+def count_paths(inputs: Iterable[str], *, recursive: bool = True, every: float | None = None) -> int | None:
     """The number of paths that `iter_paths` will yield.
 
-    None if counting takes as long as reading: standard input (`-`), addresses, Parquet and compressed tars.
+    None if counting takes as long as reading: standard input (`-`), addresses, Parquet, compressed tars and,
+    with `every`, videos.
     """
     inputs = list(inputs)
     if "-" in inputs:
         return None
     try:
-        return sum(1 for _ in _iterated(inputs, _How(recursive, counting=True), None))
+        return sum(1 for _ in _iterated(inputs, _How(recursive, counting=True, every=bool(every)), None))
     except _UncountedError:
         return None
 
@@ -168,7 +209,7 @@ def _listed(records: Iterator[bytes], how: _How) -> Iterator[str]:
             elif archive_kind(text) and Path(text).is_file():
                 yield from _members(text, how)
             else:
-                yield text
+                yield from _file(text, how)
 
     return located(entries())
 
@@ -200,11 +241,21 @@ def _matched(pattern: str, how: _How) -> Iterator[str]:
 def _named(path: str, how: _How) -> Iterator[str]:
     """Yields a file itself or an archive's members; walks a folder, unless it has an image's extension."""
     if is_folder(path) and not is_image_name(path):
-        yield from walk(path, how.recursive)
+        for found in walk(path, how.recursive, how.takes_video):
+            yield from _file(found, how)
     elif archive_kind(path) and Path(path).is_file():
         yield from _members(path, how)
     else:
-        yield path
+        yield from _file(path, how)
+
+
+def _file(path: str, how: _How) -> Iterator[str]:
+    """Yields a file itself, or the frames of a video."""
+    if not (how.every and is_video_name(path)) or is_folder(path):
+        return iter([path])
+    if how.counting:
+        raise _UncountedError
+    return iter(frames_of(path, how.every, how.max_pixels))
 
 
 def _at_address(url: str, how: _How) -> Iterator[str]:
@@ -217,6 +268,8 @@ def _at_address(url: str, how: _How) -> Iterator[str]:
         yield from _members(url, how)
     elif url.lower().endswith(_LIST) and not is_object_pattern(url):
         yield from _in_list(url, how)
+    elif is_video_name(url) and not is_object_pattern(url):
+        yield Located(url, _NOT_IN_A_FILE)
     elif is_web(url) or (_is_picture(url) and not is_object_pattern(url)):
         yield Located(url, Object(url))
     else:
@@ -233,6 +286,10 @@ def _in_store(url: str, how: _How) -> Iterator[str]:
             if pattern and archive_kind(address):
                 found = True
                 yield from _members(address, how)
+            elif is_video_name(address):
+                if how.takes_video(address):
+                    found = True
+                    yield Located(address, _NOT_IN_A_FILE)
             elif pattern or _is_picture(address):
                 found = True
                 yield Located(address, Object(address, size))
@@ -246,11 +303,23 @@ def _in_store(url: str, how: _How) -> Iterator[str]:
 def _members(archive: str, how: _How) -> Iterator[str]:
     if how.counting and archive_kind(archive) in _UNCOUNTED:
         raise _UncountedError
-    return iter([archive]) if how.whole else members(archive, _is_picture, how.column)
+    if how.whole:
+        yield archive
+        return
+
+    def wanted(name: str) -> bool:
+        if is_video_name(name):
+            return not _is_hidden(name) and how.takes_video(name)
+        return _is_picture(name)
+
+    for member in members(archive, wanted, how.column):
+        yield Located(member, _NOT_IN_A_FILE) if is_video_name(member) and member != archive else member
 
 
 def _is_picture(name: str) -> bool:
     """Whether a name in an archive or a store is that of a picture, as a walk through folders decides it."""
-    if not (is_image_name(name) or is_foreign(name)):
-        return False
-    return not any(part.startswith(".") and part not in (".", "..") for part in name.split("/"))
+    return (is_image_name(name) or is_foreign(name)) and not _is_hidden(name)
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") and part not in (".", "..") for part in name.split("/"))

@@ -13,6 +13,7 @@ from ..base.errors import UsageError
 from ..base.files import is_stream, refuse_overwriting
 from .decoding import FORMATS
 from .folders import EXTENSIONS, is_pattern
+from .foreign import VIDEO_ENDINGS
 from .inputs import iter_paths
 from .sources import scheme_of
 
@@ -39,8 +40,8 @@ def refuse_inputs(outputs: Iterable[Path | None], inputs: Sequence[str]) -> None
         if is_stream(output):
             continue
         target = Path(os.path.realpath(output))
-        if {output.suffix.lower(), target.suffix.lower()} & set(EXTENSIONS):
-            raise UsageError(f"{output} has the name of a picture; give the output another name")
+        if {output.suffix.lower(), target.suffix.lower()} & {*EXTENSIONS, *VIDEO_ENDINGS}:
+            raise UsageError(f"{output} has the name of a picture or a video; give the output another name")
         if not target.is_file() or target.stat().st_size == 0:
             continue
         if _is_picture(target):

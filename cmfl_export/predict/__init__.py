@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from .clips import interval_of, with_clips
 from .explanations import Explanation, explain
 from .parquet_rows import parquet_rows, parquet_setup
 from .recheck import RecheckSummary, recheck
@@ -26,6 +27,7 @@ __all__ = [
     "check_score",
     "explain",
     "format_of",
+    "interval_of",
     "number_in",
     "open_writer",
     "parquet_rows",
@@ -36,5 +38,6 @@ __all__ = [
     "row_of",
     "row_of_csv",
     "setup_of",
+    "with_clips",
     "with_provenance",
 ]

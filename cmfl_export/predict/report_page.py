@@ -19,7 +19,7 @@ from ..base.locks import exclusive
 from ..base.text import visible
 from ..base.versions import own_version
 from ..detector import Detector
-from ..images import Status
+from ..images import Status, split_frame
 from ..report import heatmaps, stream
 from .report_rows import BINS, KINDS, Entry, ReportRows, disagree
 
@@ -78,6 +78,7 @@ def _write(report: Path, rows: ReportRows, detector: Detector, complete: bool) -
         plot=_Histogram(rows),
         scored=scored[:_MOST_LISTED],
         failures=failures[:_MOST_LISTED],
+        videos=rows.videos[:_MOST_LISTED],
         with_score=len(scored),
         without_score=len(failures),
         data=_data(detector, rows.peaks, [*scored, *failures], pictures.keys(), report),
@@ -174,7 +175,13 @@ def _data(
 
 
 def _link(path: str, report: Path) -> str:
-    """The address of a file from the page's folder, so that both can be moved together."""
+    """The address of a file from the page's folder, so that both can be moved together.
+
+    That of a frame is of its video, with the time.
+    """
+    frame = None if os.path.lexists(path) else split_frame(path)
+    if frame is not None:
+        return f"{_link(frame[0], report)}#t={frame[1] / 1000:g}"
     try:
         relative = os.path.relpath(path, report.parent)
     except ValueError:  # another drive of Windows

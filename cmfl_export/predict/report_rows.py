@@ -114,7 +114,9 @@ class ReportRows:
     """The rows of a report, collected in bounded memory.
 
     Attributes:
-        inputs: of which one may have several rows, one for each face.
+        inputs: of which one may have several rows, one for each face; a video is one input.
+        videos: the rows of videos, up to a number; they are not among the following.
+        frames: of videos.
         total, real, synthetic, uncertain, disagree: counts of all rows; `disagree`: one branch says real and
             the other synthetic.
         out_of_domain: rows whose image is unlike the training images; see `Prediction`.
@@ -128,7 +130,8 @@ class ReportRows:
     def __init__(self, rule: DecisionRule, pictures: int) -> None:
         """`pictures`: how many of the most suspicious images are kept as pictures."""
         self.rule = rule
-        self.inputs = 0
+        self.inputs = self.frames = 0
+        self.videos: list[Prediction] = []
         self.total = self.real = self.synthetic = self.uncertain = 0
         self.disagree = self.earlier = self.with_image = self.out_of_domain = 0
         self.failed = Counter[Status]()
@@ -143,7 +146,14 @@ class ReportRows:
 
     def add(self, row: Prediction, *, earlier: bool = False) -> None:
         """Takes one more row; of its `extras` no more than the picture is kept."""
-        self.inputs += row.is_last
+        is_frame = row.time is not None
+        self.inputs += row.is_last and not is_frame
+        self.frames += row.is_last and is_frame
+        if row.frames is not None and len(self.videos) < _MOST_FAILED:
+            self.videos.append(row)
+        if (row.frames is not None and row.status.has_score) or (is_frame and row.status is Status.NO_FACE):
+            # A video in which some frames show nobody has not failed.
+            return
         self.total += 1
         self.earlier += earlier
         entry = Entry(self.total, replace(row, extras={}), earlier)

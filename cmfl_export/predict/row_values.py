@@ -75,6 +75,7 @@ def check_row(values: Mapping[str, Any]) -> None:
     _check_geometry(values)
     _check_domain(values.get("domain"), values.get("out_of_domain"))
     _check_stability(values.get("spread"), values.get("flips"))
+    _check_video(values)
     for name in GROUPS["provenance"]:
         if not isinstance(values.get(name), str | None):
             raise ValueError(f"{name} is {_shown(values[name])}; it must be text")
@@ -102,6 +103,18 @@ def _check_stability(spread: object, flips: object) -> None:
         check_score("spread", spread)
     if flips is not None and not (type(flips) is int and flips >= 0):
         raise ValueError(f"flips is {_shown(flips)}; it must be a whole number")
+
+
+def _check_video(values: Mapping[str, Any]) -> None:
+    time = values.get("time")
+    if time is not None and not (type(time) in (int, float) and 0 <= time < math.inf):
+        raise ValueError(f"time is {_shown(time)}; it must be a number from 0")
+    for name in ("track", "frames", "frames_with_face"):
+        number = values.get(name)
+        if number is not None and not (type(number) is int and number >= 0):
+            raise ValueError(f"{name} is {_shown(number)}; it must be a whole number")
+    if values.get("share_synthetic") is not None:
+        check_score("share_synthetic", values["share_synthetic"])
 
 
 def _check_domain(domain: object, outside: object) -> None:

@@ -32,10 +32,24 @@ _ROWS_IN_GROUP = 8192
 
 
 class Writer(ABC):
-    """Writes rows at once. `done` counts, by path, the inputs that a resumed file already has."""
+    """Writes rows at once.
 
-    def __init__(self, stream: BinaryIO, target: str, columns: Sequence[str], done: Counter[str]) -> None:
+    Attributes:
+        done: counts, by path, the inputs that a resumed file already has: pictures, whole videos, and frames
+            of the video that was not finished.
+        unfinished: the rows of the latter.
+    """
+
+    def __init__(
+        self,
+        stream: BinaryIO,
+        target: str,
+        columns: Sequence[str],
+        done: Counter[str],
+        unfinished: Sequence[Prediction] = (),
+    ) -> None:
         self.done = done
+        self.unfinished = unfinished
         self._columns = columns
         self._stream = stream
         self._target = target
@@ -241,16 +255,18 @@ def open_writer(
         raise UsageError("parquet cannot go to standard output; name a file with -o")
     with _opened(path, in_place, resume) as stream:
         target = "standard output" if path is None else str(path)
-        done = None
+        done: Counter[str] = Counter()
+        unfinished: list[Prediction] = []
         if path is not None and in_place and not is_stream(path):
-            done = _resume(path, kind, columns, setup) if resume else None
-            if done is None:
+            if resume:
+                done, unfinished = _resume(path, kind, columns, setup)
+            if not done:
                 stream.truncate(0)
                 setups.forget(path)
-        writer = _WRITERS[kind](stream, target, columns, Counter() if done is None else done)
-        if done is None and setup is not None and path is not None and in_place and not is_stream(path):
+        writer = _WRITERS[kind](stream, target, columns, done, unfinished)
+        if not done and setup is not None and path is not None and in_place and not is_stream(path):
             writer.keeps(path, setup)
-        with _complete(writer, setup, begun=done is not None):
+        with _complete(writer, setup, begun=bool(done)):
             yield writer
 
 
@@ -321,8 +337,10 @@ def _whole_stream(path: Path) -> Iterator[BinaryIO]:
             stream.close()
 
 
-def _resume(path: Path, kind: str, columns: Sequence[str], setup: Setup | None) -> Counter[str] | None:
-    """Removes an incomplete end of the file and counts the paths of its rows; None if it has no rows.
+def _resume(
+    path: Path, kind: str, columns: Sequence[str], setup: Setup | None
+) -> tuple[Counter[str], list[Prediction]]:
+    """Removes an incomplete end of the file; returns `done` and `unfinished` of its `Writer`.
 
     An end is incomplete if the last record is cut off, or if rows of the last image are missing. First the
     rows are checked to come from this set-up.
@@ -339,9 +357,16 @@ def _resume(path: Path, kind: str, columns: Sequence[str], setup: Setup | None) 
     try:
         with path.open("r+b") as stream:
             done = Counter[str]()
+            unfinished: list[Prediction] = []
 
             def count(row: Prediction) -> None:
                 done[row.path] += row.is_last
+                if row.time is not None:
+                    unfinished.append(row)
+                elif row.frames is not None:
+                    # The row of the video stands for all of its frames.
+                    done.subtract(frame.path for frame in unfinished if frame.is_last)
+                    unfinished.clear()
 
             def rows() -> Iterator[tuple[Prediction | None, int]]:
                 for row, found, stop in whole_rows(stream, kind):
@@ -360,4 +385,4 @@ def _resume(path: Path, kind: str, columns: Sequence[str], setup: Setup | None) 
         raise InputError(f"cannot resume {path}: {error.strerror}") from error
     except (ValueError, TypeError, KeyError, csv.Error) as error:
         raise foreign from error
-    return done or None
+    return done, unfinished

@@ -6,8 +6,7 @@ import hashlib
 import shutil
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain
@@ -21,14 +20,15 @@ from ..base.progress import Advance, bar
 from ..base.setups import Setup
 from ..base.text import counted, failures
 from ..detector import Detector
-from ..images import Status, count_paths, iter_paths, refuse_inputs, scheme_of, shown
+from ..images import Status, clip_of, count_paths, refuse_inputs, scheme_of, shown
 from ..provenance import read_anchors
 from ..runtime import REAL, SYNTHETIC, UNCERTAIN, Prediction
 from ..zoo import starter_label
+from . import clips
 from .case_file import Case, open_case
 from .report_page import open_report
 from .report_rows import ReportRows
-from .row_writers import open_writer
+from .row_writers import Writer, open_writer
 from .rows import format_of, read_rows
 from .stated import GROUP, with_provenance
 
@@ -51,8 +51,9 @@ class Summary:
         passed_over: why `auto` did not use the GPU although there is an NVIDIA driver, else "".
         starter: the model that was used because none was given, else "".
         banded: whether the model has a band of uncertain scores.
-        n: rows written; each is real, synthetic, uncertain or failed.
-        images: inputs that have all of their rows.
+        n: rows written; each but those of frames is real, synthetic, uncertain or failed.
+        images, videos: inputs that have all of their rows.
+        frames: frames of videos that have all of their rows.
         faces: rows of faces, if faces were searched.
         low: rows with a score whose face is too small in its picture (`low_resolution`).
         unfound: pictures of 224x224 that were scored as they are although no face was found.
@@ -61,6 +62,7 @@ class Summary:
         failed: rows without a score, by status.
         out_of_domain: rows whose image is unlike the training images; None if the model does not know them.
         skipped: inputs that already had their rows (resume).
+        unsampled: videos in folders and archives that were passed over.
         seconds: duration without loading the model.
         report: the page that was written, else "".
         case, digest: the case file that was written, and the SHA-256 of its manifest, else "".
@@ -72,6 +74,8 @@ class Summary:
     banded: bool = False
     n: int = 0
     images: int = 0
+    videos: int = 0
+    frames: int = 0
     faces: int = 0
     real: int = 0
     synthetic: int = 0
@@ -83,6 +87,7 @@ class Summary:
     failed: dict[str, int] = field(default_factory=dict)
     out_of_domain: int | None = None
     skipped: int = 0
+    unsampled: int = 0
     seconds: float = 0.0
     report: str = ""
     case: str = ""
@@ -90,13 +95,20 @@ class Summary:
 
     @property
     def images_per_second(self) -> float:
-        """Inputs per second; 0 before the end of the run."""
-        return self.images / self.seconds if self.seconds else 0.0
+        """Pictures and frames per second; 0 before the end of the run."""
+        return (self.images + self.frames) / self.seconds if self.seconds else 0.0
+
+    def pass_over(self, video: str) -> None:
+        """Counts a video that has no rows."""
+        self.unsampled += 1
 
     def count(self, row: Prediction) -> None:
         """Counts one more row."""
         self.n += 1
-        self.images += row.is_last
+        is_frame, is_video = row.time is not None, row.frames is not None
+        self.images += row.is_last and not (is_frame or is_video)
+        self.frames += row.is_last and is_frame
+        self.videos += is_video
         self.faces += row.face is not None
         self.low += row.status is Status.LOW_RESOLUTION
         self.unfound += row.faces_found == 0
@@ -104,6 +116,9 @@ class Summary:
         self.crowded += row.face == 0 and (row.faces_found or 0) > (row.faces or 0)
         if row.out_of_domain is not None:
             self.out_of_domain = (self.out_of_domain or 0) + row.out_of_domain
+        if is_frame:
+            # What counts is the row of its video.
+            return
         if row.decision == REAL:
             self.real += 1
         elif row.decision == SYNTHETIC:
@@ -113,9 +128,24 @@ class Summary:
         else:
             self.failed[row.status.value] = self.failed.get(row.status.value, 0) + 1
 
+    def advice_on_videos(self) -> str:
+        """What to append to the error that there are no images; "" if there are no videos either."""
+        return f" but {counted(self.unsampled, 'video')}; give --every 1s" if self.unsampled else ""
+
     def add(self, other: Summary) -> None:
         """Counts the rows of another run, but not its time."""
-        for name in ("n", "images", "faces", "real", "synthetic", "uncertain", "skipped", *_NOTES):
+        for name in (
+            "n",
+            "images",
+            "videos",
+            "frames",
+            "faces",
+            "real",
+            "synthetic",
+            "uncertain",
+            "skipped",
+            *_NOTES,
+        ):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         if other.out_of_domain is not None:
             self.out_of_domain = (self.out_of_domain or 0) + other.out_of_domain
@@ -127,9 +157,11 @@ class Summary:
         failed = failures(self.failed, "failed")
         faces = f", {counted(self.faces, 'face')}" if self.faces else ""
         uncertain = f"{self.uncertain} uncertain, " if self.banded or self.uncertain else ""
+        inputs = [counted(self.images, "image")] if self.images or not self.videos else []
+        if self.videos:
+            inputs.append(f"{counted(self.videos, 'video')} of {counted(self.frames, 'frame')}")
         lines = [
-            f"{counted(self.images, 'image')}{faces}: {self.real} real, {self.synthetic} synthetic, "
-            f"{uncertain}{failed}"
+            f"{', '.join(inputs)}{faces}: {self.real} real, {self.synthetic} synthetic, {uncertain}{failed}"
         ]
         if self.out_of_domain:
             lines.append(
@@ -138,6 +170,8 @@ class Summary:
         if self.skipped:
             lines.append(f"{self.skipped} skipped: they already have their rows")
         lines += [f"{number} {note}" for name, note in _NOTES.items() if (number := getattr(self, name))]
+        if self.unsampled:
+            lines.append(f"{counted(self.unsampled, 'video')} passed over; name them, or give --every 1s")
         lines.append(f"{self.seconds:.1f} s, {self.images_per_second:.1f} images/s on {self.provider}")
         if self.starter:
             lines.append(f"scored with {self.starter}, as no model was given")
@@ -160,6 +194,7 @@ def predict_to(
     recursive: bool = True,
     null_separated: bool = False,
     column: str | None = None,
+    every: float | None = None,
     resume: bool = False,
     progress: bool | None = None,
     report: str | Path | None = None,
@@ -172,6 +207,8 @@ def predict_to(
 ) -> Summary:
     """Scores every input and writes one row per input, in order; with `align` one row per face.
 
+    A video has rows for its frames and then one for itself, see `clips`.
+
     Rows are in the output as soon as their batch has run, so after an interrupt or a kill the file has all
     rows so far (csv and jsonl). The output is not touched before the model is loaded and the first input
     found. When the reader of standard output ends (`| head`), the run ends without an error. The report is
@@ -181,15 +218,17 @@ def predict_to(
         inputs, recursive, null_separated, column: see `cmfl_export.images.iter_paths`.
         output, format, resume: see `cmfl_export.predict.open_writer`; None is standard output. An object in a
             store appears only when all rows are written. With `resume`, inputs that have a row are skipped,
-            each as often as it has one.
+            each as often as it has one; a video that was not finished goes on behind its frames.
+        every: seconds between the frames of each video that is named or found; None takes a frame a second of
+            videos that are named, and passes over those in folders and archives.
         model, options, settings: see `Detector`.
         progress: whether to show a progress bar on standard error; None shows it on a terminal, unless rows
             appear there.
         report: an HTML page of the rows, see `report_page`; with `resume` also of the earlier ones.
         report_images: number of images, the most suspicious ones, that the report shows as pictures.
         case: a .zip file of rows, digests of the inputs, card, set-up and report, see `case_file`. Cannot be
-            resumed.
-        provenance: the rows also have what the files say, see `cmfl_export.provenance`.
+            resumed, and has no videos.
+        provenance: the rows also have what the files say, see `cmfl_export.provenance`; not with videos.
         trust_anchors: a file of certificates in PEM for Content Credentials.
 
     Raises:
@@ -205,16 +244,27 @@ def predict_to(
     targets = _Targets.of(output, format, report, case, inputs)
     if case is not None and resume:
         raise UsageError("a case holds one run, which cannot be resumed; leave out --resume or --case")
+    if case is not None or provenance:
+        clips.refuse_videos(inputs, every, "--provenance" if provenance else "--case")
     anchors = read_anchors(trust_anchors)
     detector = Detector(model, options)
-    groups = (*detector.groups, *([GROUP] if provenance else []))
+    has_clips = clips.has_clips(inputs, every)
+    groups = (*detector.groups, *([GROUP] if provenance else []), *([clips.GROUP] if has_clips else []))
     refuse_overwriting(targets.files, [("the model", detector.path)])
-    paths = iter_paths(inputs, recursive=recursive, null_separated=null_separated, column=column)
-    first = next(paths, None)
-    if first is None:
-        raise InputError(f"no images found in {_named(inputs)}")
     starter = starter_label() if model is None else ""
     summary = Summary(detector.provider, detector.passed_over, starter, detector.band is not None)
+    paths = clips.paths_of(
+        inputs,
+        every,
+        recursive=recursive,
+        null_separated=null_separated,
+        column=column,
+        max_pixels=detector.max_pixels,
+        passed_over=summary.pass_over,
+    )
+    first = next(paths, None)
+    if first is None:
+        raise InputError(f"no images found in {_named(inputs)}{summary.advice_on_videos()}")
     start = time.perf_counter()
     try:
         with (
@@ -225,20 +275,31 @@ def predict_to(
                 format,
                 groups=groups,
                 resume=resume,
-                setup=setup_of(detector, groups, anchors),
+                setup={
+                    **setup_of(detector, groups, anchors),
+                    **({"every": every or clips.EVERY} if has_clips else {}),
+                },
             ) as writer,
-            _bar(inputs, recursive, output, progress) as advance,
+            _bar(inputs, recursive, every or has_clips, output, progress) as advance,
         ):
             if reported is not None and resume and isinstance(targets.rows, Path):
                 for row in read_rows(targets.rows, format):
                     reported.add(row, earlier=True)
-            remaining = _without_done(chain([first], paths), writer.done, summary)
 
-            def score(paths: Iterator[str]) -> Iterator[Prediction]:
+            def scored(paths: Iterator[str]) -> Iterator[Prediction]:
                 return detector.stream(paths, extras=reported is not None)
 
-            rows = with_provenance(remaining, score, anchors=anchors) if provenance else score(remaining)
-            for row in rows:
+            def stated(paths: Iterator[str]) -> Iterator[Prediction]:
+                return with_provenance(paths, scored, anchors=anchors)
+
+            for row in clips.with_clips(
+                chain([first], paths),
+                stated if provenance else scored,
+                rule=detector.rule,
+                looks_for_faces=detector.align is not None,
+                is_done=lambda path: _is_done(path, writer, summary),
+                earlier=writer.unfinished,
+            ):
                 writer.write([row])
                 summary.count(row)
                 if row.is_last:
@@ -326,6 +387,16 @@ def setup_of(detector: Detector, groups: Sequence[str], anchors: str = "") -> Se
     return setup
 
 
+def _is_done(path: str, writer: Writer, summary: Summary) -> bool:
+    """Whether the resumed file has the rows of a path; each counts once."""
+    if writer.done[path] <= 0:
+        return False
+    writer.done[path] -= 1
+    # A frame of a video is no input by itself.
+    summary.skipped += clip_of(path) is None
+    return True
+
+
 @contextmanager
 def _report(
     report: Path | None, case: Case | None, detector: Detector, pictures: int
@@ -341,21 +412,16 @@ def _report(
         shutil.copyfile(page, case.report)
 
 
-def _without_done(paths: Iterable[str], done: Counter[str], summary: Summary) -> Iterator[str]:
-    for path in paths:
-        if done[path]:
-            done[path] -= 1
-            summary.skipped += 1
-        else:
-            yield path
-
-
 def _bar(
-    inputs: Sequence[str], recursive: bool, output: str | Path | None, progress: bool | None
+    inputs: Sequence[str],
+    recursive: bool,
+    every: float | None,
+    output: str | Path | None,
+    progress: bool | None,
 ) -> AbstractContextManager[Advance]:
     rows_on_terminal = output is None and sys.stdout.isatty()
     return bar(
-        lambda: count_paths(inputs, recursive=recursive),
+        lambda: count_paths(inputs, recursive=recursive, every=every),
         shown=False if progress is None and rows_on_terminal else progress,
     )
 

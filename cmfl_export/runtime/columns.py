@@ -13,13 +13,15 @@ GEOMETRY_COLUMNS = ("geometry", "face_size", "faces_found")
 # - faces, geometry: faces are looked for;
 # - domain: the model's card describes its training images;
 # - stability: the image is also scored after small changes;
-# - provenance: what the file says of its picture.
+# - provenance: what the file says of its picture;
+# - video: there are videos among the inputs; `time` and `track` are of a frame, the others of a video itself.
 GROUPS: dict[str, tuple[str, ...]] = {
     "faces": FACE_COLUMNS,
     "geometry": GEOMETRY_COLUMNS,
     "domain": ("domain", "out_of_domain"),
     "stability": ("spread", "flips"),
     "provenance": ("source_type", "generator", "c2pa_state", "colour_profile"),
+    "video": ("time", "track", "frames", "frames_with_face", "share_synthetic"),
 }
 
 Kind = Literal["text", "score", "number", "count", "flag"]
@@ -55,6 +57,11 @@ KINDS: dict[str, Kind] = {
     "generator": "text",
     "c2pa_state": "text",
     "colour_profile": "text",
+    "time": "number",
+    "track": "count",
+    "frames": "count",
+    "frames_with_face": "count",
+    "share_synthetic": "score",
 }
 
 

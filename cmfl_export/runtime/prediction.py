@@ -38,6 +38,11 @@ class Prediction:
             resized once more, and how many of these changes give another decision (see `stability`).
         source_type, generator, c2pa_state, colour_profile: what the file says of its picture, where that was
             asked for; see `cmfl_export.provenance.Provenance`.
+        time: of a frame that was taken from a video: when it is shown, in seconds.
+        track: the number of its face's track within the video, from 0; see `cmfl_export.predict.clips`.
+        frames: of a video's own row: how many frames were taken.
+        frames_with_face: in how many of them a face was found; None where none was looked for.
+        share_synthetic: the share of its scored frames that were decided synthetic.
         extras: the model's optional outputs (embedding, spectrum, heatmaps) by name, if requested; not a
             column of the results.
     """
@@ -63,6 +68,11 @@ class Prediction:
     generator: str | None = None
     c2pa_state: str | None = None
     colour_profile: str | None = None
+    time: float | None = None
+    track: int | None = None
+    frames: int | None = None
+    frames_with_face: int | None = None
+    share_synthetic: float | None = None
     extras: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False, repr=False)
 
     @property

@@ -6,10 +6,12 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import groupby, islice
+from pathlib import Path
 
 from ..status import ImageError
 from . import archives, parquets, stores
-from .names import SEPARATOR, archive_kind, scheme_of, shown, split_member
+from .frames import Frame
+from .names import SEPARATOR, archive_kind, scheme_of, shown, split_frame, split_member
 from .place import Fault, Located, Object, Place
 
 # Members that are looked for in one pass over their archive.
@@ -17,12 +19,18 @@ _AT_ONCE = 10_000
 
 
 def is_reference(path: str) -> bool:
-    """Whether a path is no file of its own but an address or a member; a file of this name comes first."""
+    """Whether a path is no file of its own but an address, a member or a frame.
+
+    A file of this name comes first.
+    """
     if isinstance(path, Located):
         return True
     if "::" not in path and "://" not in path:
         return False
-    return bool(scheme_of(path)) or (split_member(path) is not None and not os.path.lexists(path))
+    if scheme_of(path):
+        return True
+    inside = split_member(path) is not None or split_frame(path) is not None
+    return inside and not os.path.lexists(path)
 
 
 def read_bytes(path: str, limit: int) -> bytes:
@@ -40,8 +48,10 @@ def place_of(path: str) -> Place:
     """Returns where the bytes of a reference are, without looking whether they are there."""
     if isinstance(path, Located):
         return path.place
-    parts = split_member(path)
-    return Object(path) if parts is None else archives.Member(*parts)
+    parts, frame = split_member(path), split_frame(path)
+    if parts is not None:
+        return archives.Member(*parts)
+    return Object(path) if frame is None else Frame(*frame)
 
 
 def look_for(path: str) -> None:
@@ -57,6 +67,8 @@ def look_for(path: str) -> None:
         raise ImageError(place.status, place.message)
     if isinstance(place, Object):
         stores.size_of(place.url)
+    if isinstance(place, Frame):
+        Path(place.video).stat()
 
 
 def located(texts: Iterable[str]) -> Iterator[str]:

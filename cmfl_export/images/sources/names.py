@@ -1,12 +1,15 @@
 """The text of an input that is no file of its own: an address in a store, or a member of an archive.
 
 A member is `ARCHIVE::MEMBER`, such as `shard.tar::a/0001.jpg`; the archive may be a file or an address. A row
-of a Parquet file is `FILE.parquet::COLUMN/ROW`, with `/NAME` behind it where the row has a name.
+of a Parquet file is `FILE.parquet::COLUMN/ROW`, with `/NAME` behind it where the row has a name. A frame of a
+video file is `clip.mp4::12.000s`: what is shown at that time.
 """
 
 from __future__ import annotations
 
 import re
+
+from ..foreign import VIDEO_ENDINGS
 
 SEPARATOR = "::"
 SCHEMES = ("s3", "s3a", "gs", "gcs", "hf", "az", "abfs", "abfss", "https", "http")
@@ -17,6 +20,10 @@ _ENDING = r"\.(?:tar|tar\.gz|tgz|zip|parquet)"
 # The archive is the shortest beginning that can be one, so that a member may have any name.
 _MEMBER = re.compile(rf"(.+?{_ENDING}){SEPARATOR}(.+)", re.DOTALL | re.IGNORECASE)
 _MEMBER_ON_THE_WEB = re.compile(rf"([^?]+?{_ENDING}(?:\?.*?)?){SEPARATOR}(.+)", re.DOTALL | re.IGNORECASE)
+_FRAME = re.compile(
+    rf"(.+(?:{'|'.join(map(re.escape, VIDEO_ENDINGS))})){SEPARATOR}([0-9]{{1,9}})(?:\.([0-9]{{1,3}}))?s",
+    re.DOTALL | re.IGNORECASE,
+)
 _ADDRESS = re.compile(rf"({'|'.join(SCHEMES)})://(?=.)", re.DOTALL | re.IGNORECASE)
 
 
@@ -46,6 +53,17 @@ def split_member(text: str) -> tuple[str, str] | None:
         return None
     found = (_MEMBER_ON_THE_WEB if is_web(text) else _MEMBER).fullmatch(text)
     return (found[1], found[2]) if found else None
+
+
+def split_frame(text: str) -> tuple[str, int] | None:
+    """The video file and the time in milliseconds of a frame that a text names; None if it names no frame."""
+    found = _FRAME.fullmatch(text) if SEPARATOR in text and not scheme_of(text) else None
+    return None if found is None else (found[1], int(found[2]) * 1000 + int((found[3] or "").ljust(3, "0")))
+
+
+def frame_of(video: str, milliseconds: int) -> str:
+    """The text of a frame."""
+    return f"{video}{SEPARATOR}{milliseconds // 1000}.{milliseconds % 1000:03}s"
 
 
 def member_of(archive: str, name: str) -> str:

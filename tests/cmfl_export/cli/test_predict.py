@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from cmfl_export.predict import read_rows
-from tests.cmfl_export import tiny_model
+from tests.cmfl_export import tiny_model, videos
 from tests.cmfl_export.command import CMFL, ENVIRONMENT, cmfl, the_error
 
 # Starts a program that can be interrupted even where the tests run in the background of a shell.
@@ -46,6 +46,16 @@ class TestPredict:
     def test_exit_code_zero_when_every_input_has_a_score(self, tiny: Path, faces: Path) -> None:
         result = cmfl("predict", tiny, faces / "a.png", faces / "b.png", "--provider", "cpu")
         assert result.returncode == 0
+
+    def test_a_video(self, tiny: Path, tmp_path: Path) -> None:
+        clip = videos.write(tmp_path / "clip.mp4", videos.plain([200] * 50))
+        result = cmfl("predict", tiny, clip, "--every", "500ms", "--align", "none", "--provider", "cpu")
+        assert result.returncode == 0
+        paths = [line.partition(",")[0] for line in result.stdout.splitlines()[1:]]
+        assert paths == [f"{clip}::{half}s" for half in ("0.000", "0.480", "1.000", "1.480")] + [str(clip)]
+        assert result.stderr.startswith("1 video of 4 frames: 1 real, 0 synthetic, 0 failed\n")
+        result = cmfl("predict", tiny, clip, "--every", "soon")
+        assert "'soon' is no interval" in the_error(result)
 
     def test_not_recursive(self, tiny: Path, faces: Path) -> None:
         result = cmfl("predict", tiny, faces, "--no-recursive", "--provider", "cpu")

@@ -17,7 +17,7 @@ from PIL import Image
 from cmfl_export.base.errors import CmflError
 from cmfl_export.detector import Detector
 from cmfl_export.images.status import Status
-from cmfl_export.predict import read_rows, run
+from cmfl_export.predict import clips, read_rows, run
 from cmfl_export.predict.run import Summary, predict_to
 from cmfl_export.runtime.prediction import Prediction
 from tests.cmfl_export import tiny_model
@@ -222,7 +222,7 @@ def test_many_inputs_pass_through_in_bounded_memory(
             written += 1
             furthest = max(furthest, pulled - written)
 
-    monkeypatch.setattr(run, "iter_paths", endless)
+    monkeypatch.setattr(clips, "paths_of", endless)
     monkeypatch.setattr(run, "_bar", lambda *_: Advance())
     predict_to(model, [], tmp_path / "rows.csv", provider="cpu", batch_size=4, workers=2)
     assert written == 400

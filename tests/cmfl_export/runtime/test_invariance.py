@@ -1,7 +1,7 @@
 """Batch size, threads, the place in a batch and batches at once never change a decision of the starter.
 
 float32 sums in another order differ by 1e-7. In an int8 file such a difference can move an activation by one
-of its 256 steps, and a score by some 1e-4.
+of its 256 steps, and a score by some 1e-3.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cmfl_export.images import decode
 from cmfl_export.runtime import Session
 from cmfl_export.zoo import resolve
 
-BOUNDS = {"fp32": 2e-6, "int8": 2e-3}
+BOUNDS = {"fp32": 2e-6, "int8": 1e-2}
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from cmfl_export.detector import Detector
 from cmfl_export.export import int8
 from cmfl_export.export.reduce import Agreement, Limits, reduce
 from cmfl_export.export.run import export
+from cmfl_export.runtime import write_model
+from cmfl_export.runtime.domain import fitted
 from cmfl_export.runtime.session import Session, read_card
 from tests.cmfl_export.export.conftest import Variant, few_images
 from tests.conftest import picture
@@ -57,6 +60,19 @@ def test_a_variant_of_an_export(
     assert detector.provider == "openvino"
     row, whole = (one.predict(pictures / "0.png") for one in (detector, Detector(model_file)))
     assert row.p_real == pytest.approx(whole.p_real, abs=furthest)
+
+
+@pytest.mark.usefixtures("few")
+def test_a_domain_stays_behind(
+    model_file: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    domain = fitted(np.random.default_rng(0).random((50, 768)), 3).to_card()
+    source = tmp_path / "source.onnx"
+    write_model(onnx.load(model_file), replace(read_card(model_file), domain=domain), source)
+    assert Detector(source).card.domain
+    monkeypatch.setattr(int8, "quantise", lambda model, _: model)
+    card = reduce(source, tmp_path / "variant.onnx", "int8", pictures)
+    assert card.domain == read_card(tmp_path / "variant.onnx").domain == {}
 
 
 @pytest.mark.usefixtures("few")

@@ -73,7 +73,7 @@ def reduce(
 ) -> ModelCard:
     """Writes a variant of an exported float32 model; the file appears whole and checked, or not at all.
 
-    A domain in the card stays behind: rounding alone moves embeddings out of the narrow directions of float32.
+    A domain in the card stays behind: rounding moves embeddings out of the narrow directions of float32.
 
     Args:
         model: the exported file.

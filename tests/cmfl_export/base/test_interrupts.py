@@ -18,7 +18,7 @@ STUCK = """
 import hashlib, signal, sys, threading
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from cmfl_export import cli, detector, runtime
-from cmfl_export.predict import run as predict
+from cmfl_export.predict import clips, run as predict
 place, sys.argv = sys.argv[1], sys.argv[1:]
 
 def stuck():
@@ -35,7 +35,7 @@ def watched_stream(*arguments, **options):
         a_row.set()
 
 detector.Detector.stream = watched_stream
-decode, run, walk = detector.Detector.images_of, runtime.Session.run, predict.iter_paths
+decode, run, walk = detector.Detector.images_of, runtime.Session.run, clips.paths_of
 
 def slow_decode(self, picture):
     if "b.png" in str(picture):
@@ -49,8 +49,8 @@ def slow_run(self, batch, *rest, **options):
         stuck()
     return run(self, batch, *rest, **options)
 
-def slow_walk(inputs, **options):
-    for number, path in enumerate(walk(inputs, **options)):
+def slow_walk(*arguments, **options):
+    for number, path in enumerate(walk(*arguments, **options)):
         if number == 8:
             stuck()
         yield path
@@ -67,10 +67,10 @@ if place == "decoder":
 elif place == "model":
     runtime.Session.run = slow_run
 elif place == "main thread":
-    predict.iter_paths = slow_walk
+    clips.paths_of = slow_walk
 elif place == "library":
     predict.count_paths = swallow
-    predict.iter_paths = swallow
+    clips.paths_of = swallow
 cli.main()
 """
 

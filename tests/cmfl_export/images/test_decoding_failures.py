@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fsspec.registry import _registry
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -258,6 +259,8 @@ def test_a_package_that_is_missing_is_the_remedy(
     monkeypatch.chdir(tmp_path)
     Path("a.parquet").touch()
     monkeypatch.setitem(sys.modules, module, None)
+    # fsspec keeps what it has imported for another test.
+    monkeypatch.delitem(_registry, text.partition(":")[0], raising=False)
     with pytest.raises(ImageError, match=rf"pip install 'cmfl-export\[{extra}\]'") as caught:
         decode(text)
     assert caught.value.status is Status.UNSUPPORTED

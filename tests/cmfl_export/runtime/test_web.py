@@ -65,7 +65,7 @@ def is_running(pid: int) -> bool:
     return state != "Z"  # an orphan may wait for a first process that collects none
 
 
-@pytest.mark.parametrize(("variant", "tolerance"), [("starter", 1e-5), ("starter:int8", 1e-3)])
+@pytest.mark.parametrize(("variant", "tolerance"), [("starter", 1e-5), ("starter:int8", 1e-2)])
 def test_the_starter_scores_as_with_onnx_runtime(variant: str, tolerance: float, package: Path) -> None:
     path = resolve(variant)
     there, here = Session.open(path, "onnxruntime", exact=True), open_web(path)

@@ -121,7 +121,7 @@ def predict(
             "--out",
             "-o",
             metavar="<path>",
-            help="File for the rows, or an address in an object store.",
+            help="File for the rows, an address in an object store, or - for standard output.",
             show_default="standard output",
         ),
     ] = None,

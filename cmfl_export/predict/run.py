@@ -110,7 +110,8 @@ class Summary:
         self.frames += row.is_last and is_frame
         self.videos += is_video
         self.faces += row.face is not None
-        self.low += row.status is Status.LOW_RESOLUTION
+        # That of a video repeats what its frames say.
+        self.low += row.status is Status.LOW_RESOLUTION and not is_video
         self.unfound += row.faces_found == 0
         self.middles += row.geometry == "middle"
         self.crowded += row.face == 0 and (row.faces_found or 0) > (row.faces or 0)
@@ -216,9 +217,9 @@ def predict_to(
 
     Args:
         inputs, recursive, null_separated, column: see `cmfl_export.images.iter_paths`.
-        output, format, resume: see `cmfl_export.predict.open_writer`; None is standard output. An object in a
-            store appears only when all rows are written. With `resume`, inputs that have a row are skipped,
-            each as often as it has one; a video that was not finished goes on behind its frames.
+        output, format, resume: see `cmfl_export.predict.open_writer`; None and "-" are standard output. An
+            object in a store appears only when all rows are written. With `resume`, inputs with a row are
+            skipped, each as often as it has one; a video that was not finished goes on behind its frames.
         every: seconds between the frames of each video that is named or found; None takes a frame a second of
             videos that are named, and passes over those in folders and archives.
         model, options, settings: see `Detector`.
@@ -239,6 +240,7 @@ def predict_to(
         PackageError: a package for this format or option is missing.
     """
     options = DetectorOptions.of(options, settings)
+    output = None if output == "-" else output
     if report_images < 0:
         raise UsageError(f"report images must be at least 0, not {report_images}")
     targets = _Targets.of(output, format, report, case, inputs)

@@ -104,6 +104,10 @@ def test_faces_and_their_tracks(model: Path, with_faces: Path, tmp_path: Path) -
     assert [row.track for row in every_face] == [0, 1, 0, 1, None, 2, None]
     assert every_face[-1] == rows[-1]
 
+    summary, rows = scored(model, [with_faces], tmp_path / "low.csv", align="auto", minimum_resolution=10_000)
+    assert [row.status.value for row in rows].count("low_resolution") == 4
+    assert summary.low == 3  # that of the video repeats them
+
 
 def test_a_video_without_a_face_has_failed(model: Path, tmp_path: Path) -> None:
     path = videos.write(tmp_path / "none.mp4", [coffee().resize((160, 120))] * 2, rate=1)

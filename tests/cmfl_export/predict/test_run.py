@@ -90,10 +90,15 @@ def test_options_reach_the_detector(model: Path, folder: Path, tmp_path: Path) -
     }
 
 
+@pytest.mark.parametrize("output", [None, "-"])
 def test_rows_go_to_standard_output_and_nothing_else_does(
-    model: Path, inputs: list[str], capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path
+    output: str | None,
+    model: Path,
+    inputs: list[str],
+    capfdbinary: pytest.CaptureFixture[bytes],
+    tmp_path: Path,
 ) -> None:
-    predict_to(model, inputs, provider="cpu")
+    predict_to(model, inputs, output, provider="cpu")
     printed = capfdbinary.readouterr()
     predict_to(model, inputs, tmp_path / "rows.csv", provider="cpu")
     assert printed.out == (tmp_path / "rows.csv").read_bytes()

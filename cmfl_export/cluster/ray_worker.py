@@ -11,9 +11,9 @@ from ..base import setups
 from ..base.errors import UsageError
 from ..base.options import DetectorOptions
 from ..detector import Detector
-from ..predict import Summary
+from ..predict import RowScorer, Summary
 from .manifest import Manifest
-from .scoring import Scorer, score_shard
+from .scoring import score_shard
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Worker:
             model, options: see `Detector`.
             job: the manifest, which this node must be able to read.
             folder: where the command runs: relative paths start there on every node.
-            provenance, anchors: see `Scorer`.
+            provenance, anchors: see `RowScorer`.
 
         Raises:
             CmflError: as `Detector`; or the folder is not on this node.
@@ -62,7 +62,7 @@ class Worker:
                 ) from None
         self._job = job
         detector = Detector(model, options)
-        self._scorer = Scorer(detector, provenance, anchors)
+        self._scorer = RowScorer(detector, provenance, anchors)
         return Loaded(
             node,
             detector.provider,

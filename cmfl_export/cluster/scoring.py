@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Unpack
@@ -11,49 +11,15 @@ from typing import Unpack
 from ..base.files import scratch_folder
 from ..base.options import DetectorOptions, DetectorSettings
 from ..base.progress import bar
-from ..base.setups import Setup
 from ..base.text import counted
 from ..detector import Detector
-from ..predict import PROVENANCE, Summary, open_writer, setup_of, with_provenance
+from ..predict import RowScorer, Summary, open_writer
 from ..provenance import read_anchors
-from ..runtime import Prediction
 from .entries import pictures_of
 from .manifest import Manifest
 from .parts import is_done, name_of, setup_of_part
 from .places import deliver, inside, refuse_place
 from .shard_numbers import as_text, chosen_shards
-
-
-@dataclass(frozen=True)
-class Scorer:
-    """Scores the pictures of a part.
-
-    Attributes:
-        detector: the model.
-        provenance: whether the rows also have what the files say of themselves.
-        anchors: certificates in PEM for that, see `cmfl_export.provenance.read_anchors`.
-    """
-
-    detector: Detector
-    provenance: bool = False
-    anchors: str = ""
-
-    @property
-    def groups(self) -> tuple[str, ...]:
-        """The groups of columns in the rows."""
-        return (*self.detector.groups, *([PROVENANCE] if self.provenance else []))
-
-    @property
-    def setup(self) -> Setup:
-        """The set-up of the rows."""
-        return setup_of(self.detector, self.groups, self.anchors)
-
-    def rows(self, paths: Iterable[str]) -> Iterator[Prediction]:
-        """Yields the rows of these pictures, in order."""
-        if not self.provenance:
-            return self.detector.stream(paths)
-        workers = self.detector.options.workers
-        return with_provenance(paths, self.detector.stream, anchors=self.anchors, workers=workers)
 
 
 @dataclass
@@ -123,7 +89,7 @@ def predict_shards(
     chosen = chosen_shards(shards, job.shards)
     anchors = read_anchors(trust_anchors)
     detector = Detector(model, options)
-    scorer = Scorer(detector, provenance, anchors)
+    scorer = RowScorer(detector, provenance, anchors)
     summary = ShardsSummary(Summary(detector.provider, detector.passed_over), out)
     start = time.perf_counter()
     total = sum(job.count(shard) for shard in chosen)
@@ -137,7 +103,7 @@ def predict_shards(
 
 
 def score_shard(
-    scorer: Scorer, job: Manifest, shard: int, out: str, advance: Callable[[], None] = lambda: None
+    scorer: RowScorer, job: Manifest, shard: int, out: str, advance: Callable[[], None] = lambda: None
 ) -> Summary:
     """Scores one shard into its part, unless the part is there; then all its inputs are skipped.
 

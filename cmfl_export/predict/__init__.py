@@ -10,18 +10,17 @@ from .clips import interval_of, with_clips
 from .explanations import Explanation, explain
 from .parquet_rows import parquet_rows, parquet_setup
 from .recheck import RecheckSummary, recheck
+from .row_scorer import RowScorer, setup_of
 from .row_values import check_score, number_in
 from .row_writers import Writer, open_writer
 from .rows import FORMATS, format_of, read_rows, row_of, row_of_csv
-from .run import Summary, predict_to, setup_of
-from .stated import GROUP as PROVENANCE
-from .stated import with_provenance
+from .run import Summary, predict_to
 
 __all__ = [
     "FORMATS",
-    "PROVENANCE",
     "Explanation",
     "RecheckSummary",
+    "RowScorer",
     "Summary",
     "Writer",
     "check_score",
@@ -39,5 +38,4 @@ __all__ = [
     "row_of_csv",
     "setup_of",
     "with_clips",
-    "with_provenance",
 ]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Unpack
@@ -17,7 +17,6 @@ from ..base.errors import InputError, UsageError
 from ..base.files import check_ending, refuse_overwriting
 from ..base.options import DetectorOptions, DetectorSettings
 from ..base.progress import Advance, bar
-from ..base.setups import Setup
 from ..base.text import counted, failures
 from ..detector import Detector
 from ..images import Status, clip_of, count_paths, refuse_inputs, scheme_of, shown
@@ -28,9 +27,9 @@ from . import clips
 from .case_file import Case, open_case
 from .report_page import open_report
 from .report_rows import ReportRows
+from .row_scorer import RowScorer, setup_of
 from .row_writers import Writer, open_writer
 from .rows import format_of, read_rows
-from .stated import GROUP, with_provenance
 
 # What a summary says of rows that have a score, after their number.
 _NOTES = {
@@ -250,8 +249,9 @@ def predict_to(
         clips.refuse_videos(inputs, every, "--provenance" if provenance else "--case")
     anchors = read_anchors(trust_anchors)
     detector = Detector(model, options)
+    scorer = RowScorer(detector, provenance, anchors)
     has_clips = clips.has_clips(inputs, every)
-    groups = (*detector.groups, *([GROUP] if provenance else []), *([clips.GROUP] if has_clips else []))
+    groups = (*scorer.groups, *([clips.GROUP] if has_clips else []))
     refuse_overwriting(targets.files, [("the model", detector.path)])
     starter = starter_label() if model is None else ""
     summary = Summary(detector.provider, detector.passed_over, starter, detector.band is not None)
@@ -288,15 +288,9 @@ def predict_to(
                 for row in read_rows(targets.rows, format):
                     reported.add(row, earlier=True)
 
-            def scored(paths: Iterator[str]) -> Iterator[Prediction]:
-                return detector.stream(paths, extras=reported is not None)
-
-            def stated(paths: Iterator[str]) -> Iterator[Prediction]:
-                return with_provenance(paths, scored, anchors=anchors)
-
             for row in clips.with_clips(
                 chain([first], paths),
-                stated if provenance else scored,
+                partial(scorer.rows, extras=reported is not None),
                 rule=detector.rule,
                 looks_for_faces=detector.align is not None,
                 is_done=lambda path: _is_done(path, writer, summary),
@@ -361,32 +355,6 @@ class _Targets:
     def files(self) -> list[Path | None]:
         """Those that are files."""
         return [self.rows if isinstance(self.rows, Path) else None, self.report, self.case]
-
-
-def setup_of(detector: Detector, groups: Sequence[str], anchors: str = "") -> Setup:
-    """The set-up of rows of this detector: its model, each option that changes rows, and their `groups`.
-
-    `anchors` are the certificates that vouched for signers, in PEM.
-    """
-    setup: dict[str, str | int | float | bool | None] = {
-        "model": f"{detector.card.name}, SHA-256 {detector.sha256}",
-        "threshold": detector.threshold,
-        "aligned": detector.aligned,
-        "align": detector.align,
-        "max pixels": detector.max_pixels,
-        "columns": " ".join(groups),
-    }
-    if anchors:
-        setup["trust anchors"] = f"SHA-256 {hashlib.sha256(anchors.encode()).hexdigest()}"
-    if detector.band is not None:
-        setup["band"] = "{!r} to {!r}".format(*detector.band)
-    if detector.align is not None:
-        setup |= {
-            "smallest face": detector.options.minimum_face,
-            "smallest resolution": detector.minimum_resolution,
-            "face scale": detector.options.face_scale,
-        }
-    return setup
 
 
 def _is_done(path: str, writer: Writer, summary: Summary) -> bool:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from ..decode_limits import MOST_FRAMES
 from ..reasons import as_image_error
 from ..status import ImageError, Status
+from .held import Held
 from .names import frame_of
 from .place import Fault, Located, refuse_large
-from .video import Held, frame_at, opened_video, samples
+from .video import frame_at, opened_video, samples
 
 _PATIENCE = 5.0  # seconds
 

@@ -6,11 +6,9 @@ is opened.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from threading import Condition, Lock
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -34,71 +32,10 @@ _CODECS = (
 # Their times are exact and their seeking lands on a frame that needs none before it.
 _SEEKABLE = ("mov", "matroska")
 _MOST_MILLISECONDS = 10**11
-# Frames of a passage that wait to be scored. Those beyond are decoded once more when they are.
-_MOST_HELD_BYTES = 1 << 30
 # Beyond this, the shape of a pixel is taken for damage.
 _MOST_STRETCHED = 4
 _HIGH_DEFINITION = 720
-
-
-class _Memory:
-    """The memory of frames that wait, for all threads."""
-
-    def __init__(self) -> None:
-        self.clear()
-
-    def clear(self) -> None:
-        """Forgets all holders. Used after a fork, when the child has none of these threads."""
-        self._held = 0
-        self._changed = Condition()
-
-    def take(self, size: int, patience: float) -> bool:
-        """Takes room if there is some within the time."""
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._held + size <= _MOST_HELD_BYTES, patience):
-                return False
-            self._held += size
-            return True
-
-    def give(self, size: int) -> None:
-        """Gives it back."""
-        with self._changed:
-            self._held -= size
-            self._changed.notify_all()
-
-
-_memory = _Memory()
-os.register_at_fork(after_in_child=_memory.clear)
-
-
-class Held:
-    """A frame in memory, which is given up when it is taken."""
-
-    def __init__(self, decoded: Decoded, size: int) -> None:
-        self._decoded: Decoded | None = decoded
-        self._size = size
-        self._lock = Lock()
-
-    @classmethod
-    def of(cls, decoded: Decoded, patience: float) -> Held | None:
-        """Holds a frame, if there is room for it within so many seconds."""
-        size = sum(plane.buffer_size for plane in decoded.frame.planes)
-        return cls(decoded, size) if _memory.take(size, patience) else None
-
-    def take(self) -> bytes | None:
-        """Returns the frame as a picture file; None where it was taken already."""
-        with self._lock:
-            decoded, self._decoded = self._decoded, None
-        if decoded is None:
-            return None
-        try:
-            return _as_picture(decoded)
-        finally:
-            _memory.give(self._size)
-
-    def __del__(self) -> None:
-        if self._decoded is not None:
-            _memory.give(self._size)
+_UNSPECIFIED = 2  # of AVColorSpace
 
 
 class Decoded(NamedTuple):
@@ -126,9 +63,9 @@ def frame_at(path: str, milliseconds: int, max_pixels: int) -> bytes:
             if video.kind in _SEEKABLE and milliseconds:
                 found = _after_seeking(video, milliseconds)
                 if found is not None:
-                    return _as_picture(found)
+                    return as_picture(found)
         with opened_video(path, max_pixels) as video:
-            return _as_picture(_shown_at(video.decoded(), milliseconds))
+            return as_picture(_shown_at(video.decoded(), milliseconds))
 
 
 def samples(video: Video, every: int) -> Iterator[Decoded]:
@@ -400,7 +337,7 @@ class _Timed:
         return self._stream.read(size)
 
 
-def _as_picture(decoded: Decoded) -> bytes:
+def as_picture(decoded: Decoded) -> bytes:
     """The frame as a PPM file: upright, with square pixels, RGB in 8 bits."""
     from av.video.reformatter import Colorspace, Interpolation
 
@@ -420,6 +357,3 @@ def _as_picture(decoded: Decoded) -> bytes:
     upright = np.rot90(rgb, round(frame.rotation / 90))
     height, width = upright.shape[:2]
     return b"P6\n%d %d\n255\n" % (width, height) + upright.tobytes()
-
-
-_UNSPECIFIED = 2  # of AVColorSpace

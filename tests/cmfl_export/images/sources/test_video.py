@@ -25,6 +25,7 @@ from cmfl_export.images import (
     open_rgb,
 )
 from cmfl_export.images.sources import frames as frames_module
+from cmfl_export.images.sources import held as held_frames
 from cmfl_export.images.sources import video as video_module
 from cmfl_export.images.sources.containers import container_of
 from tests.cmfl_export import videos
@@ -180,21 +181,21 @@ def write_frame(path: Path, frame: Any, options: dict[str, str]) -> None:
 
 def test_frames_leave_the_memory(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gc.collect()
-    before = video_module._memory._held
+    before = held_frames._memory._held
     found = sampled(clip, 0.2)
-    held = video_module._memory._held
+    held = held_frames._memory._held
     assert held > before
     first = pixels(found[0])
-    assert video_module._memory._held < held
+    assert held_frames._memory._held < held
     del found
     gc.collect()
-    assert video_module._memory._held == before
+    assert held_frames._memory._held == before
 
     # Without room, they are decoded when they are read.
-    monkeypatch.setattr(video_module, "_MOST_HELD_BYTES", before)
+    monkeypatch.setattr(held_frames, "_MOST_HELD_BYTES", before)
     monkeypatch.setattr(frames_module, "_PATIENCE", 0.0)
     found = sampled(clip, 0.2)
-    assert video_module._memory._held == before
+    assert held_frames._memory._held == before
     assert np.array_equal(pixels(found[0]), first)
 
 

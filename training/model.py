@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import DenseNet161_Weights, densenet161
+from torchvision.models import densenet161
 
 from cmfl_export.base.networks import ARCHITECTURES
 
 from .config import Architecture, Spectra
+from .pretrained import imagenet_densenet
 from .spectrum import LogSpectrum
 from .standardise import Standardise
 
@@ -46,7 +47,7 @@ class CmflNet(nn.Module):
     Args:
         architecture: `two_stream`, or `one_stream` (the paper's baselines: one trunk, one head).
         spectra: `multi` with two_stream; `rgb` or `fft` with one_stream.
-        pretrained: start the trunks from torchvision's ImageNet weights (downloads them on first use).
+        pretrained: start the trunks from torchvision's ImageNet weights; see `imagenet_densenet`.
         standardise: standardise the spectrum before its trunk, by the buffers of `self.standardise`.
     """
 
@@ -140,8 +141,8 @@ def check_architecture(architecture: str, spectra: str) -> None:
 
 def make_trunk(pretrained: bool = False) -> nn.Sequential:
     """DenseNet-161 features up to transition2: [B, 3, 224, 224] -> [B, 384, 14, 14]."""
-    weights = DenseNet161_Weights.IMAGENET1K_V1 if pretrained else None
-    trunk = nn.Sequential(*list(densenet161(weights=weights).features.children())[:TRUNK_CHILDREN])
+    network = imagenet_densenet() if pretrained else densenet161()
+    trunk = nn.Sequential(*list(network.features.children())[:TRUNK_CHILDREN])
     for transition in (trunk[5], trunk[7]):
         # Averaging four places and mixing the channels of a place commute: the same function, a quarter of
         # the products, 7 % of the network's.

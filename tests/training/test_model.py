@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -85,18 +83,3 @@ def test_one_stream(spectra: Spectra, images: torch.Tensor) -> None:
 def test_what_does_not_go_together(architecture: str, spectra: str) -> None:
     with pytest.raises(ValueError, match="one_stream with rgb or fft"):
         check_architecture(architecture, spectra)
-
-
-def test_imagenet_initialisation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`pretrained` takes torchvision's file; here one of known numbers lies where it would go."""
-    torch.manual_seed(1)
-    state = densenet161().state_dict()
-    folder = tmp_path / "hub" / "checkpoints"
-    folder.mkdir(parents=True)
-    torch.save(state, folder / "densenet161-8d451a50.pth")
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    net = CmflNet(pretrained=True)
-    for trunk in (net.trunk_rgb, net.trunk_spectrum):
-        assert torch.equal(trunk.get_parameter("0.weight"), state["features.conv0.weight"])
-        assert torch.equal(trunk.get_parameter("7.conv.weight"), state["features.transition2.conv.weight"])
-    assert net.trunk_rgb.get_parameter("0.weight") is not net.trunk_spectrum.get_parameter("0.weight")

@@ -51,7 +51,7 @@ def test_a_block_that_differs_is_named(build: ModuleType, tmp_path: Path) -> Non
         build.check(document)
     assert build.renew(document) == 2
     assert "in 3.25 s\n12 pictures in 3.25 s\n```" in document.read_text("utf-8")
-    assert "| starter2/eval | 302 + 263 | 15.2 % [12.2, 18.2] |" in document.read_text("utf-8")
+    assert "| starter2/eval | 302 + 263 | 12.6 % [9.9, 15.6] |" in document.read_text("utf-8")
     assert build.check(document) == 2
 
 

@@ -72,8 +72,9 @@ def test_the_starter_scores_as_with_onnx_runtime(variant: str, tolerance: float,
     assert (here.provider, here.threads, here.full_batches) == ("web", 1, False)
     assert (here.outputs, here.card, here.sha256) == (there.outputs, there.card, there.sha256)
     assert model_of(here).version == json.loads((package / "package.json").read_text())["version"]
-    expected, got = there.run(BATCH[:2]), here.run(BATCH[:2])
-    assert np.ptp(expected["p_real"]) > 0.05
+    apart = BATCH[[1, 6]]
+    expected, got = there.run(apart), here.run(apart)
+    assert np.ptp(expected["p_real"]) > 0.1
     for name in there.score_outputs:
         np.testing.assert_allclose(got[name], expected[name], atol=tolerance, rtol=0)
 

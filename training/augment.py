@@ -39,6 +39,7 @@ def augment(
     probability: float,
     crop: int = SIZE,
     broad: bool = False,
+    resending: float = 0.0,
     train: bool = True,
 ) -> np.ndarray:
     """One sample of an RGB image: to its size, blur and JPEG by chance, then crop and flip by chance.
@@ -49,6 +50,7 @@ def augment(
         aligned: the image is a face crop: no random crop.
         probability: of the blur, and again of each other degradation.
         broad: more than the blur and the JPEG compression, see `degrade`.
+        resending: probability that the image is sent once more after these, see `resend`.
         crop: with `train`, a random square of this size is cut out at the end.
         train: False for an augmented dev split: the centre crop, and no flip.
 
@@ -58,6 +60,9 @@ def augment(
     # Size comes first, so that a blur or a quality means the same for photographs of any size.
     image = fit(image, aligned=True) if aligned else resize_shorter(_not_extreme(image), UNALIGNED_SIZE)
     image = degrade(image, rng, probability, broad=broad)
+    # Drawn only where it is asked for, so that runs without it stay as they were.
+    if resending and rng.random() < resending:
+        image = resend(image, rng)
     if not aligned:
         image = random_resized_crop(image, rng) if train else fit(image, aligned=False)
     if train and rng.random() < 0.5:

@@ -20,6 +20,7 @@ from .config import TrainConfig
 from .model import CmflNet
 from .module import CmflModule
 from .progress import Clock
+from .teacher import Teacher
 from .weights import save_weights
 
 log = logging.getLogger("cmfl.train")
@@ -64,7 +65,7 @@ class AverageWeights(WeightAveraging):
         return step_idx is not None
 
     @property
-    def net(self) -> CmflNet:
+    def net(self) -> CmflNet | Teacher:
         """The network with the average weights."""
         assert self._average_model is not None
         module = self._average_model.module

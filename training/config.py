@@ -85,6 +85,13 @@ class TrainConfig:
         Literal["paper", "broad"],
         Setting(DATA, "broad adds changes of colour, resizing and noise, each with the same probability."),
     ] = "paper"
+    resend: Annotated[
+        float,
+        Setting(
+            DATA,
+            "Probability of one more JPEG, WebP or resizing, as when a picture is sent; the last change.",
+        ),
+    ] = 0.0
     band_gain: Annotated[
         float,
         Setting(
@@ -131,6 +138,27 @@ class TrainConfig:
         bool,
         Setting(NETWORK, "Standardise each frequency of the spectrum by its mean and deviation over train."),
     ] = False
+
+    teacher: Annotated[
+        str,
+        Setting(
+            NETWORK,
+            "Run folder of a teacher (--backbone): the RGB branch learns its maps and scores besides the "
+            "labels.",
+            is_path=True,
+        ),
+    ] = ""
+    backbone: Annotated[
+        str, Setting(NETWORK, "Train a teacher instead of a detector: a network of timm, by its name.")
+    ] = ""
+    backbone_weights: Annotated[
+        str,
+        Setting(
+            NETWORK,
+            "ImageNet weights of that network (.safetensors, with timm's names); else timm downloads them.",
+            is_path=True,
+        ),
+    ] = ""
 
     loss: Annotated[
         Literal["cmfl", "bce"], Setting(LOSS, "Cross Modal Focal Loss, or cross-entropy (bce).")
@@ -247,16 +275,32 @@ class TrainConfig:
             raise UsageError("band_gain needs a spectrum branch: two_stream, or spectra fft")
         if self.spectrum_lr and self.architecture == "one_stream":
             raise UsageError("spectrum_lr needs two branches; set the rate of one_stream with lr")
+        self._check_teacher()
+
+    def _check_teacher(self) -> None:
+        if self.teacher and self.spectra == "fft":
+            raise UsageError("teacher needs an RGB branch: two_stream, or spectra rgb")
+        if self.backbone_weights and not self.backbone:
+            raise UsageError("backbone_weights needs the name of the network: give it with --backbone")
+        if not self.backbone:
+            return
+        if self.spectra != "rgb":
+            raise UsageError("a teacher sees the image alone: train it with --spectra rgb")
+        others = ("teacher", "init", "pretrained", "refit_head")
+        given = [name for name in others if getattr(self, name)] + ["stem"] * (self.stem != "random")
+        if given:
+            raise UsageError(
+                f"{', '.join(given)} does not go with backbone, which is a network of another form"
+            )
 
     def _check_values(self) -> None:
         if self.align and not self.aligned:
             raise UsageError("align makes aligned crops, so it does not go with --no-aligned")
-        for name in ("protocol", "data_root", "init", "leave_out"):
+        for name, value in asdict(self).items():
             try:
-                getattr(self, name).encode()
+                str(value).encode()
             except UnicodeEncodeError as error:
-                text = repr(getattr(self, name))
-                raise UsageError(f"{name} {text} is not Unicode text; rename the folder") from error
+                raise UsageError(f"{name} {value!r} is not Unicode text; rename the folder") from error
         for name in ("epochs", "batch_size", "accumulate", "devices", "nodes"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1")
@@ -275,7 +319,7 @@ class TrainConfig:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must not be negative")
         if self.lr <= 0:
             raise UsageError(f"lr is {self.lr}; it must be greater than 0")
-        for name in ("augment", "beta", "label_smoothing"):
+        for name in ("augment", "resend", "beta", "label_smoothing"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must lie between 0 and 1")
         if self.monitor == "loo_d_eer" and not self.attacks_left_out:
@@ -343,7 +387,8 @@ PRESETS: dict[Preset, TrainConfig] = {
 def make_config(preset: Preset | None = None, file: Path | None = None, **overrides: Any) -> TrainConfig:
     """The configuration from a preset or a file, with the given values on top; None means not given.
 
-    `spectra` and `loss` follow an overridden `architecture` where they are not given themselves.
+    `spectra` and `loss` follow an overridden `architecture` where they are not given themselves, which
+    follows `backbone`.
     """
     if preset is not None and file is not None:
         raise UsageError("give --preset or --config, not both")
@@ -351,6 +396,8 @@ def make_config(preset: Preset | None = None, file: Path | None = None, **overri
         raise UsageError(f"no preset {preset!r}; there is: {', '.join(PRESETS)}")
     base = TrainConfig.from_toml(file) if file else PRESETS[preset] if preset else TrainConfig()
     given = {key: value for key, value in overrides.items() if value is not None}
+    if given.get("backbone"):
+        given.setdefault("architecture", "one_stream")
     if given.get("architecture") == "one_stream":
         given.setdefault("spectra", "rgb" if base.spectra == "multi" else base.spectra)
         given.setdefault("loss", "bce")

@@ -61,6 +61,7 @@ class ProtocolDataset(Dataset[Item]):
         train: bool,
         crop: int = SIZE,
         broad: bool = False,
+        resending: float = 0.0,
         change: Change | None = None,
         open: Open = open_rgb,
     ) -> None:
@@ -68,7 +69,8 @@ class ProtocolDataset(Dataset[Item]):
 
         Args:
             samples, data_root: the split, and where its images are.
-            aligned, augment, train, crop, broad: see `augment.augment`; `augment` is its probability.
+            aligned, augment, train, crop, broad, resending: see `augment.augment`; `augment` is its
+                probability.
             seed: of the random numbers.
             change: what an image that is not augmented goes through instead.
             open: reads an image.
@@ -81,6 +83,7 @@ class ProtocolDataset(Dataset[Item]):
         self.train = train
         self.crop = crop
         self.broad = broad
+        self.resending = resending
         self.change = change
         self.open = open
 
@@ -94,7 +97,7 @@ class ProtocolDataset(Dataset[Item]):
     def _pixels(self, sample: Sample, draw: Draw) -> np.ndarray:
         image = self.open(self.data_root.path(sample.filename))
         rng = np.random.default_rng([self.seed, draw.epoch, draw.position, int(self.train)])
-        if not self.train and self.augment == 0:
+        if not self.train and self.augment == 0 and self.resending == 0:
             image = fit(image, aligned=self.aligned)
             return np.array(image if self.change is None else self.change(image, rng))
         return augment(
@@ -104,6 +107,7 @@ class ProtocolDataset(Dataset[Item]):
             probability=self.augment,
             crop=self.crop,
             broad=self.broad,
+            resending=self.resending,
             train=self.train,
         )
 
@@ -217,6 +221,7 @@ class ProtocolData(L.LightningDataModule):
             train=training,
             crop=config.crop,
             broad=config.augmentation == "broad",
+            resending=config.resend if training or config.augment_dev else 0.0,
             open=opener(config),
         )
         sampler = EpochSampler(len(dataset), seed=config.seed, shuffle=training, rank=rank, world=world)

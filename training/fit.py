@@ -183,7 +183,7 @@ def _train(
                 trainer.precision,
                 config.epochs,
             )
-        if checkpoint is None:
+        if checkpoint is None and isinstance(module.net, CmflNet):
             device = trainer.strategy.root_device
             measure_spectra(module.net, config, train_samples, device, progress)
             measure_normalisations(module.net, config, train_samples, device)

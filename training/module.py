@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -15,9 +16,11 @@ from cmfl_export.metrics import d_eer
 from .band_gain import BandGain
 from .config import TrainConfig
 from .dataset import Batch
+from .lesson import make_lesson
 from .loss import CrossModalFocalLoss, DetectionLoss
 from .model import CmflNet, Logits
 from .stem import start_with_cosines
+from .teacher import Teacher, asker, make_teacher
 from .weights import start_from
 
 
@@ -38,23 +41,15 @@ class CmflModule(L.LightningModule):
         super().__init__()
         self.config = config
         self.n_dev = n_dev
-        self.net = CmflNet(
-            config.architecture,
-            config.spectra,
-            pretrained=config.pretrained,
-            standardise=config.standardise_spectrum,
-        )
-        if config.stem == "dct":
-            start_with_cosines(self.net)
-        start_from(self.net, config.init)
         # Twice the speed of the default layout for bf16 convolutions, on CPU and GPU.
-        self.net = self.net.to(memory_format=torch.channels_last)
+        self.net = make_network(config).to(memory_format=torch.channels_last)
         self.loss = make_loss(config)
+        self.lesson = make_lesson(asker(Path(config.teacher)), config.crop) if config.teacher else None
         self.band_gain = BandGain(config.band_gain, config.seed) if config.band_gain else None
         self.dev_results: list[Tensor] = []
 
     def training_step(self, batch: Batch, _batch_index: int) -> Tensor:
-        loss = self._training_loss(self.net(batch.images, self._change(batch)), batch.targets)
+        loss = self._loss_by_teacher(batch) if self.lesson else self._loss_by_labels(batch)
         self.log(
             "train_loss",
             loss,
@@ -65,6 +60,18 @@ class CmflModule(L.LightningModule):
             sync_dist=True,
         )
         return loss
+
+    def _loss_by_labels(self, batch: Batch) -> Tensor:
+        return self._training_loss(self.net(batch.images, self._change(batch)), batch.targets)
+
+    def _loss_by_teacher(self, batch: Batch) -> Tensor:
+        assert self.lesson is not None
+        assert isinstance(self.net, CmflNet)
+        branches = self.net.branches(batch.images, self._change(batch))
+        logits = self.net.heads(branches)
+        loss = self._training_loss(logits, batch.targets)
+        taught: Tensor = self.lesson(batch.images, branches[0].maps, logits, loss)
+        return taught
 
     def _change(self, batch: Batch) -> Callable[[Tensor], Tensor] | None:
         """The augmentation of the batch's spectra, if there is one."""
@@ -135,14 +142,30 @@ class CmflModule(L.LightningModule):
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
         """All parameters, or those of the spectrum branch apart where they have a rate of their own."""
+        others = list(self.lesson.parameters()) if self.lesson else []
         if not self.config.spectrum_lr:
-            return [{"params": list(self.net.parameters())}]
-        others: list[torch.nn.Parameter] = []
+            return [{"params": [*self.net.parameters(), *others]}]
         spectrum: list[torch.nn.Parameter] = []
         for name, parameter in self.net.named_parameters():
             of_spectrum = name.startswith(("trunk_spectrum.", "head_spectrum."))
             (spectrum if of_spectrum else others).append(parameter)
         return [{"params": others}, {"params": spectrum, "lr": self.config.spectrum_lr}]
+
+
+def make_network(config: TrainConfig) -> CmflNet | Teacher:
+    """The network that a configuration names, with the weights that it starts from."""
+    if config.backbone:
+        return make_teacher(config.backbone, config.backbone_weights, config.crop)
+    net = CmflNet(
+        config.architecture,
+        config.spectra,
+        pretrained=config.pretrained,
+        standardise=config.standardise_spectrum,
+    )
+    if config.stem == "dct":
+        start_with_cosines(net)
+    start_from(net, config.init)
+    return net
 
 
 def make_loss(config: TrainConfig) -> DetectionLoss:

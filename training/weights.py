@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from cmfl_export.base.errors import CmflError, ModelError, UsageError
 from cmfl_export.base.files import sha256_of, whole_file
@@ -50,7 +50,7 @@ class Weights:
 
 
 def save_weights(
-    net: CmflNet, path: Path, config: TrainConfig, metrics: Mapping[str, Any] | None = None
+    net: nn.Module, path: Path, config: TrainConfig, metrics: Mapping[str, Any] | None = None
 ) -> None:
     """Writes a safetensors file, whole or not at all, with the configuration in its metadata."""
     tensors = {key: value.detach().cpu().contiguous() for key, value in net.state_dict().items()}
@@ -75,7 +75,7 @@ def load_weights(path: Path, *, spectra: Spectra | None = None) -> Weights:
         CmflError: no such file, not a checkpoint, or keys that do not fit, named.
     """
     if path.is_dir():
-        path = _best_of(path)
+        path = best_of(path)
     if not path.is_file():
         raise ModelError(f"no weights at {path}; give a run folder, a .safetensors file or an official .pth")
     if path.suffix == ".onnx":
@@ -141,7 +141,12 @@ def start_from(net: CmflNet, init: str) -> None:
         net.load_state_dict(tensors, strict=False)
 
 
-def _best_of(folder: Path) -> Path:
+def best_of(folder: Path) -> Path:
+    """The best weights of a run folder.
+
+    Raises:
+        ModelError: there are none.
+    """
     best = folder / "best.safetensors"
     if not best.is_file():
         raise ModelError(
@@ -151,6 +156,28 @@ def _best_of(folder: Path) -> Path:
 
 
 def _read_safetensors(path: Path) -> tuple[CmflNet, dict[str, Tensor], dict[str, Any]]:
+    shapes, read, about = weights_metadata(path)
+    if read.backbone:
+        raise ModelError(
+            f"{path} is a teacher ({read.backbone}), not a detector; give it to cmfl train with --teacher"
+        )
+    net = CmflNet(read.architecture, read.spectra, standardise=read.standardise_spectrum)
+    refuse_others(net, shapes, path, f"{net.architecture} {net.spectra}")
+    try:
+        return net, load_file(path), about
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelError(f"{path} is not a readable safetensors file ({error})") from error
+
+
+def weights_metadata(path: Path) -> tuple[Shapes, TrainConfig, dict[str, Any]]:
+    """What a `.safetensors` file of ours says.
+
+    Returns:
+        The shapes of its tensors, the configuration, and the tables `config` and `metrics` as they are.
+
+    Raises:
+        ModelError: it is damaged, or not ours.
+    """
     shapes, metadata = safetensors_header(path)
     try:
         about = load_json(metadata[METADATA_KEY], lenient=True)
@@ -167,12 +194,7 @@ def _read_safetensors(path: Path) -> tuple[CmflNet, dict[str, Tensor], dict[str,
         read = TrainConfig(**{key: value for key, value in config.items() if key in known})
     except CmflError as error:
         raise ModelError(f"{path}: the configuration in it: {error}") from error
-    net = CmflNet(read.architecture, read.spectra, standardise=read.standardise_spectrum)
-    _refuse_others(net, shapes, path)
-    try:
-        return net, load_file(path), {"config": config, "metrics": metrics}
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ModelError(f"{path} is not a readable safetensors file ({error})") from error
+    return shapes, read, {"config": config, "metrics": metrics}
 
 
 def _read_official(path: Path) -> dict[str, Tensor]:
@@ -219,12 +241,17 @@ def _one_stream_name(key: str, net: CmflNet) -> str:
 
 
 def _load_strictly(net: CmflNet, tensors: dict[str, Tensor], path: Path) -> None:
-    _refuse_others(net, {key: tuple(value.shape) for key, value in tensors.items()}, path)
+    shapes = {key: tuple(value.shape) for key, value in tensors.items()}
+    refuse_others(net, shapes, path, f"{net.architecture} {net.spectra}")
     net.load_state_dict(tensors)
 
 
-def _refuse_others(net: CmflNet, shapes: Shapes, path: Path) -> None:
-    """Refuses tensors that are not the network's, by name and shape."""
+def refuse_others(net: nn.Module, shapes: Shapes, path: Path, network: str) -> None:
+    """Refuses tensors that are not those of `net`, by name and shape; `network` says what it is.
+
+    Raises:
+        ModelError: names those that differ.
+    """
     expected = {key: tuple(value.shape) for key, value in net.state_dict().items()}
     problems = [
         ("missing", [key for key in expected if key not in shapes]),
@@ -233,7 +260,7 @@ def _refuse_others(net: CmflNet, shapes: Shapes, path: Path) -> None:
     ]
     found = [f"{len(keys)} {what} ({_some(keys)})" for what, keys in problems if keys]
     if found:
-        raise ModelError(f"{path} does not fit {net.architecture} {net.spectra}: keys {'; '.join(found)}")
+        raise ModelError(f"{path} does not fit {network}: keys {'; '.join(found)}")
 
 
 def _some(keys: list[str], most: int = 6) -> str:

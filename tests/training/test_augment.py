@@ -53,6 +53,18 @@ def test_a_sent_picture_has_met_one_of_three_things() -> None:
     assert 28 <= compressed <= 52
 
 
+def test_sending_comes_last_and_only_where_it_is_asked_for() -> None:
+    def sent(seed: int, resending: float) -> np.ndarray:
+        return augment(IMAGE, rng(seed), aligned=True, probability=0.0, train=False, resending=resending)
+
+    changed = sum(not np.array_equal(sent(seed, 0.5), np.asarray(IMAGE)) for seed in range(40))
+    assert 10 <= changed <= 30
+    # As `resend` does it, after the draws that decide on blur, JPEG and sending.
+    random = rng(3)
+    random.random(3)
+    np.testing.assert_array_equal(sent(3, 1.0), np.asarray(resend(IMAGE, random)))
+
+
 def test_dev_is_never_flipped_or_cropped_at_random() -> None:
     for seed in range(20):
         sample = augment(IMAGE, rng(seed), aligned=True, probability=0.0, train=False)

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from cmfl_export.base.errors import CmflError
 from training.config import PRESETS, TrainConfig, make_config
 
+ONE_STREAM = {"architecture": "one_stream", "spectra": "rgb", "loss": "bce"}
+
 
 def test_paper_preset_is_the_official_script() -> None:
     """METHOD, "Values in the official training script", and its argument defaults."""
@@ -98,6 +100,15 @@ def _through_toml(config: TrainConfig) -> TrainConfig:
             )
             for value in (float("nan"), float("inf"))
         ),
+        ({"resend": 1.5}, "resend is 1.5; it must lie between"),
+        ({"teacher": "runs/t", **ONE_STREAM, "spectra": "fft"}, "teacher needs an RGB branch"),
+        ({"backbone_weights": "file"}, "needs the name of the network"),
+        ({"backbone": "resnet18"}, "sees the image alone"),
+        (
+            {"backbone": "resnet18", **ONE_STREAM, "init": "a", "refit_head": True},
+            "init, refit_head does not go",
+        ),
+        ({"backbone": "resnet18", **ONE_STREAM, "stem": "dct"}, "stem does not go with backbone"),
         ({"epochs": 10**30}, "finite number of up to 64 bits"),
     ],
 )
@@ -140,8 +151,8 @@ def test_options_lie_over_the_base(tmp_path: Path) -> None:
 def test_baselines_need_one_option() -> None:
     fft = make_config(spectra="fft")
     assert (fft.architecture, fft.spectra, fft.loss) == ("one_stream", "fft", "bce")
-    rgb = make_config("paper", architecture="one_stream")
-    assert (rgb.architecture, rgb.spectra, rgb.loss) == ("one_stream", "rgb", "bce")
+    for rgb in (make_config("paper", architecture="one_stream"), make_config(backbone="resnet18")):
+        assert (rgb.architecture, rgb.spectra, rgb.loss) == ("one_stream", "rgb", "bce")
 
 
 def test_what_the_best_epoch_is_chosen_by() -> None:

@@ -50,6 +50,8 @@ def test_dev_is_decoded_and_nothing_else(tiny_data: tuple[Path, Path]) -> None:
     assert torch.equal(images[0], images[2])
     augmented = dataset(tiny_data, train=False, augment=1.0)
     assert not torch.equal(augmented[Draw(0, 0)][0], images[0])
+    sent = dataset(tiny_data, train=False, augment=0.0, resending=1.0)
+    assert not torch.equal(sent[Draw(0, 0)][0], images[0])
 
 
 def test_sampler_visits_each_once_in_a_new_order() -> None:

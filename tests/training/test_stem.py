@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from training.config import TrainConfig
+from training.model import CmflNet
 from training.module import CmflModule
 from training.stem import cosine_filters
 
@@ -28,5 +29,6 @@ def test_filters_are_an_orthonormal_set_from_low_to_high() -> None:
 @pytest.mark.parametrize("stem", ["random", "dct"])
 def test_the_configuration_decides(stem: Literal["random", "dct"]) -> None:
     net = CmflModule(TrainConfig(stem=stem)).net
+    assert isinstance(net, CmflNet)
     for trunk in (net.trunk_rgb, net.trunk_spectrum):
         assert torch.equal(trunk.get_parameter("0.weight"), cosine_filters()) == (stem == "dct")

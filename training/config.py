@@ -328,6 +328,11 @@ class TrainConfig:
             raise UsageError(f"average is {self.average}; it must lie between 0 and 1, 1 left out")
 
     @property
+    def network(self) -> str:
+        """What is trained, in words."""
+        return f"the teacher {self.backbone}" if self.backbone else f"{self.architecture} ({self.spectra})"
+
+    @property
     def attacks_left_out(self) -> list[str]:
         """The names in `leave_out`."""
         return [name.strip() for name in self.leave_out.split(",") if name.strip()]

@@ -174,9 +174,8 @@ def _train(
         module = CmflModule(config, len(dev_samples))
         if trainer.is_global_zero:
             log.info(
-                "training %s (%s) on %d images, dev %d%s, %s, %d epochs",
-                config.architecture,
-                config.spectra,
+                "training %s on %d images, dev %d%s, %s, %d epochs",
+                config.network,
                 len(train_samples),
                 len(dev_samples),
                 f", left out {len(unseen)}" if unseen else "",

@@ -24,6 +24,7 @@ _NOT_SHOWN = (
     ".*does not have many workers.*",
     ".*number of training batches.*smaller than the logging interval.*",
     ".*LeafSpec.*",
+    ".*module.s. in eval mode.*",  # the normalisations of a teacher
 )
 
 

@@ -15,7 +15,7 @@ from ..base.files import check_ending, refuse_overwriting, scratch_folder, whole
 from ..base.locks import one_writer
 from ..base.versions import library_versions
 from ..images import refuse_inputs
-from ..runtime import PRECISIONS, SPECTRUM, SPECTRUM_STANDARDISED, ModelCard, write_model
+from ..runtime import EMBEDDING, PRECISIONS, SPECTRUM, SPECTRUM_STANDARDISED, ModelCard, write_model
 from . import parity
 from .reduce import Agreement, Limits, reduce
 from .weights import load
@@ -146,6 +146,8 @@ def summary(card: ModelCard, out: str | Path) -> list[str]:
     if reduced:
         lines[0] += ", in fp32" if "max_abs_p" in card.parity else ""
         lines += [f"against fp32 {Agreement(**figures).line()}" for figures in reduced["runtimes"]]
+        if EMBEDDING in card.outputs and not card.domain:
+            lines.append("without a domain; cmfl calibrate --domain-split train measures one for this file")
     return lines
 
 

@@ -14,7 +14,8 @@ from .row_scorer import RowScorer, setup_of
 from .row_values import check_score, number_in
 from .row_writers import Writer, open_writer
 from .rows import FORMATS, format_of, read_rows, row_of, row_of_csv
-from .run import Summary, predict_to
+from .run import predict_to
+from .summary import Summary
 
 __all__ = [
     "FORMATS",

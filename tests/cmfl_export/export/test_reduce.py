@@ -15,7 +15,7 @@ from cmfl_export.base.errors import CmflError
 from cmfl_export.detector import Detector
 from cmfl_export.export import int8
 from cmfl_export.export.reduce import Agreement, Limits, reduce
-from cmfl_export.export.run import export
+from cmfl_export.export.run import export, summary
 from cmfl_export.runtime import write_model
 from cmfl_export.runtime.domain import fitted
 from cmfl_export.runtime.session import Session, read_card
@@ -73,6 +73,10 @@ def test_a_domain_stays_behind(
     monkeypatch.setattr(int8, "quantise", lambda model, _: model)
     card = reduce(source, tmp_path / "variant.onnx", "int8", pictures)
     assert card.domain == read_card(tmp_path / "variant.onnx").domain == {}
+    said = "without a domain; cmfl calibrate --domain-split train"
+    assert (said in "\n".join(summary(card, "variant.onnx"))) == ("embedding" in card.outputs)
+    assert said in "\n".join(summary(replace(card, outputs=(*card.outputs, "embedding")), "variant.onnx"))
+    assert said not in "\n".join(summary(replace(card, domain=domain), "variant.onnx"))
 
 
 def inverted(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -16,9 +16,8 @@ from PIL import Image
 
 from cmfl_export.base.errors import CmflError
 from cmfl_export.detector import Detector
-from cmfl_export.images.status import Status
 from cmfl_export.predict import clips, read_rows, run
-from cmfl_export.predict.run import Summary, predict_to
+from cmfl_export.predict.run import predict_to
 from cmfl_export.runtime.prediction import Prediction
 from tests.cmfl_export import tiny_model
 
@@ -232,25 +231,3 @@ def test_many_inputs_pass_through_in_bounded_memory(
     predict_to(model, [], tmp_path / "rows.csv", provider="cpu", batch_size=4, workers=2)
     assert written == 400
     assert furthest <= 2 * 4 + 2 * 4 + 2
-
-
-def test_the_summary_says_everything() -> None:
-    summary = Summary("cpu", "cuda does not load: no cuDNN", skipped=2)
-    for row in [
-        Prediction("a", 0.9, decision="real"),
-        Prediction("b", 0.1, decision="synthetic"),
-        Prediction("c", status=Status.EMPTY, error="the file is empty"),
-        Prediction("d", status=Status.EMPTY, error="the file is empty"),
-    ]:
-        summary.count(row)
-    summary.seconds = 2.0
-    assert summary.lines() == [
-        "4 images: 1 real, 1 synthetic, 2 failed (2 empty)",
-        "2 skipped: they already have their rows",
-        "2.0 s, 2.0 images/s on cpu",
-        "cuda does not load: no cuDNN",
-    ]
-    assert Summary("cuda").lines() == [
-        "0 images: 0 real, 0 synthetic, 0 failed",
-        "0.0 s, 0.0 images/s on cuda",
-    ]

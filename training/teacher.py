@@ -148,12 +148,12 @@ def asker(path: Path) -> Callable[[Tensor], Teaching]:
     return ask
 
 
-def _load_backbone(network: nn.Module, path: Path, name: str) -> None:
+def _load_backbone(network: Any, path: Path, name: str) -> None:
     """Loads all of a network of timm but its classifier."""
     if not path.is_file():
         raise ModelError(f"no weights at {path}; give the .safetensors file of {name}")
     shapes, _ = safetensors_header(path)
-    own = network.get_classifier()  # type: ignore[operator]
+    own = network.get_classifier()
     classifier = {f"{prefix}." for prefix, module in network.named_modules() if module is own}
 
     def is_kept(key: str) -> bool:

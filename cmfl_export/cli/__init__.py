@@ -20,8 +20,9 @@ from .cluster import gather, plan
 from .evaluation import calibrate, evaluate
 from .headings import HeadedCommand
 from .inspect import inspect
-from .model import doctor, explain, export, predict, recheck, show, verify
+from .model import doctor, export, show, verify
 from .output import say
+from .predict import explain, predict, recheck
 from .protocol import app as protocol
 from .serve import serve
 from .training import demo, refit, simulate, train

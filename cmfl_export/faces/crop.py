@@ -28,6 +28,8 @@ MARKER = "cmfl-align"
 
 # How far bicubic interpolation reads beyond the crop, in pixels of the crop.
 _MARGIN = 4
+# Places in a picture are multiples of this fraction, see `_steady`.
+_STEPS_PER_PIXEL = 2.0**32
 
 
 class Aligned(NamedTuple):
@@ -94,7 +96,9 @@ def align(picture: Image.Image, landmarks: Points, *, face_scale: float = FACE_S
     corners = np.array([[0, 0], [SIZE, 0], [0, SIZE], [SIZE, SIZE]], np.float64)
     # The part of the picture that the crop shows, with a margin.
     seen, reach = to_crop.inverse(corners), _MARGIN / to_crop.scale
-    wanted = np.array([np.floor(seen.min(axis=0) - reach), np.ceil(seen.max(axis=0) + reach)])
+    wanted = np.array(
+        [np.floor(_steady(seen.min(axis=0) - reach)), np.ceil(_steady(seen.max(axis=0) + reach))]
+    )
     there = wanted.clip(0, picture.size)
     return Aligned(_cut(picture, to_crop, wanted, there), _outside(to_crop.inverse, picture.size))
 
@@ -122,8 +126,16 @@ def _cut(picture: Image.Image, to_crop: Similarity, wanted: Points, there: Point
         down * (back.shift.imag - y),
     )
     return Image.fromarray(padded).transform(
-        (SIZE, SIZE), Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC
+        (SIZE, SIZE), Image.Transform.AFFINE, _steady(np.array(matrix)).tolist(), Image.Resampling.BICUBIC
     )
+
+
+def _steady(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The values without the last bits of float64, in which processors and browsers differ.
+
+    Where a place is exact, as in a picture that needs no turn, these decide what a rounding down makes of it.
+    """
+    return np.round(values * _STEPS_PER_PIXEL) / _STEPS_PER_PIXEL
 
 
 def _outside(back: Similarity, size: tuple[int, int]) -> float:

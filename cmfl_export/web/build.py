@@ -17,6 +17,7 @@ from PIL import Image
 from ..base.errors import PackageError
 from ..base.files import check_ending, refuse_overwriting, whole_file, writing
 from ..base.locks import one_writer
+from ..base.options import USUAL_RESOLUTION
 from ..base.versions import own_version
 from ..faces import network_files
 from ..images import DEFAULT_MAX_PIXELS, foreign_table
@@ -133,6 +134,7 @@ def _settings(
         "threshold": session.card.threshold,
         "band": session.card.band,
         "aligned": session.card.aligned,
+        "minimum_resolution": _minimum_resolution(session.card),
         "aligns": aligns,
         "domain": domain,
         "version": own_version(),
@@ -141,6 +143,11 @@ def _settings(
         "self_test": goldens(session),
         "limits": {"most_pixels": DEFAULT_MAX_PIXELS, "foreign": foreign_table()},
     }
+
+
+def _minimum_resolution(card: ModelCard) -> int:
+    """As of a `Detector` without options."""
+    return USUAL_RESOLUTION if card.minimum_resolution is None else card.minimum_resolution
 
 
 def _networks() -> tuple[dict[str, bytes], str]:

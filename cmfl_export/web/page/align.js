@@ -17,7 +17,7 @@ const CROP_MARGIN = 4;
 
 // The faces of a picture with their crops: {status, error, faces}, where `faces` is empty unless status is "ok".
 // A face is {face, faces, left, top, right, bottom, confidence, landmarks, crop, padding}: its number, 0 for the
-// largest, and the number of faces; its box, to a tenth of a pixel; see `findFaces` and `cropFace` for the rest.
+// largest, and the number of faces; its box and the shorter side of this, to a tenth of a pixel; see `findFaces` and `cropFace` for the rest.
 // `align` is "largest" or "all".
 async function alignFaces(nets, rgb, width, height, align, { faceScale = FACE_SCALE, ...options } = {}) {
   const found = await findFaces(nets, rgb, width, height, options);
@@ -25,8 +25,9 @@ async function alignFaces(nets, rgb, width, height, align, { faceScale = FACE_SC
   const kept = align === 'largest' ? found.slice(0, 1) : found;
   const faces = kept.map(({ box, landmarks, confidence }, face) => {
     const [left, top, right, bottom] = box.map(toTenth);
+    const shorterSide = toTenth(Math.max(Math.min(box[2] - box[0], box[3] - box[1]), 0));
     const cut = cropFace(rgb, width, height, landmarks, faceScale);
-    return { face, faces: kept.length, left, top, right, bottom, confidence, landmarks, ...cut };
+    return { face, faces: kept.length, left, top, right, bottom, shorterSide, confidence, landmarks, ...cut };
   });
   return { status: 'ok', error: '', faces };
 }
@@ -47,7 +48,7 @@ function cropFace(rgb, width, height, landmarks, scale = FACE_SCALE) {
   // On both axes: the part of the picture that the crop shows, with a margin, and what of it there is.
   const axes = [width, height].map((size, axis) => {
     const values = corners.map((corner) => corner[axis]);
-    const wanted = [Math.floor(Math.min(...values) - reach), Math.ceil(Math.max(...values) + reach)];
+    const wanted = [Math.floor(steady(Math.min(...values) - reach)), Math.ceil(steady(Math.max(...values) + reach))];
     const there = wanted.map((value) => Math.min(Math.max(value, 0), size));
     const length = there[1] - there[0];
     const reduced = Math.max(1, Math.ceil(length * Math.min(enlarging, 1)));
@@ -65,8 +66,11 @@ function cropFace(rgb, width, height, landmarks, scale = FACE_SCALE) {
     [x.ratio * re, -x.ratio * im, x.ratio * (back.shift[0] - x.start)],
     [y.ratio * im, y.ratio * re, y.ratio * (back.shift[1] - y.start)],
   ];
-  return { crop: affineCrop(padded, matrix), padding: shareOutside(back, width, height) };
+  return { crop: affineCrop(padded, matrix.map((row) => row.map(steady))), padding: shareOutside(back, width, height) };
 }
+
+// Without the last bits, in which processors differ; see `_steady` in faces/crop.py.
+const steady = (value) => Math.round(value * 2 ** 32) / 2 ** 32;
 
 // The rotation, scale and shift without reflection that maps the points of one list to those of the other with
 // the least sum of squared distances (Umeyama 1991; in the plane a regression on complex numbers).

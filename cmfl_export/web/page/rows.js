@@ -29,6 +29,13 @@ function rowOf(outputs, rgb, { threshold, band, temperature }) {
   return row;
 }
 
+// The row of a face with `size` pixels on the shorter side of its box, where it needs `least`.
+function withResolution(row, size, least) {
+  if (!row.decision || size >= least) return row;
+  const error = `the face has ${size} pixels in the picture, fewer than ${least}`;
+  return { ...row, status: 'low_resolution', error };
+}
+
 function failedRow(status, error) {
   const scores = Object.fromEntries(SCORE_NAMES.map((name) => [name, null]));
   const pictures = { crop: null, heatmap_rgb: null, heatmap_spectrum: null, spectrum: null };

@@ -51,10 +51,11 @@ async function scoreFile({ file, align }, { model, nets, domain, settings, canva
   }
   const rule = { threshold: settings.threshold, band: settings.band, temperature: settings.card.temperature };
   const rows = [];
-  for (const { crop, face, faces, left, top, right, bottom } of inputs) {
+  for (const { crop, face, faces, left, top, right, bottom, shorterSide } of inputs) {
     const place = align === 'none' ? {} : { face, faces, left, top, right, bottom };
     const outputs = await model.run(crop, ort);
-    const row = rowOf(outputs, crop, rule);
+    const scored = rowOf(outputs, crop, rule);
+    const row = align === 'none' ? scored : withResolution(scored, shorterSide, settings.minimum_resolution);
     rows.push({ ...row, ...place, ...(domain && row.decision ? domain.place(outputs.embedding) : unplaced) });
   }
   return rows;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from tests.cmfl_export.pictures import encoded
 from tests.cmfl_export.web import inputs
 from tests.cmfl_export.web.conftest import LocalPage
 
+TENTHS = re.compile(r"(?<=\.)\d")
 PLACE = ("face", "faces", "left", "top", "right", "bottom")
 
 
@@ -31,15 +33,17 @@ def test_the_rows_are_those_of_python(
     files = inputs.write(photographs, tmp_path)
     local.open(page)
     Select(local.browser.one("#align")).select_by_value(align)
-    # The page scores small faces without a word.
-    detector = Detector(pictured, provider="onnxruntime", align=align, minimum_resolution=0)
+    detector = Detector(pictured, provider="onnxruntime", align=align)
     expected = detector.predict(list(files), extras=True)
     found = local.rows(files, len(expected))
     assert [row["status"] for row in found] == [row.status for row in expected]
     assert [row["status"] for row in found][-2:] == ["no_face", "not_an_image"]
+    assert "low_resolution" in [row["status"] for row in found]
     for row, right in zip(found, expected, strict=True):
         assert [row[name] for name in PLACE[:2]] == [right.face, right.faces]
-        assert (row["decision"], row["error"]) == (right.decision, right.error)
+        assert row["decision"] == right.decision
+        # Of a small face it has the size in pixels, which may differ by a tenth.
+        assert TENTHS.sub("", row["error"]) == TENTHS.sub("", right.error)
         if right.box is None:
             assert [row[name] for name in PLACE] == [None] * 6
             continue

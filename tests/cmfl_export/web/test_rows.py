@@ -28,3 +28,17 @@ def test_decisions(band: tuple[float, float] | None, temperature: float, tmp_pat
     found, _ = in_node.run(["rows.js"], DECIDE, {"scores": scores, "rule": rule}, [], tmp_path)
     assert found == [card.decide(score) for score in scores]
     assert ("uncertain" in found) == (band is not None)
+
+
+@pytest.mark.parametrize("least", [0, 60])
+def test_small_faces(least: int, tmp_path: Path) -> None:
+    script = """
+      const scored = { decision: 'real', status: 'ok', error: '' };
+      const rows = job.sizes.map((size) => withResolution(scored, size, job.least));
+      rows.push(withResolution(failedRow('unreadable', 'why'), 1, job.least));
+      return rows.map((row) => [row.status, row.error]);
+    """
+    found, _ = in_node.run(["rows.js"], script, {"sizes": [12.5, 59, 60, 61], "least": least}, [], tmp_path)
+    said = [f"the face has {size} pixels in the picture, fewer than 60" for size in (12.5, 59)]
+    small = [["low_resolution", error] for error in said] if least else [["ok", ""]] * 2
+    assert found == [*small, ["ok", ""], ["ok", ""], ["unreadable", "why"]]

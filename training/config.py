@@ -89,7 +89,7 @@ class TrainConfig:
         float,
         Setting(
             DATA,
-            "Probability of one more JPEG, WebP or resizing, as when a picture is sent; the last change.",
+            "Probability of one more JPEG, WebP or resizing at the end, as when a picture is sent.",
         ),
     ] = 0.0
     band_gain: Annotated[

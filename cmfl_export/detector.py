@@ -17,7 +17,7 @@ from PIL import Image
 
 from .base.cpu import usable_cores
 from .base.errors import CmflError, ModelError
-from .base.options import USUAL_RESOLUTION, Align, DetectorOptions, DetectorSettings
+from .base.options import Align, DetectorOptions, DetectorSettings
 from .faces import Aligner, InputGeometry, ModelInputs, is_available
 from .images import ImageError, ImageLike, Pixels, Status, shown
 from .runtime import EMBEDDING, SCORE_OUTPUTS, DecisionRule, Domain, Prediction, Session, pipeline, stability
@@ -100,8 +100,8 @@ class Detector:
         )
         self.batch_size = options.batch_size or size
         self.workers = options.workers or min(usable_cores(), _MOST_WORKERS)
-        resolutions = (options.minimum_resolution, self.card.minimum_resolution, USUAL_RESOLUTION)
-        self.minimum_resolution = next(limit for limit in resolutions if limit is not None)
+        asked = options.minimum_resolution
+        self.minimum_resolution = self.card.needed_resolution if asked is None else asked
         self.max_pixels = options.max_pixels
         self.stability = options.stability
         self._look_for_faces(options)

@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from cmfl_export.base.errors import DownloadError, ModelError, UsageError, need
 
 from .checkpoint_files import safetensors_header
 from .model import Logits, to_unit
-from .weights import best_of, refuse_others, weights_metadata
+from .weights import best_of, read_tensors, refuse_others, weights_metadata
 
 STAGES = 2  # of its last ones, whose maps are taught: at stride 16 and 32 in most networks
 
@@ -38,10 +36,6 @@ class Teacher(nn.Module):
         PackageError: timm is not installed.
         CmflError: an unknown name, a network without maps of its stages, or no weights to be had.
     """
-
-    # As one stream on RGB, which is what it is trained and judged like.
-    architecture = "one_stream"
-    spectra = "rgb"
 
     def __init__(self, backbone: str, *, pretrained: bool = False) -> None:
         super().__init__()
@@ -129,7 +123,7 @@ def load_teacher(path: Path) -> Teacher:
         raise ModelError(f"{path} is a detector, not a teacher; a teacher comes from cmfl train --backbone")
     teacher = Teacher(config.backbone)
     refuse_others(teacher, shapes, path, config.backbone)
-    teacher.load_state_dict(_tensors(path))
+    teacher.load_state_dict(read_tensors(path))
     return teacher.eval()
 
 
@@ -162,15 +156,8 @@ def _load_backbone(network: Any, path: Path, name: str) -> None:
     kept = {key: shape for key, shape in shapes.items() if is_kept(key)}
     classes = {key: tuple(value.shape) for key, value in network.state_dict().items() if not is_kept(key)}
     refuse_others(network, kept | classes, path, name)
-    tensors = {key: value for key, value in _tensors(path).items() if key in kept}
+    tensors = {key: value for key, value in read_tensors(path).items() if key in kept}
     network.load_state_dict(tensors, strict=False)
-
-
-def _tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ModelError(f"{path} is not a readable safetensors file ({error})") from error
 
 
 def _first_line(error: Exception) -> str:

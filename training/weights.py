@@ -163,8 +163,17 @@ def _read_safetensors(path: Path) -> tuple[CmflNet, dict[str, Tensor], dict[str,
         )
     net = CmflNet(read.architecture, read.spectra, standardise=read.standardise_spectrum)
     refuse_others(net, shapes, path, f"{net.architecture} {net.spectra}")
+    return net, read_tensors(path), about
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, whose header has been looked at before.
+
+    Raises:
+        ModelError: it is damaged.
+    """
     try:
-        return net, load_file(path), about
+        return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(f"{path} is not a readable safetensors file ({error})") from error
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..base.errors import ModelError
 from ..base.networks import ARCHITECTURES
+from ..base.options import USUAL_RESOLUTION
 from ..base.text_formats import FormatError, load_json
 from .decision import DecisionRule
 from .domain import ARRAYS, Domain
@@ -95,6 +96,11 @@ class ModelCard:
     input: str = INPUT_CONTRACT
     labels: str = LABEL_CONVENTION
     schema: int = SCHEMA_VERSION
+
+    @property
+    def needed_resolution(self) -> int:
+        """`minimum_resolution`, or the usual one where the card has none."""
+        return USUAL_RESOLUTION if self.minimum_resolution is None else self.minimum_resolution
 
     def calibrated(self, p_real: float) -> float:
         """The graph's p_real after temperature scaling, to which the threshold applies."""

@@ -17,7 +17,6 @@ from PIL import Image
 from ..base.errors import PackageError
 from ..base.files import check_ending, refuse_overwriting, whole_file, writing
 from ..base.locks import one_writer
-from ..base.options import USUAL_RESOLUTION
 from ..base.versions import own_version
 from ..faces import network_files
 from ..images import DEFAULT_MAX_PIXELS, foreign_table
@@ -134,7 +133,7 @@ def _settings(
         "threshold": session.card.threshold,
         "band": session.card.band,
         "aligned": session.card.aligned,
-        "minimum_resolution": _minimum_resolution(session.card),
+        "minimum_resolution": session.card.needed_resolution,
         "aligns": aligns,
         "domain": domain,
         "version": own_version(),
@@ -143,11 +142,6 @@ def _settings(
         "self_test": goldens(session),
         "limits": {"most_pixels": DEFAULT_MAX_PIXELS, "foreign": foreign_table()},
     }
-
-
-def _minimum_resolution(card: ModelCard) -> int:
-    """As of a `Detector` without options."""
-    return USUAL_RESOLUTION if card.minimum_resolution is None else card.minimum_resolution
 
 
 def _networks() -> tuple[dict[str, bytes], str]:

@@ -16,8 +16,9 @@ const CROP_SIDE = 224;
 const CROP_MARGIN = 4;
 
 // The faces of a picture with their crops: {status, error, faces}, where `faces` is empty unless status is "ok".
-// A face is {face, faces, left, top, right, bottom, confidence, landmarks, crop, padding}: its number, 0 for the
-// largest, and the number of faces; its box and the shorter side of this, to a tenth of a pixel; see `findFaces` and `cropFace` for the rest.
+// A face is {face, faces, left, top, right, bottom, shorterSide, confidence, landmarks, crop, padding}: its number, 0
+// for the largest, and the number of faces; its box and the shorter side of this, to a tenth of a pixel; see
+// `findFaces` and `cropFace` for the rest.
 // `align` is "largest" or "all".
 async function alignFaces(nets, rgb, width, height, align, { faceScale = FACE_SCALE, ...options } = {}) {
   const found = await findFaces(nets, rgb, width, height, options);
